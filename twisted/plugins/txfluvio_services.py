@@ -1,0 +1,17 @@
+"""Names the commands ``fluvio-tail`` and ``fluvio-broker`` to Twisted; imports nothing of ours."""
+
+from twisted.application.service import ServiceMaker
+
+fluvio_tail = ServiceMaker(
+    "fluvio-tail",
+    "txfluvio.tap.tail",
+    "Print the records of a Fluvio topic.",
+    "fluvio-tail",
+)
+
+fluvio_broker = ServiceMaker(
+    "fluvio-broker",
+    "txfluvio.tap.broker",
+    "Serve a fake Fluvio cluster, for tests.",
+    "fluvio-broker",
+)
