@@ -1,0 +1,633 @@
+"""How a message is declared, and what makes bytes of it and back.
+
+A message is a frozen value whose fields say their wire type and the versions that carry them::
+
+    @struct
+    class ReplicaStatus:
+        spu: int = field(i32)
+        hw: int = field(i64)
+        size: int = field(i64, since=5, default=-1)
+
+Both directions come from that one declaration: ``encode`` and ``decode`` walk the same fields.
+The rules are those of Fluvio's own derive macros (``fluvio-protocol-derive/src/ser.rs``,
+``de.rs``): big-endian integers, fields in order with nothing between them, inclusive version
+gates on struct fields only, and bytes left over at the end ignored.
+
+Nothing here knows any particular message, and nothing here does I/O. A decoder never allocates
+from a length or a count that it has not compared with what is there, and every complaint about
+bytes is a :class:`~txfluvio.errors.ProtocolError` that says the field and the byte position.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct as _struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NoReturn,
+    Protocol,
+    Self,
+    TypeVar,
+    dataclass_transform,
+    get_args,
+)
+
+import attrs
+
+from ..errors import ProtocolError, UsageError
+from .records import RecordSet
+
+if TYPE_CHECKING:
+    from .sc import Kind
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type)
+
+MAX_STRING = 32_767
+"""The longest string that can be sent, in bytes: readers take the 16-bit length as signed."""
+
+
+@attrs.frozen
+class Span:
+    """The bytes ``[start, end)`` of a frame, the path of the field they hold, and its value."""
+
+    path: str
+    start: int
+    end: int
+    value: object
+
+
+class Reader:
+    """A cursor over the bytes of one message."""
+
+    __slots__ = ("_path", "data", "end", "kind", "pos", "spans", "version")
+
+    def __init__(self, data: bytes, version: int, pos: int, end: int) -> None:
+        self.data = data
+        self.version = version
+        self.pos = pos
+        self.end = end
+        self.kind: Kind | None = None
+        self.spans: list[Span] | None = None
+        self._path: list[str] = []
+
+    def fail(self, reason: str, position: int | None = None) -> NoReturn:
+        raise ProtocolError(reason, position=self.pos if position is None else position)
+
+    def take(self, size: int) -> int:
+        """Claim the next ``size`` bytes and return where they begin."""
+        start = self.pos
+        if size > self.end - start:
+            self.fail(f"{size} bytes are needed, {self.end - start} are left")
+        self.pos = start + size
+        return start
+
+    def count(self, size: int, minimum: int) -> int:
+        """Accept ``size`` elements of at least ``minimum`` bytes each only if they can be there."""
+        if size * minimum > self.end - self.pos:
+            self.fail(f"a count of {size} is more than {self.end - self.pos} bytes can hold")
+        return size
+
+    def mark(self, name: str, start: int, value: object) -> None:
+        """Note a span, when somebody asked for an annotated reading."""
+        if self.spans is not None:
+            path = ".".join((*self._path, name)).replace(".[", "[")
+            self.spans.append(Span(path, start, self.pos, value))
+
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """Read a part by its name, for the spans' sake."""
+        self._path.append(name)
+        try:
+            yield
+        finally:
+            self._path.pop()
+
+    def read(self, name: str, type_: WireType[T]) -> T:
+        """Read one named part; its errors say the name, its span is noted if asked for."""
+        try:
+            if self.spans is None:
+                return type_.read(self)
+            start, before = self.pos, len(self.spans)
+            with self.inside(name):
+                value = type_.read(self)
+            if len(self.spans) == before and self.pos > start:
+                self.mark(name, start, value)
+            return value
+        except ProtocolError as error:
+            raise error.within(name) from error.__cause__
+
+
+class Writer:
+    """Collects the pieces of one message."""
+
+    __slots__ = ("kind", "parts", "version")
+
+    def __init__(self, version: int, kind: Kind | None = None) -> None:
+        self.version = version
+        self.kind = kind
+        self.parts: list[bytes | memoryview] = []
+
+    def getvalue(self) -> bytes:
+        return b"".join(self.parts)
+
+
+class WireType(Protocol[T]):
+    """What a field's type can do: read itself, write itself, and tell its smallest size."""
+
+    def read(self, reader: Reader, /) -> T: ...
+
+    def write(self, writer: Writer, value: T, /) -> None: ...
+
+    def min_size(self, version: int, /) -> int: ...
+
+
+class _Number:
+    def __init__(self, code: str) -> None:
+        packer = _struct.Struct(">" + code)
+        self._unpack = packer.unpack_from
+        self._pack = packer.pack
+        self._size = packer.size
+
+    def read(self, reader: Reader) -> int:
+        start = reader.pos
+        stop = start + self._size
+        if stop > reader.end:
+            reader.fail(f"{self._size} bytes are needed, {reader.end - start} are left")
+        reader.pos = stop
+        value: int = self._unpack(reader.data, start)[0]
+        return value
+
+    def write(self, writer: Writer, value: int) -> None:
+        writer.parts.append(self._pack(value))
+
+    def min_size(self, version: int) -> int:
+        return self._size
+
+
+i8 = _Number("b")
+i16 = _Number("h")
+i32 = _Number("i")
+i64 = _Number("q")
+u8 = _Number("B")
+u16 = _Number("H")
+u32 = _Number("I")
+u64 = _Number("Q")
+
+
+class _Bool:
+    def read(self, reader: Reader) -> bool:
+        start = reader.take(1)
+        value = reader.data[start]
+        if value > 1:
+            reader.fail(f"a bool is 0 or 1, not {value}", start)
+        return value == 1
+
+    def write(self, writer: Writer, value: bool) -> None:
+        writer.parts.append(b"\x01" if value else b"\x00")
+
+    def min_size(self, version: int) -> int:
+        return 1
+
+
+class _String:
+    """A 16-bit length, taken as signed and as "empty" when not positive; then UTF-8."""
+
+    def read(self, reader: Reader) -> str:
+        size = i16.read(reader)
+        if size <= 0:
+            return ""
+        start = reader.take(size)
+        try:
+            return reader.data[start : reader.pos].decode()
+        except UnicodeDecodeError as error:
+            reader.fail(f"not UTF-8: {error.reason}", start + error.start)
+
+    def write(self, writer: Writer, value: str) -> None:
+        raw = value.encode()
+        if len(raw) > MAX_STRING:
+            raise UsageError(f"a string of {len(raw)} bytes is over the limit of {MAX_STRING}")
+        writer.parts += (u16._pack(len(raw)), raw)
+
+    def min_size(self, version: int) -> int:
+        return 2
+
+
+class _Bytes:
+    """A 32-bit length, taken as signed and as "empty" when not positive; then bytes."""
+
+    def read(self, reader: Reader) -> bytes:
+        size = i32.read(reader)
+        if size <= 0:
+            return b""
+        start = reader.take(size)
+        return reader.data[start : reader.pos]
+
+    def write(self, writer: Writer, value: bytes) -> None:
+        writer.parts += (u32._pack(len(value)), value)
+
+    def min_size(self, version: int) -> int:
+        return 4
+
+
+class _VarBytes:
+    """A zig-zag varint length, then bytes: used by records and by one error's payload."""
+
+    def read(self, reader: Reader) -> bytes:
+        begin = reader.pos
+        size = shift = 0
+        while True:
+            byte = reader.data[reader.take(1)]
+            size |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+            shift += 7
+            if shift > 63:
+                reader.fail("a varint of more than 10 bytes", begin)
+        size = (size >> 1) ^ -(size & 1)
+        if size < 0:
+            reader.fail(f"a negative length, {size}", begin)
+        start = reader.take(size)
+        return reader.data[start : reader.pos]
+
+    def write(self, writer: Writer, value: bytes) -> None:
+        size = len(value) << 1
+        prefix = bytearray()
+        while size > 0x7F:
+            prefix.append(size & 0x7F | 0x80)
+            size >>= 7
+        prefix.append(size)
+        writer.parts += (bytes(prefix), value)
+
+    def min_size(self, version: int) -> int:
+        return 1
+
+
+class _RecordSetType:
+    """A 32-bit length in bytes, then batches back to back, the last perhaps cut."""
+
+    def read(self, reader: Reader) -> RecordSet:
+        begin = reader.pos
+        size = i32.read(reader)
+        if size < 0:
+            reader.fail(f"a record set of {size} bytes", begin)
+        start = reader.take(size)
+        return RecordSet(reader.data, start, reader.pos)
+
+    def write(self, writer: Writer, value: RecordSet) -> None:
+        writer.parts += (i32._pack(len(value)), value.view())
+
+    def min_size(self, version: int) -> int:
+        return 4
+
+
+boolean = _Bool()
+string = _String()
+blob = _Bytes()
+var_bytes = _VarBytes()
+record_set = _RecordSetType()
+
+
+class _Optional(Generic[T]):
+    def __init__(self, inner: WireType[T]) -> None:
+        self._inner = inner
+
+    def read(self, reader: Reader) -> T | None:
+        start = reader.pos
+        present = boolean.read(reader)
+        reader.mark("present", start, present)
+        return self._inner.read(reader) if present else None
+
+    def write(self, writer: Writer, value: T | None) -> None:
+        boolean.write(writer, value is not None)
+        if value is not None:
+            self._inner.write(writer, value)
+
+    def min_size(self, version: int) -> int:
+        return 1
+
+
+class _Vector(Generic[T]):
+    """A 32-bit count, taken as signed and as "empty" when not positive; then the elements."""
+
+    def __init__(self, element: WireType[T]) -> None:
+        self._element = element
+
+    def read(self, reader: Reader) -> tuple[T, ...]:
+        start = reader.pos
+        count = i32.read(reader)
+        reader.mark("count", start, count)
+        if count <= 0:
+            return ()
+        element = self._element
+        reader.count(count, max(1, element.min_size(reader.version)))
+        return tuple([reader.read(f"[{index}]", element) for index in range(count)])
+
+    def write(self, writer: Writer, value: Sequence[T]) -> None:
+        writer.parts.append(u32._pack(len(value)))
+        write = self._element.write
+        for item in value:
+            write(writer, item)
+
+    def min_size(self, version: int) -> int:
+        return 4
+
+
+class _Map(Generic[T]):
+    """A 16-bit count, then keys and values, written in ascending order of the keys' bytes."""
+
+    def __init__(self, key: WireType[Any], value: WireType[T]) -> None:
+        self._key = key
+        self._value = value
+
+    def read(self, reader: Reader) -> dict[Any, T]:
+        start = reader.pos
+        count = u16.read(reader)
+        reader.mark("count", start, count)
+        smallest = self._key.min_size(reader.version) + self._value.min_size(reader.version)
+        reader.count(count, max(1, smallest))
+        found = {}
+        for index in range(count):
+            key = reader.read(f"[{index}].key", self._key)
+            found[key] = reader.read(f"[{index}].value", self._value)
+        return found
+
+    def write(self, writer: Writer, value: Mapping[Any, T]) -> None:
+        if len(value) > 0xFFFF:
+            raise UsageError(f"a map of {len(value)} entries is over the limit of 65535")
+        writer.parts.append(u16._pack(len(value)))
+        for key in sorted(value, key=lambda k: k.encode() if isinstance(k, str) else k):
+            self._key.write(writer, key)
+            self._value.write(writer, value[key])
+
+    def min_size(self, version: int) -> int:
+        return 2
+
+
+E = TypeVar("E", bound=enum.IntEnum)
+
+
+class _Enumeration(Generic[E]):
+    def __init__(self, cls: type[E]) -> None:
+        self._cls = cls
+        self._members = {int(member): member for member in cls}
+
+    def read(self, reader: Reader) -> E:
+        start = reader.take(1)
+        tag = reader.data[start]
+        member = self._members.get(tag)
+        if member is None:
+            reader.fail(f"{tag} is no {self._cls.__name__}", start)
+        return member
+
+    def write(self, writer: Writer, value: E) -> None:
+        writer.parts.append(u8._pack(value))
+
+    def min_size(self, version: int) -> int:
+        return 1
+
+
+class _Tagged:
+    """One byte that says which variant follows; a variant's fields come right after it."""
+
+    def __init__(self, variants: Mapping[int, type]) -> None:
+        self._variants = {tag: wire_type(cls) for tag, cls in variants.items()}
+        self._tags = {cls: tag for tag, cls in variants.items()}
+        self._names = {tag: cls.__name__ for tag, cls in variants.items()}
+
+    def read(self, reader: Reader) -> Any:
+        start = reader.take(1)
+        tag = reader.data[start]
+        variant = self._variants.get(tag)
+        if variant is None:
+            reader.fail(f"an unknown tag, {tag}", start)
+        reader.mark("tag", start, self._names[tag])
+        return variant.read(reader)
+
+    def write(self, writer: Writer, value: Any) -> None:
+        tag = self._tags.get(type(value))
+        if tag is None:
+            expected = ", ".join(self._names.values())
+            raise UsageError(f"{value!r} is none of {expected}")
+        writer.parts.append(u8._pack(tag))
+        self._variants[tag].write(writer, value)
+
+    def min_size(self, version: int) -> int:
+        return 1
+
+
+def optional(inner: Any) -> WireType[Any]:
+    """A flag byte, then the value if the flag is 1; ``None`` when it is 0."""
+    return _Optional(wire_type(inner))
+
+
+def vector(element: Any) -> WireType[Any]:
+    """A list, read as a tuple."""
+    return _Vector(wire_type(element))
+
+
+def mapping(key: Any, value: Any) -> WireType[Any]:
+    """A map, read as a dict; a repeated key keeps the last value."""
+    return _Map(wire_type(key), wire_type(value))
+
+
+def enumeration(cls: type[E]) -> WireType[E]:
+    """One byte that is a member of ``cls``; any other is an error."""
+    return _Enumeration(cls)
+
+
+def tagged(variants: Mapping[int, type]) -> WireType[Any]:
+    """One of several structs, told apart by a tag byte."""
+    return _Tagged(variants)
+
+
+@attrs.frozen
+class _Field:
+    name: str
+    type: WireType[Any]
+    since: int
+    until: int | None
+
+    def on_wire(self, version: int) -> bool:
+        return self.since <= version and (self.until is None or version <= self.until)
+
+
+class StructType:
+    """The wire type of a class declared with :func:`struct`."""
+
+    def __init__(self, cls: type, fields: Sequence[_Field]) -> None:
+        self._cls = cls
+        self._fields = tuple(fields)
+        self._at: dict[int, tuple[tuple[str, WireType[Any]], ...]] = {}
+
+    def fields_at(self, version: int) -> tuple[tuple[str, WireType[Any]], ...]:
+        """The names and types of the fields that version ``version`` carries, in order."""
+        known = self._at.get(version)
+        if known is None:
+            known = tuple((f.name, f.type) for f in self._fields if f.on_wire(version))
+            self._at[version] = known
+        return known
+
+    @property
+    def fields(self) -> tuple[_Field, ...]:
+        """Every field that any version carries."""
+        return self._fields
+
+    def read(self, reader: Reader) -> Any:
+        if reader.spans is not None:
+            fields = self.fields_at(reader.version)
+            return self._cls(**{name: reader.read(name, type_) for name, type_ in fields})
+        values = {}
+        for name, type_ in self.fields_at(reader.version):
+            try:
+                values[name] = type_.read(reader)
+            except ProtocolError as error:
+                raise error.within(name) from error.__cause__
+        return self._cls(**values)
+
+    def write(self, writer: Writer, value: Any) -> None:
+        for name, type_ in self.fields_at(writer.version):
+            try:
+                type_.write(writer, getattr(value, name))
+            except (_struct.error, TypeError, AttributeError) as error:
+                what = f"{type(value).__name__}.{name}"
+                raise UsageError(f"{what} can not be sent: {error}") from error
+
+    def min_size(self, version: int) -> int:
+        return sum(type_.min_size(version) for _, type_ in self.fields_at(version))
+
+
+def wire_type(thing: Any) -> WireType[Any]:
+    """The wire type of a declared class, or ``thing`` itself where it is one already."""
+    if isinstance(thing, type):
+        if issubclass(thing, enum.IntEnum):
+            return _Enumeration(thing)
+        found: StructType | None = getattr(thing, "__wire__", None)
+        if found is None:
+            raise TypeError(f"{thing.__name__} has no wire declaration")
+        return found
+    known: WireType[Any] = thing
+    return known
+
+
+_WIRE = "wire"
+
+
+def field(type_: Any, *, since: int = 0, until: int | None = None, default: Any = attrs.NOTHING) -> Any:
+    """Declare a field: its wire type and the versions (inclusive) that carry it.
+
+    A field that some versions lack needs a ``default``: it is what a reader gets there.
+    """
+    if (since or until is not None) and default is attrs.NOTHING:
+        raise TypeError("a field that some versions lack needs a default")
+    return attrs.field(default=default, metadata={_WIRE: (type_, since, until)})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def struct(cls: type[T]) -> type[T]:
+    """Make a class with :func:`field` declarations a frozen, comparable value with a wire form."""
+    made = attrs.frozen(kw_only=True, slots=True)(cls)
+    declared = []
+    for attribute in attrs.fields(made):
+        type_, since, until = attribute.metadata[_WIRE]
+        declared.append(_Field(attribute.name, wire_type(type_), since, until))
+    made.__wire__ = StructType(made, declared)  # type: ignore[attr-defined]
+    return made
+
+
+class Message:
+    """The body of a request or of a reply."""
+
+    __slots__ = ()
+    __wire__: ClassVar[StructType]
+
+    def encode(self, version: int) -> bytes:
+        """The body at ``version``; :exc:`~txfluvio.errors.UsageError` for a value it can not hold."""
+        writer = Writer(version)
+        self.__wire__.write(writer, self)
+        return writer.getvalue()
+
+    @classmethod
+    def decode(cls, data: bytes, version: int, start: int = 0) -> Self:
+        """Read the body that begins at ``start``; bytes behind it are ignored.
+
+        :raises ProtocolError: with the message, the field and the position in ``data``.
+        """
+        return cls._decode(Reader(data, version, start, len(data)))
+
+    @classmethod
+    def annotate(cls, data: bytes, version: int, start: int = 0) -> tuple[Self, list[Span]]:
+        """Like :meth:`decode`, and say which bytes were which field."""
+        reader = Reader(data, version, start, len(data))
+        reader.spans = []
+        return cls._decode(reader), reader.spans
+
+    @classmethod
+    def _decode(cls, reader: Reader) -> Self:
+        try:
+            value: Self = cls.__wire__.read(reader)
+        except ProtocolError as error:
+            error.message = cls.__name__
+            raise
+        return value
+
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+@attrs.frozen
+class Api:
+    """One call of the protocol.
+
+    :ivar key: the number in the request header. The SC and the SPU use some numbers for
+        different calls, so a key means something only together with ``server``.
+    :ivar server: ``"SC"``, ``"SPU"``, or ``""`` for the one call that both answer.
+    :ivar min_version: the lowest version this library speaks.
+    :ivar max_version: the highest version this library speaks.
+    :ivar streams: many replies may follow one request.
+    """
+
+    key: int
+    name: str
+    server: str
+    request: type[Request[Any]]
+    reply: type[Message]
+    min_version: int
+    max_version: int
+    streams: bool = False
+
+
+class Request(Message, Generic[ReplyT]):
+    """The body of a request whose replies are ``ReplyT``."""
+
+    __slots__ = ()
+    api: ClassVar[Api]
+
+
+SC_APIS: dict[int, Api] = {}
+"""The calls that the SC answers, by key."""
+
+SPU_APIS: dict[int, Api] = {}
+"""The calls that an SPU answers, by key."""
+
+
+def api(
+    key: int, *, server: str = "", versions: tuple[int, int], streams: bool = False
+) -> Callable[[C], C]:
+    """Register a request class as the call ``key``; its reply type is that of ``Request[...]``."""
+
+    def register(cls: C) -> C:
+        (reply,) = get_args(cls.__orig_bases__[0])
+        call = Api(key, cls.__name__.removesuffix("Request"), server, cls, reply, *versions, streams)
+        cls.api = call
+        for name, table in (("SC", SC_APIS), ("SPU", SPU_APIS)):
+            if server in ("", name):
+                table[key] = call
+        return cls
+
+    return register
