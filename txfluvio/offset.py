@@ -1,0 +1,120 @@
+"""Where reading starts or stops: :class:`Offset`, a value, and how it becomes a number.
+
+Pure: a partition's ``start`` and ``end`` come from whoever asked its leader, the stored offset
+from whoever looked it up. Nothing here knows how.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from .errors import InvalidConfig
+
+_LARGEST = 2**63 - 1
+
+
+class OffsetKind(enum.Enum):
+    """What an :class:`Offset` counts from."""
+
+    ABSOLUTE = "absolute"
+    FROM_BEGINNING = "from_beginning"
+    FROM_END = "from_end"
+    STORED = "stored"
+
+
+@attrs.frozen(repr=False)
+class Offset:
+    """A place in a partition, absolute or relative; made by its class methods.
+
+    ``Offset.beginning()`` means the beginning and ``Offset.end()`` the end, whether or not a
+    consumer has stored offsets; only ``Offset.stored()`` resumes. (The official clients take both
+    for "resume" once an offset is stored.)
+
+    :ivar kind: what ``n`` counts from.
+    :ivar n: records, counted forwards, or backwards with ``FROM_END``; 0 with ``STORED``.
+    :ivar fallback: where to start if nothing is stored; None with the other kinds.
+    """
+
+    kind: OffsetKind
+    n: int = 0
+    fallback: Offset | None = None
+
+    def __attrs_post_init__(self) -> None:
+        name = f"Offset.{self.kind.value}"
+        if type(self.n) is not int or not 0 <= self.n <= _LARGEST:
+            raise InvalidConfig(name, self.n, "a whole number, 0 or more")
+        if self.kind is OffsetKind.STORED and (
+            not isinstance(self.fallback, Offset) or self.fallback.kind is OffsetKind.STORED
+        ):
+            raise InvalidConfig(f"{name} fallback", self.fallback, "an Offset other than stored")
+
+    @classmethod
+    def beginning(cls) -> Offset:
+        """The oldest record there is."""
+        return cls(OffsetKind.FROM_BEGINNING)
+
+    @classmethod
+    def end(cls) -> Offset:
+        """After the newest record, as of the moment it is resolved."""
+        return cls(OffsetKind.FROM_END)
+
+    @classmethod
+    def absolute(cls, n: int) -> Offset:
+        """The record with offset ``n``.
+
+        Not clamped: a place outside the log is an error, or a matter of the reset policy, when
+        it is read.
+        """
+        return cls(OffsetKind.ABSOLUTE, n)
+
+    @classmethod
+    def from_beginning(cls, n: int) -> Offset:
+        """``n`` records after the oldest, at most the end."""
+        return cls(OffsetKind.FROM_BEGINNING, n)
+
+    @classmethod
+    def from_end(cls, n: int) -> Offset:
+        """``n`` records before the end, at least the beginning."""
+        return cls(OffsetKind.FROM_END, n)
+
+    @classmethod
+    def stored(cls, fallback: Offset | None = None) -> Offset:
+        """After the record whose offset was stored last for the consumer's id.
+
+        :param fallback: where to start if nothing is stored; the beginning if not given.
+        """
+        return cls(OffsetKind.STORED, 0, cls.beginning() if fallback is None else fallback)
+
+    def resolve(self, start: int, end: int, stored: int | None = None) -> int:
+        """The offset of the first record to be read.
+
+        :param start: the offset of the oldest record in the log.
+        :param end: the offset after the newest record that may be read (the high watermark).
+        :param stored: what is stored for the consumer, the offset of the last record it has
+            processed; None if nothing is. Looked at by ``STORED`` only.
+        :return: within ``start`` and ``end``, except for ``ABSOLUTE``, which is taken as it is.
+        """
+        match self.kind:
+            case OffsetKind.ABSOLUTE:
+                return self.n
+            case OffsetKind.FROM_BEGINNING:
+                return _clamp(start + self.n, start, end)
+            case OffsetKind.FROM_END:
+                return _clamp(end - self.n, start, end)
+            case OffsetKind.STORED if stored is not None:
+                return _clamp(stored + 1, start, end)
+        assert self.fallback is not None
+        return self.fallback.resolve(start, end)
+
+    def __repr__(self) -> str:
+        if self.kind is OffsetKind.STORED:
+            return f"Offset.stored(fallback={self.fallback!r})"
+        if self.n == 0 and self.kind is not OffsetKind.ABSOLUTE:
+            return f"Offset.{self.kind.value.removeprefix('from_')}()"
+        return f"Offset.{self.kind.value}({self.n})"
+
+
+def _clamp(offset: int, start: int, end: int) -> int:
+    return max(start, min(offset, end))
