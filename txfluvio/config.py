@@ -1,0 +1,517 @@
+"""The settings: frozen values, checked when they are made, with a default for each.
+
+Vocabulary for all floors. Times are seconds, sizes are bytes, and every limit the library keeps has
+its name here. A wrong value is :class:`~txfluvio.errors.InvalidConfig`, which names the setting,
+the value and what it can be. ``attrs.evolve(config, name=value)`` gives a changed copy, checked
+again. Making one does no I/O; reading a profile file (:meth:`ClientConfig.from_profile`) and
+reading certificates (:meth:`TlsConfig.inline`) are calls of their own.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import os
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from .errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from random import Random
+
+KIB = 1024
+MIB = 1024 * KIB
+LARGEST_SPU_BATCH = 32 * MIB
+"""An SPU refuses any batch above this many bytes."""
+
+
+class Isolation(enum.IntEnum):
+    """When a record counts as written, or may be read; the numbers of a fetch."""
+
+    READ_UNCOMMITTED = 0
+    """The leader has it."""
+    READ_COMMITTED = 1
+    """All replicas in sync have it: it lies below the high watermark."""
+
+
+class Delivery(enum.Enum):
+    """What a producer does when it can not know whether a record was stored."""
+
+    AT_MOST_ONCE = "at-most-once"
+    """Nothing: the record fails with an effect of unknown."""
+    AT_LEAST_ONCE = "at-least-once"
+    """It sends again, to the leader of the moment; the record may then be stored twice."""
+
+
+class OffsetReset(enum.Enum):
+    """What a consumer does when its position is no longer in the log."""
+
+    ERROR = "error"
+    """It fails, with OffsetEvicted, OffsetOutOfRange or LogTruncated."""
+    EARLIEST = "earliest"
+    """It goes on at the oldest record."""
+    LATEST = "latest"
+    """It goes on with the records to come."""
+
+
+class OffsetStrategy(enum.Enum):
+    """Whether and when a consumer stores how far it has come."""
+
+    NONE = "none"
+    """Never."""
+    MANUAL = "manual"
+    """When the user commits."""
+    AUTO = "auto"
+    """By itself, what has been processed: the record before the one in hand."""
+
+
+class TlsVersion(enum.Enum):
+    """A version of TLS; SC and SPU speak these two."""
+
+    TLS_1_2 = "1.2"
+    TLS_1_3 = "1.3"
+
+
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+"""The names of the codecs a batch can be compressed with."""
+
+
+# Checks: a validator for attrs is made of what is expected and a predicate.
+
+_Check = Callable[[Any, Any, Any], None]
+
+
+class _NotShown:
+    def __repr__(self) -> str:
+        return "(not shown)"
+
+
+def _must(expected: str, holds: Callable[[Any], bool]) -> _Check:
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not holds(value):
+            shown = value if attribute.repr else _NotShown()
+            raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, expected)
+
+    return check
+
+
+def _or_none(check: _Check) -> _Check:
+    return attrs.validators.optional(check)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(lowest: int, highest: int, unit: str) -> _Check:
+    return _must(
+        f"{unit}, a whole number from {lowest} to {highest}",
+        lambda value: type(value) is int and lowest <= value <= highest,
+    )
+
+
+def _member(kind: type[enum.Enum]) -> _Check:
+    names = ", ".join(member.name for member in kind)
+    return _must(f"a member of {kind.__name__}: {names}", lambda value: isinstance(value, kind))
+
+
+def _named(value: object, longest: int) -> bool:
+    try:
+        return isinstance(value, str) and len(value.encode()) <= longest
+    except UnicodeEncodeError:
+        return False
+
+
+_seconds = _must("seconds, a number above 0", lambda value: _number(value) and value > 0)
+_seconds_or_0 = _must("seconds, a number, 0 or more", lambda value: _number(value) and value >= 0)
+_bytes = _whole(1, 2**63 - 1, "bytes")
+_count = _whole(1, 2**31 - 1, "a count")
+_flag = _must("True or False", lambda value: isinstance(value, bool))
+_path = _must("the path of a file", lambda value: isinstance(value, str) and value != "")
+_pem = _must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Split ``"host:port"`` (or ``"[v6::address]:port"``); no port is ever assumed.
+
+    :raises ValueError: if it is not that; the message says what it should be.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""
+    well_formed = host and colon and not any(c.isspace() or c in "/[]@" for c in host)
+    if not well_formed or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 2**16:
+        raise ValueError("host:port, with a port from 1 to 65535")
+    return host, int(port)
+
+
+def _is_endpoint(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(parse_endpoint(value))
+    except ValueError:
+        return False
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How long to wait before the next attempt, and when to give up.
+
+    The wait before retry ``n`` (from 0) is ``initial * factor**n`` seconds, at most ``maximum``,
+    shortened by a random part of up to ``jitter`` of it, so that many clients do not come back at
+    the same moment.
+
+    :ivar initial: seconds before the first retry.
+    :ivar maximum: seconds, the longest wait.
+    :ivar factor: 1 or more; by how much each wait is longer than the one before.
+    :ivar jitter: 0 to 1; the part of a wait that is left to chance.
+    :ivar deadline: seconds from the first failure to the last retry of one call; None: for ever.
+        Where a call has a deadline of its own, the earlier one counts.
+    """
+
+    initial: float = attrs.field(default=0.05, validator=_seconds)
+    maximum: float = attrs.field(default=10.0, validator=_seconds)
+    factor: float = attrs.field(
+        default=2.0,
+        validator=_must("a factor, 1 or more", lambda value: _number(value) and value >= 1),
+    )
+    jitter: float = attrs.field(
+        default=0.5,
+        validator=_must("a part, from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
+    )
+    deadline: float | None = attrs.field(default=None, validator=_or_none(_seconds))
+
+    def __attrs_post_init__(self) -> None:
+        if self.maximum < self.initial:
+            raise InvalidConfig(
+                "RetryPolicy.maximum", self.maximum, f"at least initial, {self.initial}"
+            )
+
+    def delay(self, attempt: int, random: Random) -> float:
+        """Seconds to wait before retry ``attempt``, counted from 0."""
+        try:
+            longest = min(self.maximum, self.initial * self.factor**attempt)
+        except OverflowError:
+            longest = self.maximum
+        return longest * (1 - self.jitter * random.random())
+
+    def delays(self, random: Random) -> Iterator[float]:
+        """The waits one after another, without end; the same for the same state of ``random``."""
+        return (self.delay(attempt, random) for attempt in count())
+
+
+def _as_bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _as_path(value: str | os.PathLike[str] | None) -> str | None:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+@attrs.frozen(kw_only=True)
+class TlsConfig:
+    """TLS for the SC and every SPU alike.
+
+    The server is verified: against the system's authorities, or only against those given by
+    ``ca_file`` or ``ca_pem``. With a certificate and a key the client shows who it is. Each of the
+    three comes from a file or as PEM text, not both. Not verifying has to be asked for by name,
+    :meth:`insecure_anonymous`.
+
+    :ivar server_name: the name the SC's certificate must be for, and that is sent as SNI. An SPU
+        is verified as ``<name of the SPU>.<server_name>``. None: the host that is dialled, for the
+        SC and for each SPU.
+    :ivar ca_file: path of the authorities' certificates, PEM.
+    :ivar ca_pem: the same as text.
+    :ivar cert_file: path of the client's certificate, with the chain that leads to its authority.
+    :ivar cert_pem: the same as text.
+    :ivar key_file: path of the client's private key, PKCS#1 or PKCS#8, not encrypted.
+    :ivar key_pem: the same as text; never shown.
+    :ivar minimum_version: the oldest version of TLS to accept.
+    :ivar anonymous: whether nothing is verified.
+    """
+
+    server_name: str | None = attrs.field(
+        default=None,
+        validator=_or_none(
+            _must(
+                "a host name, without a port",
+                lambda value: (
+                    _named(value, 253)
+                    and value != ""
+                    and not any(c.isspace() or c in ":/" for c in value)
+                ),
+            )
+        ),
+    )
+    ca_file: str | None = attrs.field(default=None, converter=_as_path, validator=_or_none(_path))
+    ca_pem: bytes | None = attrs.field(
+        default=None, converter=_as_bytes, validator=_or_none(_pem), repr=False
+    )
+    cert_file: str | None = attrs.field(default=None, converter=_as_path, validator=_or_none(_path))
+    cert_pem: bytes | None = attrs.field(
+        default=None, converter=_as_bytes, validator=_or_none(_pem), repr=False
+    )
+    key_file: str | None = attrs.field(default=None, converter=_as_path, validator=_or_none(_path))
+    key_pem: bytes | None = attrs.field(
+        default=None, converter=_as_bytes, validator=_or_none(_pem), repr=False
+    )
+    minimum_version: TlsVersion = attrs.field(
+        default=TlsVersion.TLS_1_2, validator=_member(TlsVersion)
+    )
+    anonymous: bool = attrs.field(default=False, alias="insecure_anonymous", validator=_flag)
+
+    def __attrs_post_init__(self) -> None:
+        for part in ("ca", "cert", "key"):
+            path = getattr(self, f"{part}_file")
+            if path is not None and getattr(self, f"{part}_pem") is not None:
+                raise InvalidConfig(f"TlsConfig.{part}_file", path, f"no {part}_pem beside it")
+        if self.has_certificate != (self.key_file is not None or self.key_pem is not None):
+            raise InvalidConfig(
+                "TlsConfig.cert_file and key_file",
+                _NotShown(),
+                "both a certificate and its key, or neither",
+            )
+        if self.anonymous and (self.ca_file is not None or self.ca_pem is not None):
+            raise InvalidConfig(
+                "TlsConfig.anonymous", True, "no authorities to verify by, or False"
+            )
+
+    @classmethod
+    def insecure_anonymous(cls, *, server_name: str | None = None) -> TlsConfig:
+        """Encrypt, and verify nothing: whoever answers is believed.
+
+        :param server_name: sent as SNI, not verified.
+        """
+        return cls(server_name=server_name, insecure_anonymous=True)
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether the client shows a certificate to a server that asks for one."""
+        return self.cert_file is not None or self.cert_pem is not None
+
+    def inline(self) -> TlsConfig:
+        """The same with every file read into its PEM text. This is the one place that reads them.
+
+        :raises InvalidConfig: a file can not be read or holds no PEM; names the setting and file.
+        """
+        read: dict[str, Any] = {}
+        for part in ("ca", "cert", "key"):
+            path = getattr(self, f"{part}_file")
+            if path is None:
+                continue
+            setting = f"TlsConfig.{part}_file"
+            try:
+                with open(path, "rb") as file:
+                    pem = file.read()
+            except OSError as error:
+                expected = f"a file that can be read ({error.strerror})"
+                raise InvalidConfig(setting, path, expected) from error
+            if b"-----BEGIN " not in pem:
+                raise InvalidConfig(setting, path, "a file of PEM text")
+            read |= {f"{part}_file": None, f"{part}_pem": pem}
+        return attrs.evolve(self, **read)
+
+
+@attrs.frozen(kw_only=True)
+class ClientConfig:
+    """A cluster, how to reach it, and what a client may use up.
+
+    :ivar endpoint: ``"host:port"`` of the SC's public port (usually 9003).
+    :ivar tls: TLS for the SC and all SPUs; None: plain TCP.
+    :ivar client_id: a name for the servers' logs; at most 32 767 bytes.
+    :ivar use_spu_local_address: dial SPUs at their local addresses, where they have one.
+    :ivar connect_timeout: seconds for one attempt, from dialling to a connection that can be used;
+        also how long ``async with client`` keeps trying.
+    :ivar handshake_timeout: seconds of these for TLS and the exchange of versions, so that a
+        server that says nothing is told from one that is not there.
+    :ivar request_timeout: seconds for the answer to one request.
+    :ivar create_timeout: seconds for creating an object until it can be used. The SC may take 90 s
+        to answer.
+    :ivar frame_timeout: seconds for the rest of a frame once its first byte is here.
+    :ivar keepalive: seconds of silence before TCP asks whether the peer is alive.
+    :ivar idle_probe: seconds of silence before the client asks whether the server is alive, with a
+        request of its own. Streams are silent by design, so silence is no sign of health.
+    :ivar retry: the waits between attempts, and how long they go on.
+    :ivar max_connections: connections the client may hold at once.
+    :ivar max_frame_size: bytes of one frame from a server.
+    :ivar max_decompressed_size: bytes one batch may become by decompression.
+    :ivar max_decompression_ratio: how many times its size a batch may become; None: any, since
+        honest batches of equal records reach ten thousand and the size above is bounded.
+    :ivar max_batch_records: records one batch may hold.
+    :ivar write_budget: bytes waiting to be written to one connection; above it, senders wait.
+    :ivar buffer_memory: bytes of records that all producers of the client may hold unsent or
+        unanswered; above it, ``send()`` waits.
+    """
+
+    endpoint: str = attrs.field(
+        validator=_must("host:port, with a port from 1 to 65535", _is_endpoint)
+    )
+    tls: TlsConfig | None = attrs.field(
+        default=None,
+        validator=_or_none(
+            _must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig))
+        ),
+    )
+    client_id: str = attrs.field(
+        default="txfluvio",
+        validator=_must("a text of at most 32767 bytes", lambda value: _named(value, 32767)),
+    )
+    use_spu_local_address: bool = attrs.field(default=False, validator=_flag)
+    connect_timeout: float = attrs.field(default=10.0, validator=_seconds)
+    handshake_timeout: float = attrs.field(default=5.0, validator=_seconds)
+    request_timeout: float = attrs.field(default=60.0, validator=_seconds)
+    create_timeout: float = attrs.field(default=120.0, validator=_seconds)
+    frame_timeout: float = attrs.field(default=30.0, validator=_seconds)
+    keepalive: float = attrs.field(default=15.0, validator=_seconds)
+    idle_probe: float = attrs.field(default=30.0, validator=_seconds)
+    retry: RetryPolicy = attrs.field(
+        factory=RetryPolicy,
+        validator=_must("a RetryPolicy", lambda value: isinstance(value, RetryPolicy)),
+    )
+    max_connections: int = attrs.field(default=4096, validator=_count)
+    max_frame_size: int = attrs.field(default=64 * MIB, validator=_whole(1, 2**31 - 1, "bytes"))
+    max_decompressed_size: int = attrs.field(default=64 * MIB, validator=_bytes)
+    max_decompression_ratio: int | None = attrs.field(default=None, validator=_or_none(_count))
+    max_batch_records: int = attrs.field(default=1_000_000, validator=_count)
+    write_budget: int = attrs.field(default=1 * MIB, validator=_bytes)
+    buffer_memory: int = attrs.field(default=64 * MIB, validator=_bytes)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of :attr:`endpoint`."""
+        return parse_endpoint(self.endpoint)
+
+    @classmethod
+    def from_profile(
+        cls, name: str | None = None, path: str | os.PathLike[str] | None = None
+    ) -> ClientConfig:
+        """The cluster that a profile file names, with the defaults for all else. Reads the file.
+
+        :param name: the profile; None: the current one.
+        :param path: the file; None: ``FLV_PROFILE_PATH``, else ``~/.fluvio/config``.
+        :raises InvalidProfile: says the file, the key, and what was expected.
+        """
+        from .profile import load
+
+        return load(path).client_config(name)
+
+
+class _HasName(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+def _codec_name(value: str | _HasName | None) -> str | None:
+    name: Any = getattr(value, "name", value)
+    return name.lower() if isinstance(name, str) else name
+
+
+@attrs.frozen(kw_only=True)
+class ProducerConfig:
+    """How records are gathered into batches, sent, and confirmed.
+
+    :ivar linger: seconds a batch that is not full waits for more records. With 0 it leaves as soon
+        as the partition has no request under way: under load, batches fill up all the same.
+    :ivar batch_size: bytes after which a batch is full, before compression and with its header of
+        57 bytes. A single larger record goes alone.
+    :ivar max_request_size: bytes of the largest batch, counted likewise, and of the batches of one
+        partition sent together; a larger record is RecordTooLarge. An SPU takes at most 32 MiB.
+    :ivar compression: the codec by name, or a member of ``Compression``; None: the topic's own, or
+        none if it accepts any. A topic that demands another is CompressionConflict.
+    :ivar partitioner: an ``IPartitioner``; None: by the hash of the key, as all Fluvio clients
+        place it, and without a key in turn.
+    :ivar isolation: with READ_COMMITTED a record counts as stored when it is replicated.
+    :ivar delivery: what to do when it is not known whether a record was stored.
+    :ivar replication_timeout: seconds the leader may wait for its replicas, with READ_COMMITTED.
+    :ivar delivery_timeout: seconds from ``send()`` to the record's outcome, retries included.
+    :ivar close_timeout: seconds ``close()`` may take to send what is left.
+    :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
+    """
+
+    linger: float = attrs.field(default=0.0, validator=_seconds_or_0)
+    batch_size: int = attrs.field(default=16 * KIB, validator=_whole(1, LARGEST_SPU_BATCH, "bytes"))
+    max_request_size: int = attrs.field(
+        default=1 * MIB, validator=_whole(1, LARGEST_SPU_BATCH, "bytes")
+    )
+    compression: str | None = attrs.field(
+        default=None,
+        converter=_codec_name,
+        validator=_or_none(
+            _must(f"one of {', '.join(CODECS)}, or None", lambda value: value in CODECS)
+        ),
+    )
+    partitioner: Any = None
+    isolation: Isolation = attrs.field(
+        default=Isolation.READ_UNCOMMITTED, validator=_member(Isolation)
+    )
+    delivery: Delivery = attrs.field(default=Delivery.AT_LEAST_ONCE, validator=_member(Delivery))
+    replication_timeout: float = attrs.field(
+        default=1.5,
+        validator=_must(
+            "seconds, 0 to 2147483", lambda value: _number(value) and 0 <= value <= 2147483
+        ),
+    )
+    delivery_timeout: float = attrs.field(default=120.0, validator=_seconds)
+    close_timeout: float = attrs.field(default=30.0, validator=_seconds)
+    buffer_memory: int = attrs.field(default=32 * MIB, validator=_bytes)
+
+    def __attrs_post_init__(self) -> None:
+        for name, other in (
+            ("batch_size", "max_request_size"),
+            ("max_request_size", "buffer_memory"),
+        ):
+            if getattr(self, name) > getattr(self, other):
+                raise InvalidConfig(
+                    f"ProducerConfig.{name}",
+                    getattr(self, name),
+                    f"at most {other}, {getattr(self, other)}",
+                )
+
+
+@attrs.frozen(kw_only=True)
+class ConsumerConfig:
+    """How records are fetched, held, and accounted for.
+
+    :ivar max_bytes: bytes of records one push may bring. The SPU cuts there, also inside a batch;
+        a batch that is larger is fetched by itself.
+    :ivar isolation: with READ_COMMITTED only records that are replicated are delivered.
+    :ivar buffer_memory: bytes of records, as received, held for the user; above it, the SPUs are
+        not asked for more.
+    :ivar check_crc: whether the checksum of each batch is verified.
+    :ivar consumer_id: the name that offsets are stored under. It is a name and no more: consumers
+        that share one overwrite each other's offsets.
+    :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
+    :ivar flush_interval: seconds from a commit to its being stored, with AUTO.
+    :ivar reset: what to do when the position is no longer in the log.
+    """
+
+    max_bytes: int = attrs.field(default=1_048_890, validator=_whole(1, 2**31 - 1, "bytes"))
+    isolation: Isolation = attrs.field(
+        default=Isolation.READ_UNCOMMITTED, validator=_member(Isolation)
+    )
+    buffer_memory: int = attrs.field(default=16 * MIB, validator=_bytes)
+    check_crc: bool = attrs.field(default=True, validator=_flag)
+    consumer_id: str | None = attrs.field(
+        default=None,
+        validator=_or_none(
+            _must(
+                "a text of at most 32767 bytes, not empty", lambda v: _named(v, 32767) and v != ""
+            )
+        ),
+    )
+    offsets: OffsetStrategy = attrs.field(
+        default=OffsetStrategy.NONE, validator=_member(OffsetStrategy)
+    )
+    flush_interval: float = attrs.field(default=10.0, validator=_seconds)
+    reset: OffsetReset = attrs.field(default=OffsetReset.ERROR, validator=_member(OffsetReset))
+
+    def __attrs_post_init__(self) -> None:
+        if self.offsets is not OffsetStrategy.NONE and self.consumer_id is None:
+            raise InvalidConfig(
+                "ConsumerConfig.consumer_id", None, f"a name to store offsets under: {self.offsets}"
+            )
