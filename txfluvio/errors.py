@@ -53,6 +53,7 @@ class FluvioError(Exception):
     retriable: bool = False
     effect: Effect = Effect.NONE
     says: str = ""
+    """The message, in which ``{0.name}`` stands for an attribute."""
 
     def __str__(self) -> str:
         return self.says.format(self) if self.says else super().__str__()

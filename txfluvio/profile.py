@@ -392,14 +392,14 @@ def _update(
 
 def _written(tls: TlsConfig | None) -> dict[str, Any]:
     """The ``tls`` table for ``tls``, in the order in which the official clients write it."""
+    import tomlkit
+
     if tls is None:
         return {"tls_policy": "disabled"}
     if tls.anonymous:
         return {"tls_policy": "anonymous"}
     if any(getattr(tls, f"{part}_pem") is not None for part in _CERTS.values()):
         tls = tls.inline()
-    import tomlkit
-
     certs: dict[str, str] = {}
     if tls.server_name is not None:
         certs["domain"] = tls.server_name
@@ -409,7 +409,7 @@ def _written(tls: TlsConfig | None) -> dict[str, Any]:
         file: str | None = getattr(tls, f"{part}_file")
         if pem is not None:
             source = "inline"
-            certs[key] = tomlkit.string(pem.decode(), multiline=True)
+            certs[key] = tomlkit.string(pem.decode(errors="replace"), multiline=True)
         elif file is not None:
             certs[key] = file
     return {"tls_policy": "verified", "tls_source": source, "certs": certs}
