@@ -1,0 +1,117 @@
+"""The five codecs of a batch, and the bound on what comes out of them.
+
+The numbers are those of a batch's attribute bits; a topic's compression policy numbers them
+differently (:class:`txfluvio.wire.sc.TopicCompression`). gzip is one RFC 1952 member, snappy the
+framing format (not raw, not Kafka's), lz4 and zstd their standard frames, as
+``fluvio-compression/src`` writes them. Output goes into a buffer that grows only as far as the
+limit, so a small input can not ask for much memory.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+
+import cramjam
+
+from ..errors import ProtocolError
+
+DEFAULT_MAX_DECOMPRESSED_SIZE = 64 * 1024 * 1024
+"""Bytes that one batch may decompress to."""
+
+_FIRST_GUESS = 4
+_SMALLEST_BUFFER = 4096
+_GZIP_LEVEL = 6
+_GZIP_WINDOW = 31
+_LZ4_LEVEL = 1
+_ZSTD_LEVEL = 1
+
+
+class Compression(enum.IntEnum):
+    """The codec of a batch, as its attributes number it."""
+
+    NONE = 0
+    GZIP = 1
+    SNAPPY = 2
+    LZ4 = 3
+    ZSTD = 4
+
+
+_MODULES = {
+    Compression.SNAPPY: cramjam.snappy,
+    Compression.LZ4: cramjam.lz4,
+    Compression.ZSTD: cramjam.zstd,
+}
+
+
+def compress(codec: Compression, data: bytes) -> bytes:
+    """``data`` compressed with ``codec``."""
+    match codec:
+        case Compression.NONE:
+            return data
+        case Compression.GZIP:
+            return zlib.compress(data, _GZIP_LEVEL, wbits=_GZIP_WINDOW)
+        case Compression.SNAPPY:
+            return bytes(cramjam.snappy.compress(data))
+        case Compression.LZ4:
+            return bytes(cramjam.lz4.compress(data, level=_LZ4_LEVEL))
+        case Compression.ZSTD:
+            return bytes(cramjam.zstd.compress(data, level=_ZSTD_LEVEL))
+
+
+def decompress(
+    codec: Compression, data: bytes, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE
+) -> bytes:
+    """What ``data`` holds; for gzip its first member.
+
+    :param limit: the most bytes that may come out.
+    :raises ProtocolError: corrupt input, or more than ``limit`` bytes.
+    """
+    if codec is Compression.NONE:
+        return data
+    if codec is Compression.GZIP:
+        return _gunzip(data, limit)
+    module = _MODULES[codec]
+    size = min(limit, max(_SMALLEST_BUFFER, len(data) * _FIRST_GUESS))
+    while True:
+        buffer = bytearray(size)
+        try:
+            written = module.decompress_into(data, buffer)
+        except cramjam.DecompressionError as error:
+            # The codecs do not say whether the input or the room gave out: more room tells.
+            if size >= limit:
+                raise _failure(codec, limit, error) from error
+            size = min(limit, size * _FIRST_GUESS)
+            continue
+        except BaseException as error:
+            # A Rust panic (not an Exception) is how some corrupt inputs end.
+            if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+                raise
+            raise ProtocolError(f"{codec.name.lower()}: {error}", field="records") from error
+        return bytes(memoryview(buffer)[:written])
+
+
+def _gunzip(data: bytes, limit: int) -> bytes:
+    inflater = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        out = inflater.decompress(data, limit)
+        if not inflater.eof and len(out) == limit and inflater.decompress(
+            inflater.unconsumed_tail, 1
+        ):
+            raise ProtocolError(_too_large(Compression.GZIP, limit), field="records")
+    except zlib.error as error:
+        raise ProtocolError(f"gzip: {error}", field="records") from error
+    if not inflater.eof:
+        raise ProtocolError("gzip: the stream ends early", field="records")
+    return out
+
+
+def _too_large(codec: Compression, limit: int) -> str:
+    return (
+        f"{codec.name.lower()}: decompresses to more than {limit} bytes (max_decompressed_size)"
+    )
+
+
+def _failure(codec: Compression, limit: int, error: Exception) -> ProtocolError:
+    reason = f"{codec.name.lower()}: corrupt, or more than {limit} bytes (max_decompressed_size)"
+    return ProtocolError(f"{reason}: {error}", field="records")

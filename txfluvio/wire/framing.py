@@ -1,0 +1,87 @@
+"""Where one frame ends and the next begins.
+
+A frame is a 32-bit big-endian size, which does not count itself, and that many bytes. The
+platform sets no limit and lets a bad size hang or crash it; here a size is checked when its prefix
+is read, before anything is kept.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ..errors import ProtocolError
+
+DEFAULT_MAX_FRAME_SIZE = 64 * 1024 * 1024
+"""Bytes; above the largest legal batch (32 MiB) and above what a reader asks for."""
+
+_SIZE = struct.Struct(">i")
+_PREFIX = _SIZE.size
+
+
+def frame(*parts: bytes | memoryview) -> bytes:
+    """The parts as one frame, its size in front."""
+    payload = b"".join(parts)
+    return _SIZE.pack(len(payload)) + payload
+
+
+class Frames:
+    """Cuts a stream of bytes into frames, copying each byte once.
+
+    What arrives of an unfinished frame is kept as the pieces it came in and joined when the last
+    one is there, so a large frame in small pieces costs no more than its size.
+
+    :param max_frame_size: the largest frame accepted, in bytes without the prefix.
+    """
+
+    def __init__(self, max_frame_size: int = DEFAULT_MAX_FRAME_SIZE) -> None:
+        self._limit = max_frame_size
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._wanted = 0
+        self._broken: ProtocolError | None = None
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of a frame that is not complete; 0 between frames."""
+        return self._held
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The frames that ``data`` completes, without their sizes.
+
+        :raises ProtocolError: a size is not positive, or over the limit. Nothing can be read
+            after that: every further call raises the same.
+        """
+        if self._broken is not None:
+            raise self._broken
+        if self._pieces:
+            self._pieces.append(data)
+            self._held += len(data)
+            if self._held < self._wanted:
+                return []
+            data = b"".join(self._pieces)
+            self._pieces = []
+        frames = []
+        pos, end = 0, len(data)
+        self._wanted = _PREFIX
+        while end - pos >= _PREFIX:
+            (size,) = _SIZE.unpack_from(data, pos)
+            if not 0 < size <= self._limit:
+                self._broken = self._refusal(size)
+                raise self._broken
+            stop = pos + _PREFIX + size
+            if stop > end:
+                self._wanted = _PREFIX + size
+                break
+            frames.append(data[pos + _PREFIX : stop])
+            pos = stop
+        self._held = end - pos
+        if pos < end:
+            self._pieces.append(data[pos:] if pos else data)
+        return frames
+
+    def _refusal(self, size: int) -> ProtocolError:
+        if size > self._limit:
+            reason = f"a frame of {size} bytes is over the limit of {self._limit} (max_frame_size)"
+        else:
+            reason = f"a frame of {size} bytes"
+        return ProtocolError(reason, message="frame", field="size", position=0)
