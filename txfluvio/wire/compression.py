@@ -95,8 +95,10 @@ def _gunzip(data: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj(_GZIP_WINDOW)
     try:
         out = inflater.decompress(data, limit)
-        if not inflater.eof and len(out) == limit and inflater.decompress(
-            inflater.unconsumed_tail, 1
+        if (
+            not inflater.eof
+            and len(out) == limit
+            and inflater.decompress(inflater.unconsumed_tail, 1)
         ):
             raise ProtocolError(_too_large(Compression.GZIP, limit), field="records")
     except zlib.error as error:
@@ -107,9 +109,7 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 
 
 def _too_large(codec: Compression, limit: int) -> str:
-    return (
-        f"{codec.name.lower()}: decompresses to more than {limit} bytes (max_decompressed_size)"
-    )
+    return f"{codec.name.lower()}: decompresses to more than {limit} bytes (max_decompressed_size)"
 
 
 def _failure(codec: Compression, limit: int, error: Exception) -> ProtocolError:

@@ -518,7 +518,9 @@ def wire_type(thing: Any) -> WireType[Any]:
 _WIRE = "wire"
 
 
-def field(type_: Any, *, since: int = 0, until: int | None = None, default: Any = attrs.NOTHING) -> Any:
+def field(
+    type_: Any, *, since: int = 0, until: int | None = None, default: Any = attrs.NOTHING
+) -> Any:
     """Declare a field: its wire type and the versions (inclusive) that carry it.
 
     A field that some versions lack needs a ``default``: it is what a reader gets there.
@@ -547,7 +549,10 @@ class Message:
     __wire__: ClassVar[StructType]
 
     def encode(self, version: int) -> bytes:
-        """The body at ``version``; :exc:`~txfluvio.errors.UsageError` for a value it can not hold."""
+        """The body at ``version``.
+
+        :raises UsageError: a value does not fit its field.
+        """
         writer = Writer(version)
         self.__wire__.write(writer, self)
         return writer.getvalue()
@@ -623,7 +628,9 @@ def api(
 
     def register(cls: C) -> C:
         (reply,) = get_args(cls.__orig_bases__[0])
-        call = Api(key, cls.__name__.removesuffix("Request"), server, cls, reply, *versions, streams)
+        call = Api(
+            key, cls.__name__.removesuffix("Request"), server, cls, reply, *versions, streams
+        )
         cls.api = call
         for name, table in (("SC", SC_APIS), ("SPU", SPU_APIS)):
             if server in ("", name):

@@ -1,0 +1,303 @@
+"""Records from bytes and back: the one hot place, written by hand.
+
+Plain functions over ``bytes`` and positions. A record's varints are nearly always one or two
+bytes, so those are read in line from a table and everything longer by :func:`_varint`. For a byte
+with its high bit set, ``_LOW`` holds the value of its seven low bits; xor with the second byte,
+shifted, completes the zig-zag.
+"""
+
+from __future__ import annotations
+
+from ..errors import ProtocolError
+
+_LOW = tuple(((byte & 0x7F) >> 1) ^ -(byte & 1) for byte in range(256))
+_SMALLEST_RECORD = 7
+
+
+class Record:
+    """One record, as a consumer gets it.
+
+    :ivar offset: its place in the partition; ``None`` where a SmartModule made it unknowable.
+    :ivar key: ``None`` when the record has no key; a key may be empty.
+    :ivar value: never ``None``, perhaps empty.
+    :ivar timestamp: milliseconds since the Unix epoch, set by the producer; ``None`` if unset.
+    :ivar partition: the partition it was read from.
+    :ivar topic: the topic it was read from.
+    """
+
+    __slots__ = ("key", "offset", "partition", "timestamp", "topic", "value")
+
+    offset: int | None
+    key: bytes | None
+    value: bytes
+    timestamp: int | None
+    partition: int
+    topic: str
+
+    def _facts(self) -> tuple[str, int, int | None, bytes | None, bytes, int | None]:
+        return (self.topic, self.partition, self.offset, self.key, self.value, self.timestamp)
+
+    def __eq__(self, other: object) -> bool:
+        return self._facts() == other._facts() if isinstance(other, Record) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._facts())
+
+    def __repr__(self) -> str:
+        key = "" if self.key is None else f" key={self.key!r}"
+        return f"<Record {self.topic}/{self.partition}@{self.offset}{key} value={self.value!r}>"
+
+
+def _varint(data: bytes, pos: int) -> tuple[int, int]:
+    shift = value = 0
+    while True:
+        byte = data[pos]
+        pos += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), pos
+        shift += 7
+        if shift >= 70:
+            raise ProtocolError("a varint of more than 10 bytes", field="record", position=pos)
+
+
+def decode_records(
+    data: bytes,
+    pos: int,
+    end: int,
+    count: int,
+    base_offset: int | None,
+    first_timestamp: int | None,
+    topic: str = "",
+    partition: int = 0,
+) -> list[Record]:
+    """The ``count`` records in ``data[pos:end]``; what stands behind them is ignored.
+
+    :raises ProtocolError: a record does not add up, or fewer than ``count`` are there.
+    """
+    found: list[Record] = []
+    _check_count(count, pos, end)
+    new = Record
+    start = pos
+    try:
+        for _ in range(count):
+            start = pos
+            byte = data[pos]
+            size = _LOW[byte]
+            pos += 1
+            if byte > 127:
+                more = data[pos]
+                if more < 128:
+                    size ^= more << 6
+                    pos += 1
+                else:
+                    size, pos = _varint(data, pos - 1)
+            stop = pos + size
+            if size < 0 or stop > end:
+                raise _damaged("its length is more than what is left", start)
+            byte = data[pos + 1]
+            delta = _LOW[byte]
+            pos += 2
+            if byte > 127:
+                more = data[pos]
+                if more < 128:
+                    delta ^= more << 6
+                    pos += 1
+                else:
+                    delta, pos = _varint(data, pos - 1)
+            byte = data[pos]
+            offset = _LOW[byte]
+            pos += 1
+            if byte > 127:
+                more = data[pos]
+                if more < 128:
+                    offset ^= more << 6
+                    pos += 1
+                else:
+                    offset, pos = _varint(data, pos - 1)
+            flag = data[pos]
+            pos += 1
+            key = None
+            if flag:
+                if flag != 1:
+                    raise _damaged(f"its key flag is {flag}", start)
+                byte = data[pos]
+                size = _LOW[byte]
+                pos += 1
+                if byte > 127:
+                    more = data[pos]
+                    if more < 128:
+                        size ^= more << 6
+                        pos += 1
+                    else:
+                        size, pos = _varint(data, pos - 1)
+                if size < 0 or pos + size > stop:
+                    raise _damaged("its key is longer than the record", start)
+                key = data[pos : pos + size]
+                pos += size
+            byte = data[pos]
+            size = _LOW[byte]
+            pos += 1
+            if byte > 127:
+                more = data[pos]
+                if more < 128:
+                    size ^= more << 6
+                    pos += 1
+                else:
+                    size, pos = _varint(data, pos - 1)
+            last = pos + size
+            if size < 0 or last >= stop:
+                raise _damaged("its value is longer than the record", start)
+            record = new()
+            record.value = data[pos:last]
+            if data[last] < 128:
+                pos = last + 1
+            else:
+                _, pos = _varint(data, last)
+            if pos != stop:
+                raise _damaged("its fields do not add up to its length", start)
+            record.key = key
+            record.offset = None if base_offset is None else base_offset + offset
+            record.timestamp = None if first_timestamp is None else first_timestamp + delta
+            record.partition = partition
+            record.topic = topic
+            found.append(record)
+    except IndexError as error:
+        raise _damaged("it ends early", start) from error
+    return found
+
+
+class RawRecord:
+    """One record exactly as its bytes say, nothing computed: for tools that write it again."""
+
+    __slots__ = ("attributes", "headers", "key", "offset_delta", "timestamp_delta", "value")
+
+    def __init__(
+        self,
+        attributes: int,
+        timestamp_delta: int,
+        offset_delta: int,
+        key: bytes | None,
+        value: bytes,
+        headers: int,
+    ) -> None:
+        self.attributes = attributes
+        self.timestamp_delta = timestamp_delta
+        self.offset_delta = offset_delta
+        self.key = key
+        self.value = value
+        self.headers = headers
+
+
+def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> list[RawRecord]:
+    """The same records as :func:`decode_records`, with every field they have on the wire.
+
+    :raises ProtocolError: as :func:`decode_records`.
+    """
+    found: list[RawRecord] = []
+    _check_count(count, pos, end)
+    start = pos
+    try:
+        for _ in range(count):
+            start = pos
+            size, pos = _varint(data, pos)
+            stop = pos + size
+            if size < 0 or stop > end:
+                raise _damaged("its length is more than what is left", start)
+            attributes = data[pos]
+            timestamp_delta, pos = _varint(data, pos + 1)
+            offset_delta, pos = _varint(data, pos)
+            flag = data[pos]
+            pos += 1
+            key = None
+            if flag:
+                if flag != 1:
+                    raise _damaged(f"its key flag is {flag}", start)
+                size, pos = _varint(data, pos)
+                if size < 0 or pos + size > stop:
+                    raise _damaged("its key is longer than the record", start)
+                key = data[pos : pos + size]
+                pos += size
+            size, pos = _varint(data, pos)
+            if size < 0 or pos + size >= stop:
+                raise _damaged("its value is longer than the record", start)
+            value = data[pos : pos + size]
+            headers, pos = _varint(data, pos + size)
+            if pos != stop:
+                raise _damaged("its fields do not add up to its length", start)
+            found.append(RawRecord(attributes, timestamp_delta, offset_delta, key, value, headers))
+    except IndexError as error:
+        raise _damaged("it ends early", start) from error
+    return found
+
+
+def _check_count(count: int, pos: int, end: int) -> None:
+    if not 0 <= count * _SMALLEST_RECORD <= end - pos:
+        raise ProtocolError(
+            f"a count of {count} records in {end - pos} bytes", field="records", position=pos
+        )
+
+
+def _damaged(reason: str, position: int) -> ProtocolError:
+    return ProtocolError(f"a record is damaged: {reason}", field="records", position=position)
+
+
+def varint(value: int) -> bytes:
+    """``value`` as a zig-zag varint; the platform writes 32-bit values only."""
+    raw = (value << 1) ^ (value >> 63)
+    out = bytearray()
+    while raw > 0x7F:
+        out.append(raw & 0x7F | 0x80)
+        raw >>= 7
+    out.append(raw)
+    return bytes(out)
+
+
+_SHORT = 8192
+_VARINTS = tuple(varint(value) for value in range(_SHORT))
+_SIZES = tuple(len(raw) for raw in _VARINTS)
+
+
+def append_record(
+    parts: list[bytes], index: int, delta: int, key: bytes | None, value: bytes
+) -> int:
+    """Append the pieces of one record to ``parts`` and return how many bytes they are."""
+    offset = _VARINTS[index] if index < _SHORT else varint(index)
+    time = _VARINTS[delta] if 0 <= delta < _SHORT else varint(delta)
+    length = len(value)
+    if length < _SHORT:
+        prefix, width = _VARINTS[length], _SIZES[length]
+    else:
+        prefix = varint(length)
+        width = len(prefix)
+    inner = len(offset) + len(time) + width + length + 3
+    if key is None:
+        size = _VARINTS[inner] if inner < _SHORT else varint(inner)
+        parts += (size, b"\x00", time, offset, b"\x00", prefix, value, b"\x00")
+    else:
+        length = len(key)
+        name = _VARINTS[length] if length < _SHORT else varint(length)
+        inner += len(name) + length
+        size = _VARINTS[inner] if inner < _SHORT else varint(inner)
+        parts += (size, b"\x00", time, offset, b"\x01", name, key, prefix, value, b"\x00")
+    return len(size) + inner
+
+
+def encode_raw_records(records: list[RawRecord]) -> bytes:
+    """The records as they stood, without their count."""
+    parts = []
+    for record in records:
+        key = b"\x00" if record.key is None else b"\x01" + varint(len(record.key)) + record.key
+        inner = b"".join(
+            (
+                bytes((record.attributes,)),
+                varint(record.timestamp_delta),
+                varint(record.offset_delta),
+                key,
+                varint(len(record.value)),
+                record.value,
+                varint(record.headers),
+            )
+        )
+        parts += (varint(len(inner)), inner)
+    return b"".join(parts)

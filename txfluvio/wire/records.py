@@ -1,0 +1,376 @@
+"""Record sets and batches: the form records have on the wire, on disk and in every reply.
+
+A record set is batches back to back, and may end anywhere inside one. A batch is a 57-byte header
+(61 with a schema id) and a blob: a 32-bit count and the records, compressed as one unit or not.
+The server numbers batches and believes ``last_offset_delta``, so the next offset is
+``base_offset + last_offset_delta + 1`` whatever the number of records. Layout as in
+``fluvio-protocol/src/record/batch.rs``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import ClassVar, Self
+
+from crc32c import crc32c
+
+from ..errors import ProtocolError, UsageError
+from ._codec import (
+    RawRecord,
+    Record,
+    append_record,
+    decode_raw_records,
+    decode_records,
+    encode_raw_records,
+)
+from .compression import DEFAULT_MAX_DECOMPRESSED_SIZE, Compression, compress, decompress
+
+__all__ = ["Batch", "BatchBuilder", "RawRecord", "Record", "RecordSet", "encode_batch"]
+
+PREAMBLE = 12
+"""Bytes before what ``batch_length`` counts: the base offset and the length itself."""
+
+HEADER = 57
+"""Bytes of a batch before its blob, without a schema id."""
+
+_FIXED = HEADER - PREAMBLE
+_CRC_START = 21
+_SCHEMA_BIT = 0x10
+_CODEC_BITS = 0x07
+_LAYOUT = struct.Struct(">qiibIhiqqqhi")
+_PREAMBLE = struct.Struct(">qi")
+_AFTER_CRC = struct.Struct(">hiqqqhi")
+_U32 = struct.Struct(">I")
+_I32 = struct.Struct(">i")
+_I64 = struct.Struct(">q")
+_MAX_DELTA = 2**31 - 1
+_NO_TIMESTAMP = -1
+
+
+class Batch:
+    """One batch: its header by name, its records when asked for.
+
+    It refers to the bytes it was read from and keeps them alive.
+    """
+
+    __slots__ = (
+        "_blob",
+        "attributes",
+        "base_offset",
+        "batch_length",
+        "crc",
+        "data",
+        "first_sequence",
+        "first_timestamp",
+        "last_offset_delta",
+        "magic",
+        "max_timestamp",
+        "partition_leader_epoch",
+        "producer_epoch",
+        "producer_id",
+        "schema_id",
+        "start",
+    )
+
+    def __init__(self, data: bytes, start: int) -> None:
+        (
+            self.base_offset,
+            self.batch_length,
+            self.partition_leader_epoch,
+            self.magic,
+            self.crc,
+            self.attributes,
+            self.last_offset_delta,
+            self.first_timestamp,
+            self.max_timestamp,
+            self.producer_id,
+            self.producer_epoch,
+            self.first_sequence,
+        ) = _LAYOUT.unpack_from(data, start)
+        self.data = data
+        self.start = start
+        self.schema_id: int | None = None
+        self._blob = start + HEADER
+        if self.attributes & _SCHEMA_BIT:
+            if self.batch_length < _FIXED + 4:
+                raise _bad_length(self.batch_length, start)
+            (self.schema_id,) = _U32.unpack_from(data, self._blob)
+            self._blob += 4
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole batch."""
+        return PREAMBLE + self.batch_length
+
+    @property
+    def end(self) -> int:
+        """Where the batch ends in ``data``."""
+        return self.start + PREAMBLE + self.batch_length
+
+    @property
+    def next_offset(self) -> int:
+        """The offset that follows the batch, however many records it holds."""
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def compression(self) -> Compression:
+        """The codec of the blob.
+
+        :raises ProtocolError: bits that stand for none.
+        """
+        bits = self.attributes & _CODEC_BITS
+        if bits > Compression.ZSTD:
+            raise ProtocolError(
+                f"{bits} is no codec", field="batch.attributes", position=self.start + _CRC_START
+            )
+        return Compression(bits)
+
+    def check_crc(self) -> None:
+        """Compare the checksum, which covers everything behind it.
+
+        :raises ProtocolError: it is not what the bytes give.
+        """
+        found = crc32c(memoryview(self.data)[self.start + _CRC_START : self.end])
+        if found != self.crc:
+            raise ProtocolError(
+                f"the CRC is {self.crc:#010x}, the bytes give {found:#010x}",
+                field="batch.crc",
+                position=self.start + 17,
+            )
+
+    def blob(self, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE) -> bytes:
+        """The count and the records, decompressed.
+
+        :raises ProtocolError: corrupt, or more than ``limit`` bytes.
+        """
+        return decompress(self.compression, self.data[self._blob : self.end], limit)
+
+    def records(
+        self,
+        topic: str = "",
+        partition: int = 0,
+        *,
+        offsets_known: bool = True,
+        limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE,
+    ) -> list[Record]:
+        """The records, each at ``base_offset`` plus its own delta.
+
+        :param offsets_known: pass False for what a SmartModule made, where base plus delta is
+            wrong; the records then have no offset.
+        :param limit: the most bytes the blob may decompress to.
+        :raises ProtocolError: a damaged record, a corrupt blob, or too much of it.
+        """
+        data, pos, end = self._open(limit)
+        return decode_records(
+            data,
+            pos + 4,
+            end,
+            self._count(data, pos, end),
+            self.base_offset if offsets_known else None,
+            self.first_timestamp if self.first_timestamp > 0 else None,
+            topic,
+            partition,
+        )
+
+    def raw_records(self, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE) -> list[RawRecord]:
+        """The records as they stand on the wire; raises as :meth:`records`."""
+        data, pos, end = self._open(limit)
+        return decode_raw_records(data, pos + 4, end, self._count(data, pos, end))
+
+    def values(self) -> list[bytes]:
+        """The records' values alone; raises as :meth:`records`."""
+        return [record.value for record in self.records()]
+
+    def pack(self, blob: bytes) -> bytes:
+        """The batch again, from its header's values and ``blob`` (compressed by the caller)."""
+        middle = b"" if self.schema_id is None else _U32.pack(self.schema_id)
+        after = _AFTER_CRC.pack(
+            self.attributes,
+            self.last_offset_delta,
+            self.first_timestamp,
+            self.max_timestamp,
+            self.producer_id,
+            self.producer_epoch,
+            self.first_sequence,
+        )
+        covered = after + middle + blob
+        length = _FIXED + len(middle) + len(blob)
+        front = struct.pack(
+            ">qiib", self.base_offset, length, self.partition_leader_epoch, self.magic
+        )
+        return front + _U32.pack(crc32c(covered)) + covered
+
+    def encode(self, records: list[RawRecord]) -> bytes:
+        """The batch again, from its header's values and ``records``."""
+        blob = _U32.pack(len(records)) + encode_raw_records(records)
+        return self.pack(compress(self.compression, blob))
+
+    def _open(self, limit: int) -> tuple[bytes, int, int]:
+        if self.compression is Compression.NONE:
+            return self.data, self._blob, self.end
+        blob = self.blob(limit)
+        return blob, 0, len(blob)
+
+    def _count(self, data: bytes, pos: int, end: int) -> int:
+        if end - pos < 4:
+            raise ProtocolError("a batch without a record count", field="batch", position=pos)
+        count: int = _I32.unpack_from(data, pos)[0]
+        return count
+
+
+class RecordSet:
+    """The bytes of a record set, not copied: batches, and perhaps the beginning of another."""
+
+    __slots__ = ("data", "end", "start")
+
+    EMPTY: ClassVar[RecordSet]
+
+    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+        self.data = data
+        self.start = start
+        self.end = len(data) if end is None else end
+
+    @classmethod
+    def of(cls, *batches: bytes) -> Self:
+        """The set that holds these encoded batches."""
+        return cls(batches[0] if len(batches) == 1 else b"".join(batches))
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __bytes__(self) -> bytes:
+        return self.data[self.start : self.end]
+
+    def __eq__(self, other: object) -> bool:
+        return self.view() == other.view() if isinstance(other, RecordSet) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(bytes(self))
+
+    def __repr__(self) -> str:
+        return f"<RecordSet of {len(self)} bytes>"
+
+    def view(self) -> memoryview:
+        """The bytes, without a copy."""
+        return memoryview(self.data)[self.start : self.end]
+
+    def batches(self, *, check_crc: bool = True) -> list[Batch]:
+        """The complete batches, in order.
+
+        :param check_crc: compare each checksum; an honest server always has it right.
+        :raises ProtocolError: an impossible length, or a wrong checksum.
+        """
+        found, _ = self._walk(check_crc)
+        return found
+
+    @property
+    def fragment(self) -> bytes:
+        """What is left behind the last complete batch."""
+        _, pos = self._walk(False)
+        return self.data[pos : self.end]
+
+    def needed(self) -> int | None:
+        """Bytes of the batch that the fragment begins, or None where it does not tell."""
+        _, pos = self._walk(False)
+        if self.end - pos < PREAMBLE:
+            return None
+        return PREAMBLE + int(_PREAMBLE.unpack_from(self.data, pos)[1])
+
+    def _walk(self, check_crc: bool) -> tuple[list[Batch], int]:
+        data, pos, end = self.data, self.start, self.end
+        found = []
+        while end - pos >= PREAMBLE:
+            length = _PREAMBLE.unpack_from(data, pos)[1]
+            if length < _FIXED:
+                raise _bad_length(length, pos)
+            stop = pos + PREAMBLE + length
+            if stop > end:
+                break
+            batch = Batch(data, pos)
+            if check_crc:
+                batch.check_crc()
+            found.append(batch)
+            pos = stop
+        return found, pos
+
+
+RecordSet.EMPTY = RecordSet(b"")
+
+
+def _bad_length(length: int, position: int) -> ProtocolError:
+    return ProtocolError(
+        f"a batch of {length} bytes is shorter than its header",
+        field="batch.batch_length",
+        position=position + 8,
+    )
+
+
+def renumber(batch: bytes, base_offset: int) -> bytes:
+    """The batch at another base offset, which its checksum does not cover."""
+    return _I64.pack(base_offset) + batch[8:]
+
+
+class BatchBuilder:
+    """Collects records for one batch, and knows its size before compression.
+
+    :param first_timestamp: milliseconds since the Unix epoch; records say theirs relative to it.
+    """
+
+    def __init__(self, first_timestamp: int) -> None:
+        self._parts: list[bytes] = []
+        self._first = first_timestamp
+        self._last = first_timestamp
+        self.count = 0
+        self.size = HEADER + 4
+
+    def append(self, key: bytes | None, value: bytes, timestamp: int | None = None) -> int:
+        """Add a record and return its index in the batch.
+
+        :param timestamp: milliseconds since the Unix epoch; the batch's own by default.
+        :raises UsageError: a timestamp more than 24.8 days from the batch's, which the
+            platform's varints can not hold.
+        """
+        time = self._first if timestamp is None else timestamp
+        delta = time - self._first
+        if not -_MAX_DELTA <= delta <= _MAX_DELTA:
+            raise UsageError(f"a timestamp {delta} ms from its batch's can not be sent")
+        index = self.count
+        self.size += append_record(self._parts, index, delta, key, value)
+        self._last = max(self._last, time)
+        self.count = index + 1
+        return index
+
+    def build(self, compression: Compression = Compression.NONE) -> bytes:
+        """The batch, as bytes.
+
+        :raises UsageError: no records; an empty batch makes a server refuse later ones.
+        """
+        if not self.count:
+            raise UsageError("a batch needs at least one record")
+        blob = compress(compression, b"".join((_U32.pack(self.count), *self._parts)))
+        covered = (
+            _AFTER_CRC.pack(int(compression), self.count - 1, self._first, self._last, -1, -1, -1)
+            + blob
+        )
+        front = struct.pack(">qiib", 0, _FIXED + len(blob), -1, 2)
+        return front + _U32.pack(crc32c(covered)) + covered
+
+
+def encode_batch(
+    records: Iterable[bytes | tuple[bytes | None, bytes]],
+    *,
+    compression: Compression = Compression.NONE,
+    timestamp: int = _NO_TIMESTAMP,
+) -> bytes:
+    """A batch of values or (key, value) pairs, all at one time.
+
+    :raises UsageError: no records.
+    """
+    builder = BatchBuilder(timestamp)
+    for record in records:
+        if isinstance(record, tuple):
+            builder.append(record[0], record[1])
+        else:
+            builder.append(None, record)
+    return builder.build(compression)
