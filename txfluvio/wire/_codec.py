@@ -285,7 +285,7 @@ def append_record(
 
 def encode_raw_records(records: list[RawRecord]) -> bytes:
     """The records as they stood, without their count."""
-    parts = []
+    parts: list[bytes] = []
     for record in records:
         key = b"\x00" if record.key is None else b"\x01" + varint(len(record.key)) + record.key
         inner = b"".join(

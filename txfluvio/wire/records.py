@@ -73,6 +73,20 @@ class Batch:
         "start",
     )
 
+    base_offset: int
+    batch_length: int
+    partition_leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    first_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    first_sequence: int
+    schema_id: int | None
+
     def __init__(self, data: bytes, start: int) -> None:
         (
             self.base_offset,
@@ -90,7 +104,7 @@ class Batch:
         ) = _LAYOUT.unpack_from(data, start)
         self.data = data
         self.start = start
-        self.schema_id: int | None = None
+        self.schema_id = None
         self._blob = start + HEADER
         if self.attributes & _SCHEMA_BIT:
             if self.batch_length < _FIXED + 4:

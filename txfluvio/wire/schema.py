@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .sc import Kind
 
 T = TypeVar("T")
-C = TypeVar("C", bound=type)
+C = TypeVar("C", bound="type[Request[Any]]")
 
 MAX_STRING = 32_767
 """The longest string that can be sent, in bytes: readers take the 16-bit length as signed."""
@@ -535,11 +535,17 @@ def struct(cls: type[T]) -> type[T]:
     """Make a class with :func:`field` declarations a frozen, comparable value with a wire form."""
     made = attrs.frozen(kw_only=True, slots=True)(cls)
     declared = []
-    for attribute in attrs.fields(made):
+    for attribute in attrs.fields(made):  # type: ignore[arg-type]
         type_, since, until = attribute.metadata[_WIRE]
         declared.append(_Field(attribute.name, wire_type(type_), since, until))
     made.__wire__ = StructType(made, declared)  # type: ignore[attr-defined]
     return made
+
+
+def evolve(value: T, **changes: Any) -> T:
+    """A copy of a declared value with some fields changed."""
+    changed: T = attrs.evolve(value, **changes)  # type: ignore[misc]
+    return changed
 
 
 class Message:
@@ -627,7 +633,7 @@ def api(
     """Register a request class as the call ``key``; its reply type is that of ``Request[...]``."""
 
     def register(cls: C) -> C:
-        (reply,) = get_args(cls.__orig_bases__[0])
+        (reply,) = get_args(vars(cls)["__orig_bases__"][0])
         call = Api(
             key, cls.__name__.removesuffix("Request"), server, cls, reply, *versions, streams
         )
