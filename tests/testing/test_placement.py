@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from txfluvio.testing import placement
-from txfluvio.testing.placement import Replication, elect
+from txfluvio.testing.placement import elect
+from txfluvio.wire.sc import ReplicaStatus
 
 
 def place(
@@ -71,8 +72,8 @@ class TestPlacing:
         assert place(4_294_967_295, 1) == {}
 
 
-def replica(spu: int, leo: int) -> Replication:
-    return Replication(spu, leo, leo)
+def replica(spu: int, leo: int) -> ReplicaStatus:
+    return ReplicaStatus(spu=spu, hw=leo, leo=leo)
 
 
 class TestElecting:

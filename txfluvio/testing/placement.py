@@ -8,22 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-import attrs
+from ..wire.sc import ReplicaStatus
 
 MAX_LAG = 4
 """A follower this many records behind its leader, or more, can not become leader."""
 
 MAX_PARTITIONS = 100_000
 """The most partitions of a topic that are placed; a real SC has no such limit but its memory."""
-
-
-@attrs.frozen
-class Replication:
-    """What is known of one replica: who has it, and how far it is; -1 where nothing is known."""
-
-    spu: int
-    hw: int
-    leo: int
 
 
 class Weights:
@@ -87,13 +78,13 @@ def place(
     return rows
 
 
-def may_lead(follower: Replication, leader: Replication) -> bool:
+def may_lead(follower: ReplicaStatus, leader: ReplicaStatus) -> bool:
     """Whether a follower is close enough to what its leader last reported."""
     return leader.leo - follower.leo < MAX_LAG
 
 
 def elect(
-    leader: Replication, followers: Iterable[Replication], online: Collection[int]
+    leader: ReplicaStatus, followers: Iterable[ReplicaStatus], online: Collection[int]
 ) -> int | None:
     """The running follower that lags least behind ``leader``, the first listed of equals.
 

@@ -1,0 +1,311 @@
+"""What the SC knows, and the controllers that keep it moving.
+
+Seven stores and four loops: topics are provisioned, leaders elected, the system topic kept, and
+everything is loaded anew from time to time. No connection is known here: requests come in from
+:mod:`txfluvio.testing.sc` and the SPUs' side is played by :mod:`txfluvio.testing.cluster`. Every
+step of a loop is a turn of the scheduler of its own, so that watchers see the states between.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from ..wire.sc import (
+    CleanupPolicy,
+    Computed,
+    MirrorSpec,
+    MirrorStatus,
+    PartitionResolution,
+    PartitionSpec,
+    PartitionStatus,
+    SmartModuleSpec,
+    SmartModuleStatus,
+    SpuGroupSpec,
+    SpuGroupStatus,
+    SpuResolution,
+    SpuSpec,
+    SpuStatus,
+    TableFormatSpec,
+    TableFormatStatus,
+    TopicCompression,
+    TopicSpec,
+    TopicStatus,
+    TopicStorage,
+)
+from . import lifecycle
+from .lifecycle import PartitionItem, Spus
+from .store import Diff, Item, Store
+from .timers import Timers
+
+SpuDiff = Diff[SpuSpec, SpuStatus]
+
+SYSTEM_TOPIC = "consumer-offset"
+
+SYSTEM_TOPIC_SPEC = TopicSpec(
+    replicas=Computed(partitions=1, replication_factor=1, ignore_rack_assignment=False),
+    cleanup_policy=CleanupPolicy(time_in_seconds=604_800),
+    storage=TopicStorage(segment_size=512_000_000, max_partition_size=2_048_000_000),
+    compression_type=TopicCompression.ANY,
+    deduplication=None,
+    system=True,
+)
+"""The topic in which SPUs keep the offsets of consumers."""
+
+SYSTEM_TOPIC_INTERVALS = (16.0, 31.0, 46.0, 61.0, 76.0, 91.0, 106.0, 120.0)
+"""Seconds between two looks whether the system topic is there; the last one for ever."""
+
+
+@attrs.frozen(kw_only=True)
+class Timing:
+    """How long things take, in seconds; the defaults are those of the real SC, but for waits.
+
+    :ivar step: before each step of a controller. The real one takes less than a millisecond.
+    :ivar first_report: from the creation of a partition to the first report of its leader, which
+        makes it online. 0.05 to 0.4 in reality.
+    :ivar report: the shortest time between two reports of one SPU.
+    :ivar system_topic: from the start of the SC to the creation of the system topic. 1 in reality.
+    :ivar topic_wait: how long Create waits for a topic to be online.
+    :ivar store_wait: how long a request waits for the SC's own store.
+    :ivar reload: between two full loads of every store.
+    :ivar mirroring: between two pushes to a remote cluster.
+    :ivar removal: with ``quick_recreate_race``, from the deletion of a partition to the SPU's
+        confirmation.
+    """
+
+    step: float = 0.0
+    first_report: float = 0.0
+    report: float = 0.4
+    system_topic: float = 0.0
+    topic_wait: float = 90.0
+    store_wait: float = 10.0
+    reload: float = 300.0
+    mirroring: float = 5.0
+    removal: float = 0.003
+
+
+class Metadata:
+    """All objects of a cluster, each type in a store of its own.
+
+    :param rng: decides orders that are arbitrary on a real SC.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self.topics: Store[TopicSpec, TopicStatus] = Store("Topic", rng)
+        self.partitions: Store[PartitionSpec, PartitionStatus] = Store("Partition", rng)
+        self.spus: Store[SpuSpec, SpuStatus] = Store("SPU", rng)
+        self.groups: Store[SpuGroupSpec, SpuGroupStatus] = Store("SpuGroup", rng)
+        self.modules: Store[SmartModuleSpec, SmartModuleStatus] = Store("SmartModule", rng)
+        self.formats: Store[TableFormatSpec, TableFormatStatus] = Store("TableFormat", rng)
+        self.mirrors: Store[MirrorSpec, MirrorStatus] = Store("Mirror", rng)
+
+    @property
+    def stores(self) -> tuple[Store[Any, Any], ...]:
+        """Every store."""
+        return (
+            self.topics,
+            self.partitions,
+            self.spus,
+            self.groups,
+            self.modules,
+            self.formats,
+            self.mirrors,
+        )
+
+    def spu_ids(self, *resolutions: SpuResolution) -> tuple[int, ...]:
+        """The ids of the SPUs in one of these states, or of all."""
+        return tuple(
+            item.spec.id
+            for item in self.spus
+            if not resolutions or item.status.resolution in resolutions
+        )
+
+    def partitions_of(self, topic: str) -> tuple[PartitionItem, ...]:
+        """The partitions there are of a topic, by their names alone."""
+        item = self.topics.get(topic)
+        if item is None:
+            return ()
+        names = [lifecycle.partition_name(topic, number) for number in item.status.replica_map]
+        found = [self.partitions.get(name) for name in names]
+        return tuple(partition for partition in found if partition is not None)
+
+    def online_partitions(self, topic: str) -> int:
+        """How many partitions of a topic are online."""
+        return sum(
+            item.status.resolution is PartitionResolution.ONLINE
+            for item in self.partitions_of(topic)
+        )
+
+    def delete_topic(self, name: str) -> None:
+        """Remove a topic and its partitions."""
+        self.partitions.delete(*[item.name for item in self.partitions_of(name)])
+        self.topics.delete(name)
+
+
+def until(
+    condition: Callable[[], bool],
+    *stores: Store[Any, Any],
+    timers: Timers,
+    timeout: float,
+) -> Deferred[bool]:
+    """Wait until a condition on some stores holds; it is looked at after their changes.
+
+    Fires in a turn of its own, with ``False`` when ``timeout`` seconds pass before. Cancelling
+    just stops the waiting.
+    """
+    looking = False
+
+    def forget() -> None:
+        for one in forgets:
+            one()
+
+    def finish(result: bool) -> None:
+        forget()
+        waiter.callback(result)
+
+    def look() -> None:
+        nonlocal looking
+        looking = False
+        if condition():
+            finish(True)
+
+    def changed() -> None:
+        nonlocal looking
+        if not looking:
+            looking = True
+            forgets.append(timers.later(0, look))
+
+    waiter: Deferred[bool] = Deferred(lambda _: forget())
+    forgets = [store.subscribe(changed) for store in stores]
+    forgets.append(timers.later(timeout, finish, False))
+    changed()
+    return waiter
+
+
+class Controllers:
+    """What goes on in the SC by itself.
+
+    :ivar automatic_elections: move leaders when an SPU goes down; else they wait to be moved.
+    :ivar system_topic: keep the topic ``consumer-offset``.
+    """
+
+    def __init__(self, metadata: Metadata, timers: Timers, timing: Timing) -> None:
+        self.automatic_elections = True
+        self.system_topic = True
+        self._metadata = metadata
+        self._timers = timers
+        self._timing = timing
+        self._intervals: Iterator[float] = iter(SYSTEM_TOPIC_INTERVALS)
+
+    def start(self) -> None:
+        """Set everything going; the stores should be loaded by now."""
+        metadata = self._metadata
+        step = self._timing.step
+        _Loop(self._provision, metadata.topics, metadata.spus, timers=self._timers, delay=step)
+        _Loop(self._elect, metadata.spus, timers=self._timers, delay=step)
+        self._timers.later(self._timing.system_topic, self._keep_system_topic)
+        self._timers.later(self._timing.reload, self._reload)
+
+    def _provision(self, topics: Diff[TopicSpec, TopicStatus], spus: SpuDiff) -> None:
+        came = any(
+            item.status.resolution is SpuResolution.ONLINE
+            for item in (*spus.everything, *spus.updates)
+        )
+        items = self._metadata.topics if came else (*topics.everything, *topics.updates)
+        for name in sorted(item.name for item in items):
+            self._advance(name)
+
+    def _advance(self, name: str) -> None:
+        metadata = self._metadata
+        topic = metadata.topics.get(name)
+        if topic is None:
+            return
+        spus = Spus(metadata.spu_ids(), metadata.spu_ids(SpuResolution.ONLINE))
+        status = lifecycle.next_status(topic, spus, self._placed())
+        if metadata.topics.set_status((name, status)):
+            return
+        missing = lifecycle.missing_partitions(topic, metadata.partitions)
+        for partition in missing:
+            metadata.partitions.put(partition)
+        if missing:
+            metadata.topics.touch(name)
+
+    def _placed(self) -> Iterator[tuple[int, Sequence[int]]]:
+        """Leader and replicas of every partition, made or about to be."""
+        for item in self._metadata.partitions:
+            yield item.spec.leader, item.spec.replicas
+        for topic in self._metadata.topics:
+            for item in lifecycle.missing_partitions(topic, self._metadata.partitions):
+                yield item.spec.leader, item.spec.replicas
+
+    def _elect(self, spus: SpuDiff) -> None:
+        changed = (*spus.everything, *spus.updates)
+        by_name = sorted(changed, key=lambda item: item.name)
+        online = self._metadata.spu_ids(SpuResolution.ONLINE)
+        for spu in by_name:
+            if spu.status.resolution is SpuResolution.OFFLINE:
+                candidates = online if self.automatic_elections else ()
+                self._change(partial(lifecycle.after_spu_went, spu=spu.spec.id, online=candidates))
+        for spu in by_name:
+            if spu.status.resolution is SpuResolution.ONLINE:
+                self._change(partial(lifecycle.after_spu_came, spu=spu.spec.id))
+
+    def _change(self, change: Callable[[PartitionItem], PartitionItem]) -> None:
+        for partition in self._metadata.partitions:
+            changed = change(partition)
+            if changed != partition:
+                self._metadata.partitions.put(changed)
+
+    def _keep_system_topic(self) -> None:
+        if self.system_topic and SYSTEM_TOPIC not in self._metadata.topics:
+            self._metadata.topics.put(Item(SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC, lifecycle.NEW_TOPIC))
+        interval = next(self._intervals, SYSTEM_TOPIC_INTERVALS[-1])
+        self._timers.later(interval, self._keep_system_topic)
+
+    def reload(self) -> None:
+        """Load every store anew: each watcher gets everything again."""
+        for store in self._metadata.stores:
+            store.reload()
+
+    def _reload(self) -> None:
+        self.reload()
+        self._timers.later(self._timing.reload, self._reload)
+
+
+class _Loop:
+    """Something that is done after changes of some stores, in turns of its own.
+
+    :param delay: seconds from a change to the turn that deals with it.
+    """
+
+    def __init__(
+        self, turn: Callable[..., None], *stores: Store[Any, Any], timers: Timers, delay: float
+    ) -> None:
+        self._turn = turn
+        self._stores = stores
+        self._seen = [0] * len(stores)
+        self._timers = timers
+        self._delay = delay
+        self._waiting = False
+        for store in stores:
+            store.subscribe(self._wake)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self._timers.later(self._delay, self._run)
+
+    def _run(self) -> None:
+        self._waiting = False
+        diffs = [
+            store.diff(seen, hidden=True)
+            for store, seen in zip(self._stores, self._seen, strict=True)
+        ]
+        self._seen = [diff.epoch for diff in diffs]
+        self._turn(*diffs)
