@@ -8,6 +8,8 @@ shifted, completes the zig-zag.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 from ..errors import ProtocolError
 
 _LOW = tuple(((byte & 0x7F) >> 1) ^ -(byte & 1) for byte in range(256))
@@ -253,34 +255,125 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+_STRIDE = 128
 _SHORT = 8192
 _VARINTS = tuple(varint(value) for value in range(_SHORT))
-_SIZES = tuple(len(raw) for raw in _VARINTS)
 
 
 def append_record(
-    parts: list[bytes], index: int, delta: int, key: bytes | None, value: bytes
+    parts: list[bytes],
+    index: int,
+    delta: int,
+    key: bytes | None,
+    value: bytes,
+    room: int | None = None,
 ) -> int:
-    """Append the pieces of one record to ``parts`` and return how many bytes they are."""
+    """Append the pieces of one record to ``parts`` and return how many bytes they are.
+
+    :param room: where they would be more than this, nothing is appended and 0 returned.
+    """
     offset = _VARINTS[index] if index < _SHORT else varint(index)
     time = _VARINTS[delta] if 0 <= delta < _SHORT else varint(delta)
     length = len(value)
-    if length < _SHORT:
-        prefix, width = _VARINTS[length], _SIZES[length]
-    else:
-        prefix = varint(length)
-        width = len(prefix)
-    inner = len(offset) + len(time) + width + length + 3
+    prefix = _VARINTS[length] if length < _SHORT else varint(length)
+    inner = len(offset) + len(time) + len(prefix) + length + 3
     if key is None:
         size = _VARINTS[inner] if inner < _SHORT else varint(inner)
+        if room is not None and len(size) + inner > room:
+            return 0
         parts += (size, b"\x00", time, offset, b"\x00", prefix, value, b"\x00")
     else:
         length = len(key)
         name = _VARINTS[length] if length < _SHORT else varint(length)
         inner += len(name) + length
         size = _VARINTS[inner] if inner < _SHORT else varint(inner)
+        if room is not None and len(size) + inner > room:
+            return 0
         parts += (size, b"\x00", time, offset, b"\x01", name, key, prefix, value, b"\x00")
     return len(size) + inner
+
+
+def append_values(
+    parts: list[bytes], values: Sequence[bytes], start: int, index: int, delta: int, room: int
+) -> tuple[int, int]:
+    """Append records without keys, ``values[start:]``, as many as fit into ``room`` bytes.
+
+    The first becomes the batch's record ``index``, the others follow; all are ``delta``
+    milliseconds from the batch's time. What frames records of one length is made once for them.
+
+    :returns: where in ``values`` it stopped, and the bytes appended.
+    """
+    lead = b"\x00" + varint(delta)
+    left = room
+    for low, high, width, offsets in _strides(start, len(values), index):
+        before = len(parts)
+        shapes: dict[int, tuple[bytes, bytes, int]] = {}
+        for value, offset in zip(values[low:high], offsets, strict=False):
+            try:
+                head, prefix, size = shapes[len(value)]
+            except KeyError:
+                prefix = b"\x00" + varint(len(value))
+                head, size = _head(lead, width + len(prefix) + len(value))
+                shapes[len(value)] = head, prefix, size
+            if size > left:
+                return low + (len(parts) - before) // 5, room - left
+            left -= size
+            parts += (head, offset, prefix, value, b"\x00")
+    return len(values), room - left
+
+
+def append_pairs(
+    parts: list[bytes],
+    keys: Sequence[bytes | None],
+    values: Sequence[bytes],
+    start: int,
+    index: int,
+    delta: int,
+    room: int,
+) -> tuple[int, int]:
+    """The same as :func:`append_values` for records that may have keys."""
+    lead = b"\x00" + varint(delta)
+    left = room
+    for low, high, width, offsets in _strides(start, len(values), index):
+        before = len(parts)
+        shapes: dict[tuple[int, int], tuple[bytes, bytes, bytes, int]] = {}
+        for key, value, offset in zip(keys[low:high], values[low:high], offsets, strict=False):
+            shape = (-1 if key is None else len(key), len(value))
+            try:
+                head, name, prefix, size = shapes[shape]
+            except KeyError:
+                name = b"\x00" if key is None else b"\x01" + varint(len(key))
+                prefix = varint(len(value))
+                rest = width + len(name) + len(key or b"") + len(prefix) + len(value)
+                head, size = _head(lead, rest)
+                shapes[shape] = head, name, prefix, size
+            if size > left:
+                return low + (len(parts) - before) // 7, room - left
+            left -= size
+            parts += (head, offset, name, key or b"", prefix, value, b"\x00")
+    return len(values), room - left
+
+
+def _strides(start: int, end: int, index: int) -> Iterator[tuple[int, int, int, Iterable[bytes]]]:
+    """Cut ``start`` to ``end`` where the offsets, from ``index`` on, take a byte more, and sooner.
+
+    Gives the bounds, the width of the offsets between them, and these offsets as varints.
+    """
+    while start < end:
+        width = len(varint(index))
+        length = min(end - start, _STRIDE, (1 << 7 * width - 1) - index)
+        stop = index + length
+        offsets = _VARINTS[index:stop] if stop <= _SHORT else map(varint, range(index, stop))
+        yield start, start + length, width, offsets
+        start += length
+        index = stop
+
+
+def _head(lead: bytes, rest: int) -> tuple[bytes, int]:
+    """A record's length, attributes and time, and the size of it all, headers included."""
+    inner = len(lead) + rest + 1
+    length = varint(inner)
+    return length + lead, len(length) + inner
 
 
 def encode_raw_records(records: list[RawRecord]) -> bytes:

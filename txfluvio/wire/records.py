@@ -10,7 +10,7 @@ The server numbers batches and believes ``last_offset_delta``, so the next offse
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar, Self
 
 from crc32c import crc32c
@@ -19,7 +19,9 @@ from ..errors import ProtocolError, UsageError
 from ._codec import (
     RawRecord,
     Record,
+    append_pairs,
     append_record,
+    append_values,
     decode_raw_records,
     decode_records,
     encode_raw_records,
@@ -46,6 +48,7 @@ _I32 = struct.Struct(">i")
 _I64 = struct.Struct(">q")
 _MAX_DELTA = 2**31 - 1
 _NO_TIMESTAMP = -1
+_NO_LIMIT = 2**63
 
 
 class Batch:
@@ -331,6 +334,8 @@ class BatchBuilder:
     :param first_timestamp: milliseconds since the Unix epoch; records say theirs relative to it.
     """
 
+    __slots__ = ("_first", "_last", "_parts", "count", "size")
+
     def __init__(self, first_timestamp: int) -> None:
         self._parts: list[bytes] = []
         self._first = first_timestamp
@@ -346,29 +351,80 @@ class BatchBuilder:
             platform's varints can not hold.
         """
         time = self._first if timestamp is None else timestamp
-        delta = time - self._first
-        if not -_MAX_DELTA <= delta <= _MAX_DELTA:
-            raise UsageError(f"a timestamp {delta} ms from its batch's can not be sent")
         index = self.count
-        self.size += append_record(self._parts, index, delta, key, value)
-        self._last = max(self._last, time)
-        self.count = index + 1
+        if not self.fit(key, value, time, _NO_LIMIT):
+            delta = time - self._first
+            raise UsageError(f"a timestamp {delta} ms from its batch's can not be sent")
         return index
 
-    def build(self, compression: Compression = Compression.NONE) -> bytes:
+    def fit(self, key: bytes | None, value: bytes, timestamp: int, limit: int) -> bool:
+        """Add a record if the batch can hold its timestamp and stays within ``limit`` bytes."""
+        delta = timestamp - self._first
+        if not -_MAX_DELTA <= delta <= _MAX_DELTA:
+            return False
+        size = append_record(self._parts, self.count, delta, key, value, limit - self.size)
+        if not size:
+            return False
+        self.size += size
+        self.count += 1
+        if timestamp > self._last:
+            self._last = timestamp
+        return True
+
+    def extend(
+        self,
+        keys: Sequence[bytes | None] | None,
+        values: Sequence[bytes],
+        start: int,
+        timestamp: int,
+        limit: int,
+    ) -> int:
+        """Add ``values[start:]``, as far as the batch stays within ``limit`` bytes.
+
+        :param keys: the keys of all ``values``; None: no record has one.
+        :returns: where in ``values`` it stopped: at ``start`` also where the timestamp is too far
+            from the batch's.
+        """
+        delta = timestamp - self._first
+        if not -_MAX_DELTA <= delta <= _MAX_DELTA:
+            return start
+        room = limit - self.size
+        if keys is None:
+            stop, size = append_values(self._parts, values, start, self.count, delta, room)
+        else:
+            stop, size = append_pairs(self._parts, keys, values, start, self.count, delta, room)
+        self.size += size
+        self.count += stop - start
+        if stop > start and timestamp > self._last:
+            self._last = timestamp
+        return stop
+
+    def build(
+        self, compression: Compression = Compression.NONE, without: Collection[int] = ()
+    ) -> bytes:
         """The batch, as bytes.
 
+        :param without: indices of records to leave out; those behind them move up.
         :raises UsageError: no records; an empty batch makes a server refuse later ones.
         """
-        if not self.count:
+        records, count, last = b"".join(self._parts), self.count, self._last
+        if without:
+            records, count, last = self._rest(records, without)
+        if not count:
             raise UsageError("a batch needs at least one record")
-        blob = compress(compression, b"".join((_U32.pack(self.count), *self._parts)))
-        covered = (
-            _AFTER_CRC.pack(int(compression), self.count - 1, self._first, self._last, -1, -1, -1)
-            + blob
-        )
+        blob = compress(compression, _U32.pack(count) + records)
+        covered = _AFTER_CRC.pack(int(compression), count - 1, self._first, last, -1, -1, -1) + blob
         front = struct.pack(">qiib", 0, _FIXED + len(blob), -1, 2)
         return front + _U32.pack(crc32c(covered)) + covered
+
+    def _rest(self, records: bytes, without: Collection[int]) -> tuple[bytes, int, int]:
+        kept = decode_raw_records(records, 0, len(records), self.count)
+        kept = [record for index, record in enumerate(kept) if index not in without]
+        last = self._first
+        for index, record in enumerate(kept):
+            record.offset_delta = index
+            last = max(last, self._first + record.timestamp_delta)
+        return encode_raw_records(kept), len(kept), last
 
 
 def encode_batch(
