@@ -1,0 +1,288 @@
+"""From pushes to records of one partition: nothing lost, nothing twice, wherever a reply ends."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from txfluvio.consumer.backlog import CHUNK_SIZE, Backlog, Chunk
+from txfluvio.errors import ProtocolError
+from txfluvio.wire.compression import Compression
+from txfluvio.wire.records import Record, RecordSet, encode_batch, renumber
+
+LAST_OFFSET_DELTA = 23
+
+
+def batch(base: int, count: int, *, size: int = 1, codec: Compression = Compression.NONE) -> bytes:
+    """A batch of ``count`` records, each with its offset as its value, padded to ``size``."""
+    values = [str(base + n).encode().ljust(size) for n in range(count)]
+    return renumber(encode_batch(values, compression=codec), base)
+
+
+def with_gap(base: int, count: int, gap: int) -> bytes:
+    """A batch that claims ``gap`` more offsets than it has records, its checksum right."""
+    from crc32c import crc32c
+
+    data = bytearray(batch(base, count))
+    struct.pack_into(">i", data, LAST_OFFSET_DELTA, count - 1 + gap)
+    struct.pack_into(">I", data, 17, crc32c(data[21:]))
+    return bytes(data)
+
+
+def log(*counts: int, size: int = 1) -> list[bytes]:
+    """Batches of so many records, one after another from offset 0."""
+    found, base = [], 0
+    for count in counts:
+        found.append(batch(base, count, size=size))
+        base += count
+    return found
+
+
+def drain(backlog: Backlog) -> list[Record]:
+    found: list[Record] = []
+    while (chunk := backlog.take()) is not None:
+        found += chunk.records
+    return found
+
+
+def taken(backlog: Backlog) -> Chunk:
+    chunk = backlog.take()
+    assert chunk is not None
+    return chunk
+
+
+def offsets(records: Sequence[Record]) -> list[int | None]:
+    return [record.offset for record in records]
+
+
+def backlog(start: int = 0, *, stop: int | None = None, filtered: bool = False) -> Backlog:
+    found = Backlog("orders", 3, filtered=filtered)
+    found.place(start)
+    found.stop = stop
+    return found
+
+
+def test_records_say_where_they_come_from() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 1)))
+    (record,) = drain(mine)
+    assert (record.topic, record.partition, record.offset, record.value) == ("orders", 3, 0, b"0")
+
+
+def test_what_is_received_ends_with_the_last_complete_batch() -> None:
+    whole = b"".join(log(3, 4, 5))
+    mine = backlog()
+    assert mine.add(RecordSet(whole[:-1]))
+    assert mine.received == 7
+    assert offsets(drain(mine)) == list(range(7))
+
+
+def test_a_reply_without_a_complete_batch_changes_nothing() -> None:
+    mine = backlog()
+    whole = batch(0, 3)
+    assert not any(mine.add(RecordSet(whole[:size])) for size in range(len(whole)))
+    assert mine.received == 0
+    assert not mine
+
+
+def test_a_reply_without_anything_changes_nothing() -> None:
+    mine = backlog(5)
+    assert not mine.add(RecordSet.EMPTY)
+    assert (mine.received, mine.held) == (5, 0)
+
+
+@given(
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    cuts=st.lists(st.integers(1, 900), min_size=1),
+    start=st.integers(0, 40),
+)
+def test_wherever_replies_are_cut_every_record_comes_once_and_in_order(
+    counts: list[int], cuts: list[int], start: int
+) -> None:
+    batches = log(*counts)
+    total = sum(counts)
+    start = min(start, total)
+    mine = backlog(start)
+    found: list[Record] = []
+    turn = 0
+    while mine.received < total:
+        first = next(n for n in range(len(batches)) if sum(counts[: n + 1]) > mine.received)
+        reply = b"".join(batches[first:])
+        size = cuts[turn % len(cuts)]
+        if not mine.add(RecordSet(reply[:size])):
+            mine.add(RecordSet(reply[: max(size, len(batches[first]))]))
+        found += drain(mine)
+        turn += 1
+    assert offsets(found) == list(range(start, total))
+
+
+def test_records_below_the_start_are_left_out() -> None:
+    mine = backlog(5)
+    mine.add(RecordSet.of(*log(3, 4, 2)[1:]))
+    assert offsets(drain(mine)) == [5, 6, 7, 8]
+
+
+def test_a_gap_at_the_end_of_a_batch_is_stepped_over() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(with_gap(0, 2, gap=5)))
+    assert mine.received == 7
+    chunk = taken(mine)
+    assert offsets(chunk.records) == [0, 1]
+    assert chunk.end == mine.position == 7
+
+
+def test_a_batch_of_offsets_without_records_moves_the_position() -> None:
+    mine = backlog(3)
+    mine.add(RecordSet.of(with_gap(0, 2, gap=5)))
+    chunk = taken(mine)
+    assert chunk.records == []
+    assert mine.position == 7
+
+
+def test_batches_that_lead_nowhere_are_the_peers_mistake() -> None:
+    mine = backlog(3)
+    with pytest.raises(ProtocolError, match="end at 3"):
+        mine.add(RecordSet.of(batch(0, 3)))
+    assert mine.received == 3
+
+
+def test_a_batch_that_was_received_before_is_not_delivered_again() -> None:
+    first, second = log(3, 2)
+    mine = backlog()
+    mine.add(RecordSet.of(first))
+    mine.add(RecordSet.of(first, second))
+    assert offsets(drain(mine)) == [0, 1, 2, 3, 4]
+
+
+def test_nothing_at_or_behind_the_stop_is_delivered() -> None:
+    mine = backlog(stop=4)
+    mine.add(RecordSet.of(*log(3, 3, 3)))
+    assert mine.complete
+    assert offsets(drain(mine)) == [0, 1, 2, 3]
+    assert mine.position == 4
+
+
+def test_before_the_stop_it_is_not_complete() -> None:
+    mine = backlog(stop=4)
+    mine.add(RecordSet.of(batch(0, 3)))
+    assert not mine.complete
+
+
+def test_a_damaged_batch_is_told_after_the_records_before_it() -> None:
+    good, bad = log(2, 2)
+    mine = backlog()
+    mine.add(RecordSet.of(good, bad[:-1] + bytes([bad[-1] ^ 1])))
+    assert offsets(taken(mine).records) == [0, 1]
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="CRC"):
+            mine.take()
+    assert mine.position == 2
+
+
+def test_checksums_are_left_alone_where_asked_for() -> None:
+    data = batch(0, 1)
+    mine = Backlog("orders", 3, check_crc=False)
+    mine.add(RecordSet.of(data[:17] + b"\0\0\0\0" + data[21:]))
+    assert offsets(drain(mine)) == [0]
+
+
+def test_a_batch_that_decompresses_to_too_much_is_refused() -> None:
+    mine = Backlog("orders", 3, limit=1000)
+    mine.add(RecordSet.of(batch(0, 1, size=2000, codec=Compression.GZIP)))
+    with pytest.raises(ProtocolError):
+        mine.take()
+
+
+def test_compressed_batches_are_delivered() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3, codec=Compression.ZSTD)))
+    assert offsets(drain(mine)) == [0, 1, 2]
+
+
+def test_chunks_are_of_a_moderate_size_and_small_batches_share_one() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(*log(*[1] * 100, size=2000)))
+    sizes = []
+    while (chunk := mine.take()) is not None:
+        sizes.append(len(chunk.records))
+    assert sum(sizes) == 100
+    assert max(sizes) <= CHUNK_SIZE // 2000 + 1
+    assert len(sizes) < 5
+
+
+def test_a_push_counts_until_its_last_batch_is_taken() -> None:
+    data = b"".join(log(*[1] * 3, size=CHUNK_SIZE))
+    mine = backlog()
+    mine.add(RecordSet(data + b"cut!"))
+    held = []
+    while mine:
+        held.append(mine.held)
+        mine.take()
+    assert held == [len(data) + 4] * 3
+    assert mine.held == 0
+
+
+def test_placing_it_forgets_what_was_received() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    mine.place(50)
+    assert not mine
+    assert (mine.position, mine.received, mine.held) == (50, 50, 0)
+
+
+def test_what_is_given_back_comes_again_first() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    mine.add(RecordSet.of(batch(3, 1)))
+    chunk = taken(mine)
+    mine.give_back(chunk.split(1)[1])
+    assert mine.position == 1
+    assert offsets(drain(mine)) == [1, 2, 3]
+
+
+def test_the_position_within_a_chunk_follows_the_last_record_done_with() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(with_gap(0, 3, gap=4)))
+    chunk = taken(mine)
+    assert [chunk.before(n) for n in range(4)] == [0, 1, 2, 7]
+
+
+# SmartModules
+
+
+def test_a_filtered_push_moves_to_where_the_spu_says() -> None:
+    mine = backlog(filtered=True)
+    assert mine.add(RecordSet.of(with_gap(2, 4, gap=4)), 10)
+    assert mine.received == 10
+    chunk = taken(mine)
+    assert (chunk.start, chunk.end) == (0, 10)
+
+
+def test_filtered_records_have_no_offset_rather_than_a_wrong_one() -> None:
+    mine = backlog(3, filtered=True)
+    mine.add(RecordSet.of(batch(2, 4)), 10)
+    assert offsets(drain(mine)) == [None] * 4
+
+
+def test_the_position_stays_until_all_of_a_filtered_push_is_done_with() -> None:
+    mine = backlog(filtered=True)
+    mine.add(RecordSet.of(batch(2, 3)), 10)
+    chunk = taken(mine)
+    assert [chunk.before(n) for n in range(4)] == [0, 0, 0, 10]
+
+
+def test_a_filtered_push_without_records_moves_the_position() -> None:
+    mine = backlog(filtered=True)
+    assert mine.add(RecordSet.EMPTY, 10)
+    assert drain(mine) == []
+    assert mine.position == 10
+
+
+def test_a_filtered_push_that_leads_back_is_the_peers_mistake() -> None:
+    mine = backlog(10, filtered=True)
+    with pytest.raises(ProtocolError, match="next_filter_offset"):
+        mine.add(RecordSet.EMPTY, 9)

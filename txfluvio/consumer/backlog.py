@@ -1,0 +1,231 @@
+"""What one partition has received and not handed out yet; pure, no Twisted, no clock.
+
+A :class:`Backlog` turns pushes into :class:`Chunk` lists of records and keeps the two offsets that
+everything else follows: ``received``, the end of what came in complete, and ``position``, the next
+offset to be handed out. A reply may begin below the offset asked for, may end anywhere inside a
+batch, and its batches may hold fewer records than offsets, so both advance over complete batches
+only, to ``base_offset + last_offset_delta + 1``.
+
+Where SmartModules ran, the SPU merges what passed into one batch whose offsets mean nothing and
+says in ``next_filter_offset`` how far it has come: such a push is handed out as a whole, its
+records without offsets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..errors import ProtocolError
+from ..wire.compression import DEFAULT_MAX_DECOMPRESSED_SIZE
+from ..wire.records import Batch, Record, RecordSet
+
+CHUNK_SIZE = 64 * 1024
+"""Bytes of batches after which a chunk is full: decoding them is a fraction of a millisecond."""
+
+
+class Chunk:
+    """Consecutive records of one partition.
+
+    :ivar records: perhaps none, where all that was received lies outside the limits.
+    :ivar start: where the partition's position was before them.
+    :ivar end: where it is behind them; not always the last record's offset plus 1, since
+        offsets without a record may follow.
+    """
+
+    __slots__ = ("end", "records", "start")
+
+    def __init__(self, records: list[Record], start: int, end: int) -> None:
+        self.records = records
+        self.start = start
+        self.end = end
+
+    def before(self, index: int) -> int:
+        """The position when the first ``index`` records are done with, and no more.
+
+        A SmartModule's records have no offsets: the position stays until all are done with.
+        """
+        if index >= len(self.records):
+            return self.end
+        last = self.records[index - 1].offset if index else None
+        return self.start if last is None else last + 1
+
+    def split(self, index: int) -> tuple[Chunk, Chunk]:
+        """The first ``index`` records and the others, as two chunks."""
+        middle = self.before(index)
+        return (
+            Chunk(self.records[:index], self.start, middle),
+            Chunk(self.records[index:], middle, self.end),
+        )
+
+
+class _Push:
+    __slots__ = ("batches", "end", "index", "size")
+
+    def __init__(self, batches: list[Batch], size: int, end: int) -> None:
+        self.batches = batches
+        self.size = size
+        self.end = end
+        self.index = 0
+
+
+class Backlog:
+    """The pushes of one partition, in and out.
+
+    :param filtered: whether SmartModules run on the stream.
+    :param check_crc: whether the checksum of each batch is compared before it is handed out.
+    :param limit: bytes that one batch may decompress to.
+
+    :ivar position: the offset of the next record to hand out.
+    :ivar received: the end of what was received; what is acknowledged, and where to open again.
+    :ivar stop: the first offset not to hand out, or None.
+    :ivar held: bytes kept alive by what is not handed out. A push counts until its last batch is
+        taken, since the batches share its memory.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        filtered: bool = False,
+        check_crc: bool = True,
+        limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE,
+    ) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._filtered = filtered
+        self._check_crc = check_crc
+        self._limit = limit
+        self._pushes: deque[_Push] = deque()
+        self._returned: Chunk | None = None
+        self.position = 0
+        self.received = 0
+        self.stop: int | None = None
+        self.held = 0
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to take."""
+        return self._returned is not None or bool(self._pushes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything before ``stop`` was received."""
+        return self.stop is not None and self.received >= self.stop
+
+    def place(self, offset: int) -> None:
+        """Forget everything and go on at ``offset``."""
+        self._pushes.clear()
+        self._returned = None
+        self.held = 0
+        self.position = self.received = offset
+
+    def add(self, records: RecordSet, next_filter_offset: int = 0) -> bool:
+        """Take in what a reply brought; False if it holds no complete batch.
+
+        :raises ProtocolError: an impossible batch, or batches that do not lead on.
+        """
+        batches = records.batches(check_crc=False)
+        if self._filtered and next_filter_offset > 0:
+            return self._add_filtered(records, batches, next_filter_offset)
+        fresh = []
+        end = self.received
+        for batch in batches:
+            if batch.next_offset > end:
+                end = batch.next_offset
+                if self.stop is None or batch.base_offset < self.stop:
+                    fresh.append(batch)
+        if end == self.received:
+            if batches:
+                raise ProtocolError(
+                    f"batches that end at {batches[-1].next_offset}, not behind {end}",
+                    field="records",
+                )
+            return False
+        self.received = end
+        self._keep(fresh, len(records))
+        return True
+
+    def _add_filtered(self, records: RecordSet, batches: list[Batch], end: int) -> bool:
+        if end < self.received:
+            raise ProtocolError(
+                f"{end} is before {self.received}, the position", field="next_filter_offset"
+            )
+        self.received = end
+        self._keep(batches, len(records))
+        return True
+
+    def _keep(self, batches: list[Batch], size: int) -> None:
+        self._pushes.append(_Push(batches, size, self.received))
+        self.held += size
+
+    def take(self) -> Chunk | None:
+        """The next records, about ``CHUNK_SIZE`` bytes of them, or None if there are none.
+
+        :raises ProtocolError: the next batch is damaged. Records before it are handed out first,
+            and the position stays at it.
+        """
+        if self._returned is not None:
+            chunk, self._returned = self._returned, None
+            self.position = chunk.end
+            return chunk
+        if not self._pushes:
+            return None
+        push = self._pushes[0]
+        start = self.position
+        records: list[Record] = []
+        size = 0
+        while push.index < len(push.batches) and size < CHUNK_SIZE:
+            batch = push.batches[push.index]
+            try:
+                found = self._decode(batch)
+            except ProtocolError:
+                if records:
+                    break
+                raise
+            push.index += 1
+            size += batch.size
+            if records:
+                records += found
+            else:
+                records = found
+            if not self._filtered:
+                self._advance(batch.next_offset)
+        if push.index == len(push.batches):
+            self._pushes.popleft()
+            self.held -= push.size
+            self._advance(push.end)
+        return Chunk(records, start, self.position)
+
+    def give_back(self, chunk: Chunk) -> None:
+        """Take back what was taken last, to be handed out again first."""
+        self._returned = chunk
+        self.position = chunk.start
+
+    def _advance(self, offset: int) -> None:
+        if self.stop is not None and not self._filtered:
+            offset = min(offset, self.stop)
+        self.position = max(self.position, offset)
+
+    def _decode(self, batch: Batch) -> list[Record]:
+        if self._check_crc:
+            batch.check_crc()
+        records = batch.records(
+            self._topic,
+            self._partition,
+            offsets_known=not self._filtered,
+            limit=self._limit,
+        )
+        if self._filtered:
+            return records
+        first = self.position
+        if batch.base_offset < first:
+            records = [record for record in records if _at(record) >= first]
+        stop = self.stop
+        if stop is not None and batch.next_offset > stop:
+            records = [record for record in records if _at(record) < stop]
+        return records
+
+
+def _at(record: Record) -> int:
+    assert record.offset is not None
+    return record.offset
