@@ -11,7 +11,7 @@ from twisted.logger import textFileLogObserver
 from twisted.python.usage import Options
 
 
-class LoggingElsewhere(Options):  # type: ignore[misc]
+class LoggingElsewhere(Options):
     """Options of a command whose standard output is its product.
 
     ``twist`` logs to standard output unless told otherwise; here it logs to standard error.
