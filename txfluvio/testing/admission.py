@@ -8,7 +8,7 @@ name, four thousand million partitions, more replicas than SPUs.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 
 import attrs
 
@@ -94,8 +94,8 @@ def refuse_topic(
     name: str,
     spec: TopicSpec,
     *,
-    topics: Collection[str],
-    modules: Collection[str],
+    topics: Container[str],
+    modules: Container[str],
     spu_ids: Collection[int],
 ) -> Refusal | None:
     """Why this topic is not created, or ``None``.
@@ -124,7 +124,7 @@ def _refuse_name(name: str) -> Refusal | None:
     return Refusal(error(Code.TOPIC_INVALID_NAME), message)
 
 
-def _refuse_duplicate(name: str, topics: Collection[str]) -> Refusal | None:
+def _refuse_duplicate(name: str, topics: Container[str]) -> Refusal | None:
     if name not in topics:
         return None
     return Refusal(error(Code.TOPIC_ALREADY_EXISTS), f"Topic '{name}' already exists")
@@ -157,7 +157,7 @@ def _settings_complaint(spec: TopicSpec) -> str | None:
     return None
 
 
-def _refuse_deduplication(spec: TopicSpec, modules: Collection[str]) -> Refusal | None:
+def _refuse_deduplication(spec: TopicSpec, modules: Container[str]) -> Refusal | None:
     if spec.deduplication is None:
         return None
     uses = spec.deduplication.uses

@@ -17,8 +17,10 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from ..wire.sc import (
+    CUSTOM_SPU,
     CleanupPolicy,
     Computed,
+    Kind,
     MirrorSpec,
     MirrorStatus,
     PartitionResolution,
@@ -103,6 +105,8 @@ class Metadata:
         self.modules: Store[SmartModuleSpec, SmartModuleStatus] = Store("SmartModule", rng)
         self.formats: Store[TableFormatSpec, TableFormatStatus] = Store("TableFormat", rng)
         self.mirrors: Store[MirrorSpec, MirrorStatus] = Store("Mirror", rng)
+        self._by_label: dict[str, Store[Any, Any]] = {store.label: store for store in self.stores}
+        self._by_label[CUSTOM_SPU.label] = self.spus
 
     @property
     def stores(self) -> tuple[Store[Any, Any], ...]:
@@ -116,6 +120,10 @@ class Metadata:
             self.formats,
             self.mirrors,
         )
+
+    def of(self, kind: Kind) -> Store[Any, Any]:
+        """The store of a kind; custom SPUs are SPUs."""
+        return self._by_label[kind.label]
 
     def spu_ids(self, *resolutions: SpuResolution) -> tuple[int, ...]:
         """The ids of the SPUs in one of these states, or of all."""
@@ -206,8 +214,8 @@ class Controllers:
         """Set everything going; the stores should be loaded by now."""
         metadata = self._metadata
         step = self._timing.step
-        _Loop(self._provision, metadata.topics, metadata.spus, timers=self._timers, delay=step)
-        _Loop(self._elect, metadata.spus, timers=self._timers, delay=step)
+        Loop(self._provision, metadata.topics, metadata.spus, timers=self._timers, delay=step)
+        Loop(self._elect, metadata.spus, timers=self._timers, delay=step)
         self._timers.later(self._timing.system_topic, self._keep_system_topic)
         self._timers.later(self._timing.reload, self._reload)
 
@@ -230,9 +238,8 @@ class Controllers:
         if metadata.topics.set_status((name, status)):
             return
         missing = lifecycle.missing_partitions(topic, metadata.partitions)
-        for partition in missing:
-            metadata.partitions.put(partition)
         if missing:
+            metadata.partitions.put(*missing)
             metadata.topics.touch(name)
 
     def _placed(self) -> Iterator[tuple[int, Sequence[int]]]:
@@ -256,10 +263,11 @@ class Controllers:
                 self._change(partial(lifecycle.after_spu_came, spu=spu.spec.id))
 
     def _change(self, change: Callable[[PartitionItem], PartitionItem]) -> None:
-        for partition in self._metadata.partitions:
-            changed = change(partition)
-            if changed != partition:
-                self._metadata.partitions.put(changed)
+        partitions = self._metadata.partitions
+        changed = [(before, change(before)) for before in partitions]
+        moved = [after for before, after in changed if after is not before]
+        if moved:
+            partitions.put(*moved)
 
     def _keep_system_topic(self) -> None:
         if self.system_topic and SYSTEM_TOPIC not in self._metadata.topics:
@@ -277,7 +285,7 @@ class Controllers:
         self._timers.later(self._timing.reload, self._reload)
 
 
-class _Loop:
+class Loop:
     """Something that is done after changes of some stores, in turns of its own.
 
     :param delay: seconds from a change to the turn that deals with it.
@@ -299,7 +307,8 @@ class _Loop:
     def _wake(self) -> None:
         if not self._waiting:
             self._waiting = True
-            self._timers.later(self._delay, self._run)
+            # A turn of its own before: watchers are told first of what changed.
+            self._timers.later(0, self._timers.later, self._delay, self._run)
 
     def _run(self) -> None:
         self._waiting = False

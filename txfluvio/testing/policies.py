@@ -21,12 +21,12 @@ class Action(enum.Enum):
 
 
 class Policy(Protocol):
-    """Decides for one SC.
+    """Decides for one SC."""
 
-    :ivar read_only: the SC's metadata comes from a file and does not change.
-    """
-
-    read_only: bool
+    @property
+    def read_only(self) -> bool:
+        """Whether the SC's metadata comes from a file and does not change."""
+        ...
 
     def allows(self, principal: str, kind: str, action: Action) -> bool:
         """Whether ``principal``, the common name of a client's certificate, may do this.

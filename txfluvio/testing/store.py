@@ -69,6 +69,7 @@ class Store(Generic[SpecT, StatusT]):
         self._changed: dict[str, int] = {}
         self._removed: list[tuple[int, Item[SpecT, StatusT]]] = []
         self._hidden: dict[str, None] = {}
+        self._waiting: dict[str, Item[SpecT, StatusT]] = {}
         self._listing: tuple[Item[SpecT, StatusT], ...] | None = None
         self._listeners: dict[int, Callable[[], None]] = {}
         self._next_listener = 0
@@ -116,7 +117,8 @@ class Store(Generic[SpecT, StatusT]):
 
     def reload(self) -> None:
         """Load what is there already, as the SC does from time to time."""
-        self.load(list(self._items.values()))
+        waiting, self._waiting = self._waiting, {}
+        self.load([*self._items.values(), *waiting.values()])
 
     def put(self, *items: Item[SpecT, StatusT]) -> None:
         """Add or replace objects in one epoch; each counts as changed even when it is equal."""
@@ -125,6 +127,10 @@ class Store(Generic[SpecT, StatusT]):
             self._items[item.name] = item
             self._touch(item.name)
         self._tell()
+
+    def put_at_reload(self, item: Item[SpecT, StatusT]) -> None:
+        """Add or replace an object that nobody sees before the next full load."""
+        self._waiting[item.name] = item
 
     def set_status(self, *changes: tuple[str, StatusT]) -> bool:
         """Change statuses in one epoch, unless there is nothing new in them.

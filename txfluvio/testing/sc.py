@@ -1,0 +1,301 @@
+"""The SC's public port: which request is what, what is pushed, and what bad input does.
+
+A :class:`Sc` answers the calls of ``fluvio-sc/src/services/public_api/`` on connections that
+somebody else accepts and frames (:mod:`txfluvio.testing.server`). What the calls do is in
+:mod:`txfluvio.testing.operations`; what the watches tell comes from
+:class:`~txfluvio.testing.store.Store`.
+
+The real SC never answers that it can not understand a request, it stops serving: it closes the
+connection, unless a watch lives on it. Then the connection is left half alive: nothing more is
+read or answered, and the watch goes on. So it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from ..errors import ProtocolError
+from ..wire.codes import Code, error
+from ..wire.headers import RequestHeader
+from ..wire.sc import (
+    PARTITION,
+    SMART_MODULE,
+    SPU,
+    SPU_GROUP,
+    TABLE_FORMAT,
+    TOPIC,
+    Change,
+    ChangeMessage,
+    CreateRequest,
+    DeleteRequest,
+    Kind,
+    ListRequest,
+    Metadata,
+    UpdateRequest,
+    WatchRequest,
+    WatchResponse,
+)
+from ..wire.schema import SC_APIS, Message, Reader, string, u32
+from ..wire.versions import ApiVersionsRequest, ApiVersionsResponse
+from .metadata import Metadata as Stores
+from .operations import Hangup, Operations, shown, status, summary
+from .releases import Release
+from .semver import is_semver
+from .store import Diff, Item, Store
+from .timers import Timers
+
+WATCHED = (TOPIC, PARTITION, SPU, SPU_GROUP, SMART_MODULE, TABLE_FORMAT)
+"""The kinds that can be watched: custom SPUs and mirrors can not."""
+
+OLDEST_VERSION = 11
+"""The oldest version of an admin call that is understood: those before have another form."""
+
+_log = Logger()
+
+
+class Incoming(Protocol):
+    """A request as it came in; its body begins at ``body`` in ``payload``."""
+
+    @property
+    def header(self) -> RequestHeader: ...
+
+    @property
+    def payload(self) -> bytes: ...
+
+    @property
+    def body(self) -> int: ...
+
+
+class Connection(Protocol):
+    """A client's connection.
+
+    :ivar principal: the common name of the client's certificate, empty without one.
+    """
+
+    @property
+    def principal(self) -> str: ...
+
+    def reply(self, message: Message, request: Any, /) -> None: ...
+
+    def push(self, message: Message, request: Any, /) -> None: ...
+
+    def close(self) -> None: ...
+
+    def on_close(self, call: Callable[[], object], /) -> object: ...
+
+
+class Sc:
+    """Answers the calls of the SC's public port.
+
+    :param stores: all objects of the cluster.
+    :ivar release: what the SC says of itself; it understands more than it says.
+    """
+
+    def __init__(
+        self, stores: Stores, operations: Operations, *, timers: Timers, release: Release
+    ) -> None:
+        self.release = release
+        self.operations = operations
+        self._stores = stores
+        self._timers = timers
+        self._sessions: dict[Connection, _Session] = {}
+
+    def requested(self, request: Incoming, connection: Connection) -> Deferred[None] | None:
+        """Deal with one request; the next of its connection has to wait for the Deferred.
+
+        :raises ProtocolError: the request can not be understood at all: close the connection.
+        """
+        session = self._session(connection)
+        header, payload = request.header, request.payload
+        api = SC_APIS.get(header.api_key)
+        if api is None:
+            raise ProtocolError(f"no call of an SC has the key {header.api_key}")
+        call = api.request
+        if call is ApiVersionsRequest:
+            asked = ApiVersionsRequest.decode(payload, header.api_version, request.body)
+            if not is_semver(asked.client_version):
+                return session.stop(f"{asked.client_version!r} is no semantic version")
+            connection.reply(self._versions(), request)
+            return None
+        if header.api_version < OLDEST_VERSION:
+            raise ProtocolError(f"version {header.api_version} of {api.name} is too old")
+        label = _label(request)
+        unknown = error(Code.OTHER, text="unknown admin object type")
+        if call in (CreateRequest, DeleteRequest) and not self.operations.creates(label):
+            connection.reply(status("create error", unknown), request)
+            return None
+        if call is UpdateRequest and label != TOPIC.label:
+            connection.reply(status("update error", unknown), request)
+            return None
+        try:
+            message = call.decode(payload, header.api_version, request.body)
+        except ProtocolError as reason:
+            return session.stop(str(reason))
+        if isinstance(message, WatchRequest):
+            return self._watch(message, request, session)
+        return session.run(self._answer(message, request, connection))
+
+    def half_alive(self, connection: Connection) -> bool:
+        """Whether a connection that sent an impossible frame size stays, with nothing more read."""
+        return self._session(connection).watched
+
+    def close_all(self) -> None:
+        """End every connection, as the end of the process does."""
+        for connection in list(self._sessions):
+            connection.close()
+
+    def _session(self, connection: Connection) -> _Session:
+        session = self._sessions.get(connection)
+        if session is None:
+            session = self._sessions[connection] = _Session(connection)
+
+            def forget() -> None:
+                self._sessions.pop(connection).end()
+
+            connection.on_close(forget)
+        return session
+
+    def _versions(self) -> ApiVersionsResponse:
+        release = self.release
+        return ApiVersionsResponse(api_keys=release.sc, platform_version=release.platform_version)
+
+    async def _answer(self, message: Message, request: Incoming, connection: Connection) -> None:
+        operations, principal = self.operations, connection.principal
+        answer: Message
+        if isinstance(message, CreateRequest):
+            answer = await operations.create(message, principal)
+        elif isinstance(message, DeleteRequest):
+            answer = await operations.delete(message)
+        elif isinstance(message, UpdateRequest):
+            answer = await operations.update(message)
+        elif isinstance(message, ListRequest):
+            answer = operations.find(message, principal)
+        else:
+            raise Hangup(f"{type(message).__name__} is not served")
+        connection.reply(answer, request)
+
+    def _watch(
+        self, message: WatchRequest, request: Incoming, session: _Session
+    ) -> Deferred[None] | None:
+        kind = message.kind
+        if kind not in WATCHED:
+            return session.stop(f"{kind.label} can not be watched")
+        brief = summary if message.summary and kind is SMART_MODULE else shown
+
+        def tell(diff: Diff[Any, Any]) -> None:
+            session.connection.push(_told(kind, diff, brief), request)
+
+        session.live(_Watch(self._stores.of(kind), tell, self._timers).stop)
+        return None
+
+
+class _Session:
+    """What the SC does on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._stops: list[Callable[[], None]] = []
+        self._running: Deferred[None] | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether something is pushed here."""
+        return bool(self._stops)
+
+    def live(self, stop: Callable[[], None]) -> None:
+        """Something is pushed from now on, until the connection ends."""
+        self._stops.append(stop)
+
+    def run(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        """Work on a request, until it is answered or the connection ends."""
+        self._running = Deferred.fromCoroutine(self._work(work))
+        return self._running
+
+    def stop(self, reason: str) -> Deferred[None]:
+        """Serve no more requests; the connection ends unless something is pushed on it."""
+        return self.run(self._stopped(reason))
+
+    def end(self) -> None:
+        """The connection is gone."""
+        stops, self._stops = self._stops, []
+        for stop in stops:
+            stop()
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _work(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
+        try:
+            try:
+                await work
+            except Hangup as reason:
+                await self._stopped(str(reason))
+        except CancelledError:
+            pass
+
+    async def _stopped(self, reason: str) -> None:
+        if self.watched:
+            _log.warn("an SC connection is only half alive now: {reason}", reason=reason)
+            await Deferred()
+        else:
+            _log.warn("closed an SC connection: {reason}", reason=reason)
+            self.connection.close()
+
+
+class _Watch:
+    """Tells of a store, one diff at a time: the first at once, the others a turn after changes."""
+
+    def __init__(
+        self, store: Store[Any, Any], tell: Callable[[Diff[Any, Any]], None], timers: Timers
+    ) -> None:
+        self._store = store
+        self._tell = tell
+        self._timers = timers
+        self._last = 0
+        self._off: Callable[[], None] | None = None
+        self._unsubscribe = store.subscribe(self._wake)
+        self._look()
+
+    def stop(self) -> None:
+        self._unsubscribe()
+        if self._off is not None:
+            self._off()
+
+    def _wake(self) -> None:
+        if self._off is None:
+            self._off = self._timers.later(0, self._look)
+
+    def _look(self) -> None:
+        self._off = None
+        diff = self._store.diff(self._last)
+        self._last = diff.epoch
+        self._tell(diff)
+
+
+def _label(request: Incoming) -> str:
+    """The label of a typed buffer, which has to be there to its end.
+
+    :raises ProtocolError: it is not.
+    """
+    payload = request.payload
+    reader = Reader(payload, request.header.api_version, request.body, len(payload))
+    label = string.read(reader)
+    reader.take(u32.read(reader))
+    return label
+
+
+def _told(
+    kind: Kind, diff: Diff[Any, Any], brief: Callable[[Item[Any, Any]], Metadata]
+) -> WatchResponse:
+    """A diff as it is sent. What was deleted is sent whole, even in a summary."""
+    updates = [ChangeMessage(header=Change.UPDATE, content=brief(one)) for one in diff.updates]
+    deletes = [ChangeMessage(header=Change.DELETE, content=shown(one)) for one in diff.deletes]
+    return WatchResponse(
+        kind=kind,
+        epoch=diff.epoch,
+        changes=(*updates, *deletes),
+        all=tuple(brief(one) for one in diff.everything),
+    )
