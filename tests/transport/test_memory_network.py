@@ -60,7 +60,7 @@ class Recorder(Protocol):
         self.pieces.append(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost.append(type(reason.value))
+        self.lost.append(reason.type)
 
 
 @implementer(IHalfCloseableProtocol)
