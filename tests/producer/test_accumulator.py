@@ -1,0 +1,263 @@
+"""Batches: when one is full, when it is due, how much goes at once, what can be withdrawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from txfluvio.producer.accumulator import Batch, PartitionQueue, size_alone, surely_fits
+from txfluvio.wire import records
+from txfluvio.wire.compression import Compression
+
+
+def queue(
+    *,
+    linger: float = 0.0,
+    batch_size: int = 1000,
+    max_request_size: int = 10_000,
+    patience: float = 1000.0,
+) -> PartitionQueue[str]:
+    return PartitionQueue(
+        linger=linger,
+        batch_size=batch_size,
+        max_request_size=max_request_size,
+        patience=patience,
+    )
+
+
+def fill(q: PartitionQueue[str], *values: bytes, now: float = 0.0, timestamp: int = 1000) -> None:
+    for value in values:
+        q.append(None, value, timestamp, now)
+
+
+def values(batch: Batch[Any]) -> list[bytes]:
+    return records.Batch(batch.encode(Compression.NONE), 0).values()
+
+
+def test_records_gather_in_one_batch_in_their_order() -> None:
+    q = queue()
+    fill(q, b"a", b"b", b"c")
+    (batch,) = q.take(0.0)
+    assert values(batch) == [b"a", b"b", b"c"]
+
+
+def test_a_record_that_would_exceed_the_batch_size_opens_another() -> None:
+    two = size_alone(None, b"x" * 100) + 109
+    q = queue(batch_size=two)
+    fill(q, *[b"x" * 100] * 3)
+    assert [batch.count for batch in q.take(0.0)] == [2, 1]
+
+
+def test_a_batch_of_exactly_its_size_is_full() -> None:
+    q = queue(batch_size=size_alone(None, b"x" * 100), linger=5.0)
+    fill(q, b"x" * 100)
+    assert q.last.closed
+    assert [batch.count for batch in q.take(0.0)] == [1]
+
+
+def test_a_record_larger_than_a_batch_goes_alone() -> None:
+    q = queue(batch_size=200)
+    fill(q, b"a", b"x" * 500, b"b")
+    assert [values(batch) for batch in q.take(0.0)] == [[b"a"], [b"x" * 500], [b"b"]]
+
+
+def test_appending_says_how_many_bytes_it_took() -> None:
+    q = queue(batch_size=200)
+    grown = [q.append(None, b"x" * size, 1000, 0.0) for size in (50, 60, 70, 500)]
+    assert sum(grown) == sum(batch.size for batch in q)
+    _, more = q.extend(None, [b"a", b"b"], 0, 1000, 0.0)
+    assert sum(grown) + more == sum(batch.size for batch in q)
+
+
+def test_a_timestamp_too_far_from_the_batch_opens_another() -> None:
+    q = queue()
+    q.append(None, b"a", 1000, 0.0)
+    q.append(None, b"b", 1000 + 2**31, 0.0)
+    q.extend(None, [b"c"], 0, 1000, 0.0)
+    assert [values(batch) for batch in q.take(0.0)] == [[b"a"], [b"b"], [b"c"]]
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | st.binary(max_size=30), st.binary(max_size=60)),
+        min_size=1,
+        max_size=100,
+    ),
+    st.integers(60, 400),
+)
+def test_many_at_once_make_the_batches_of_one_at_a_time(
+    pairs: list[tuple[bytes | None, bytes]], batch_size: int
+) -> None:
+    many, single = queue(batch_size=batch_size), queue(batch_size=batch_size)
+    for key, value in pairs:
+        single.append(key, value, 1000, 0.0)
+    start = 0
+    while start < len(pairs):
+        keys, rest = [key for key, _ in pairs], [value for _, value in pairs]
+        start, _ = many.extend(keys, rest, start, 1000, 0.0)
+    assert [batch.encode(Compression.NONE) for batch in many] == [
+        batch.encode(Compression.NONE) for batch in single
+    ]
+
+
+def test_nothing_is_due_where_nothing_waits() -> None:
+    q = queue()
+    assert q.due() is None
+    assert q.take(0.0) == []
+
+
+def test_without_linger_an_open_batch_is_due_at_once() -> None:
+    q = queue()
+    fill(q, b"a", now=3.0)
+    assert q.due() == 3.0
+    assert len(q.take(3.0)) == 1
+
+
+def test_an_open_batch_lingers() -> None:
+    q = queue(linger=2.0)
+    fill(q, b"a", now=3.0)
+    assert q.due() == 5.0
+    assert q.take(4.9) == []
+    fill(q, b"b", now=4.9)
+    (batch,) = q.take(5.0)
+    assert batch.count == 2
+
+
+def test_a_batch_with_another_behind_it_does_not_linger() -> None:
+    q = queue(linger=2.0, batch_size=200)
+    fill(q, b"x" * 100, b"x" * 100, now=3.0)
+    assert q.due() == 3.0
+    assert [batch.count for batch in q.take(3.0)] == [1]
+    assert q.due() == 5.0
+
+
+def test_in_a_hurry_nothing_lingers() -> None:
+    q = queue(linger=2.0)
+    fill(q, b"a", now=3.0)
+    assert q.due(hurry=True) == 3.0
+    assert len(q.take(3.0, hurry=True)) == 1
+
+
+def test_what_was_taken_gets_no_more_records() -> None:
+    q = queue()
+    fill(q, b"a")
+    (first,) = q.take(0.0)
+    fill(q, b"b")
+    (second,) = q.take(0.0)
+    assert (values(first), values(second)) == ([b"a"], [b"b"])
+
+
+def test_one_request_holds_as_many_batches_as_its_size_allows() -> None:
+    size = size_alone(None, b"x" * 100)
+    q = queue(batch_size=size, max_request_size=3 * size)
+    fill(q, *[b"x" * 100] * 5)
+    assert [len(q.take(0.0)) for _ in range(3)] == [3, 2, 0]
+
+
+def test_what_is_given_back_is_taken_first_and_in_its_order() -> None:
+    q = queue(batch_size=200)
+    fill(q, b"a" * 100, b"b" * 100, b"c" * 100)
+    taken = q.take(0.0)
+    fill(q, b"d")
+    q.give_back(taken)
+    assert [values(batch)[0][:1] for batch in q.take(0.0)] == [b"a", b"b", b"c", b"d"]
+
+
+def test_what_is_given_back_gets_no_more_records_and_does_not_linger() -> None:
+    q = queue(linger=2.0)
+    fill(q, b"a", now=0.0)
+    q.give_back(q.take(0.0, hurry=True))
+    assert q.due() == 0.0
+    fill(q, b"b", now=0.0)
+    assert [values(batch) for batch in q.take(0.0)] == [[b"a"]]
+
+
+def test_an_old_batch_takes_no_more() -> None:
+    q = queue(patience=3.0)
+    fill(q, b"a", now=0.0)
+    fill(q, b"b", now=3.0)
+    fill(q, b"c", now=3.1)
+    q.extend(None, [b"d"], 0, 1000, 7.0)
+    assert [values(batch) for batch in q.take(7.0)] == [[b"a", b"b"], [b"c"], [b"d"]]
+
+
+def test_batches_expire_by_the_age_of_their_first_record() -> None:
+    q = queue(patience=0.5)
+    fill(q, b"a", now=1.0)
+    fill(q, b"b", now=2.0)
+    fill(q, b"c", now=3.0)
+    assert [values(batch) for batch in q.expire(2.0)] == [[b"a"], [b"b"]]
+    assert len(q) == 1
+
+
+def test_an_expired_batch_gets_no_more_records() -> None:
+    q = queue()
+    fill(q, b"a", now=1.0)
+    (expired,) = q.expire(1.0)
+    fill(q, b"b", now=1.0)
+    assert (expired.count, len(q)) == (1, 1)
+
+
+def test_clearing_gives_everything() -> None:
+    q = queue(batch_size=200)
+    fill(q, b"x" * 100, b"x" * 100)
+    assert len(q.clear()) == 2
+    fill(q, b"a")
+    assert len(q) == 1
+
+
+def waiting(*names: str) -> Batch[str]:
+    batch = Batch[str](0.0, 1000)
+    for index, name in enumerate(names):
+        batch.fit(None, name.encode(), 1000, 10_000)
+        batch.receipts.append((index, 1, 1000, name))
+    return batch
+
+
+def test_a_record_withdrawn_is_not_sent_and_the_others_keep_their_places() -> None:
+    batch = waiting("a", "b", "c", "d")
+    batch.withdraw("b")
+    assert values(batch) == [b"a", b"c", b"d"]
+    assert [(first, who) for first, _, _, who in batch.receipts] == [(0, "a"), (1, "c"), (2, "d")]
+
+
+def test_records_that_wait_together_are_withdrawn_together() -> None:
+    batch = Batch[str](0.0, 1000)
+    batch.extend(None, [b"a", b"b", b"c"], 0, 1000, 10_000)
+    batch.receipts += [(0, 2, 1000, "many"), (2, 1, 1000, "one")]
+    batch.withdraw("many")
+    assert values(batch) == [b"c"]
+    assert batch.receipts == [(0, 1, 1000, "one")]
+
+
+def test_a_batch_is_empty_when_every_record_was_withdrawn() -> None:
+    batch = waiting("a", "b")
+    batch.withdraw("a")
+    assert not batch.empty
+    batch.withdraw("b")
+    assert batch.empty
+
+
+def test_once_sent_only_the_waiter_goes_and_the_record_stays() -> None:
+    batch = waiting("a", "b")
+    before = batch.encode(Compression.NONE)
+    batch.withdraw("a")
+    assert batch.encode(Compression.NONE) == before
+    assert not batch.empty
+    assert [(first, who) for first, _, _, who in batch.receipts] == [(1, "b")]
+
+
+def test_withdrawing_who_does_not_wait_changes_nothing() -> None:
+    batch = waiting("a")
+    batch.withdraw("z")
+    assert values(batch) == [b"a"]
+
+
+@given(st.binary(max_size=300), st.none() | st.binary(max_size=300), st.integers(50, 800))
+def test_the_quick_estimate_never_lets_a_large_record_pass(
+    value: bytes, key: bytes | None, limit: int
+) -> None:
+    if surely_fits(len(value) + len(key or b""), limit):
+        assert size_alone(key, value) <= limit

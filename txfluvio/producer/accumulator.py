@@ -1,0 +1,283 @@
+"""Records gathered into batches: what one partition of a producer holds that is not under way.
+
+Pure: the time is an argument, and whoever waits for a record's outcome is an opaque waiter kept
+beside it. When a batch is due, how much goes at once, and what becomes of records withdrawn or too
+old is decided here; connections, leaders and retries are not known here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeAlias, TypeVar
+
+from ..errors import Effect
+from ..wire.compression import Compression
+from ..wire.records import HEADER, BatchBuilder
+
+W = TypeVar("W")
+
+Receipt: TypeAlias = tuple[int, int, int, W]
+"""The index of a waiter's first record in its batch, how many it has, their timestamp, and who."""
+
+_COUNT = 4
+_LARGEST_FRAME = 20
+
+
+def size_alone(key: bytes | None, value: bytes) -> int:
+    """Bytes of a batch with this one record, before compression."""
+    builder = BatchBuilder(0)
+    builder.append(key, value)
+    return builder.size
+
+
+def surely_fits(bytes_in_record: int, limit: int) -> bool:
+    """Whether one record of so many bytes, key and value, makes a batch within ``limit``.
+
+    True is certain; False asks for :func:`size_alone`.
+    """
+    return HEADER + _COUNT + _LARGEST_FRAME + bytes_in_record <= limit
+
+
+class Batch(Generic[W]):
+    """Records that go together, and who waits for them.
+
+    :ivar created: when its first record came, by the producer's clock.
+    :ivar closed: no more records may be added.
+    :ivar sent: it was encoded to leave; nothing can be withdrawn from it any more.
+    :ivar effect: what the attempts so far may have done.
+    :ivar count: its records, those withdrawn included.
+    :ivar size: bytes before compression.
+    :ivar receipts: who waits, in the order of their records.
+    """
+
+    __slots__ = (
+        "_builder",
+        "_data",
+        "_withdrawn",
+        "closed",
+        "count",
+        "created",
+        "effect",
+        "receipts",
+        "sent",
+        "size",
+    )
+
+    def __init__(self, created: float, timestamp: int) -> None:
+        self._builder = BatchBuilder(timestamp)
+        self._data = b""
+        self._withdrawn: set[int] = set()
+        self.closed = False
+        self.count = 0
+        self.created = created
+        self.effect = Effect.NONE
+        self.receipts: list[Receipt[W]] = []
+        self.sent = False
+        self.size = 0
+
+    def fit(self, key: bytes | None, value: bytes, timestamp: int, limit: int) -> bool:
+        """Add a record, if the batch stays within ``limit`` bytes and can hold its timestamp."""
+        builder = self._builder
+        if not builder.fit(key, value, timestamp, limit):
+            return False
+        self.count = builder.count
+        self.size = builder.size
+        return True
+
+    def extend(
+        self,
+        keys: Sequence[bytes | None] | None,
+        values: Sequence[bytes],
+        start: int,
+        timestamp: int,
+        limit: int,
+    ) -> int:
+        """Add ``values[start:]`` as far as they fit likewise, and return where that ends."""
+        builder = self._builder
+        stop = builder.extend(keys, values, start, timestamp, limit)
+        self.count = builder.count
+        self.size = builder.size
+        return stop
+
+    def withdraw(self, waiter: W) -> None:
+        """Forget a waiter; where the batch has not been sent, its records are not sent either."""
+        for position, (first, count, _, who) in enumerate(self.receipts):
+            if who is waiter:
+                del self.receipts[position]
+                if not self.sent:
+                    self._withdrawn.update(range(first, first + count))
+                return
+
+    @property
+    def empty(self) -> bool:
+        """Whether every record was withdrawn. Such a batch must not be sent."""
+        return len(self._withdrawn) == self.count
+
+    def encode(self, compression: Compression) -> bytes:
+        """The bytes to send, the same each time. From the first time on nothing changes them."""
+        if not self.sent:
+            self.closed = self.sent = True
+            self._data = self._builder.build(compression, self._withdrawn)
+            del self._builder
+            if self._withdrawn:
+                self._move_up()
+        return self._data
+
+    def _move_up(self) -> None:
+        gone = sorted(self._withdrawn)
+        self.receipts = [
+            (first - bisect_left(gone, first), count, timestamp, waiter)
+            for first, count, timestamp, waiter in self.receipts
+        ]
+
+
+class PartitionQueue(Generic[W]):
+    """The batches of one partition that wait to be sent, the oldest first.
+
+    The last one may still be open. A record that would take it over ``batch_size`` bytes opens
+    another; a single larger one, up to ``max_request_size``, goes alone.
+
+    :param linger: seconds an open batch waits for more records.
+    :param patience: seconds after which a batch takes no more, so that what is appended late does
+        not inherit the age of what came first.
+
+    :ivar last: the batch that took the latest record.
+    """
+
+    __slots__ = (
+        "_batch_size",
+        "_batches",
+        "_linger",
+        "_max_request_size",
+        "_open",
+        "_patience",
+        "last",
+    )
+
+    last: Batch[W]
+
+    def __init__(
+        self, *, linger: float, batch_size: int, max_request_size: int, patience: float
+    ) -> None:
+        self._linger = linger
+        self._batch_size = batch_size
+        self._max_request_size = max_request_size
+        self._patience = patience
+        self._batches: deque[Batch[W]] = deque()
+        self._open: Batch[W] | None = None
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch[W]]:
+        return iter(self._batches)
+
+    def append(self, key: bytes | None, value: bytes, timestamp: int, now: float) -> int:
+        """Add a record, which is then the last of :attr:`last`; return how many bytes that took.
+
+        :param timestamp: milliseconds since the Unix epoch.
+        :param now: seconds, by the producer's clock.
+        """
+        batch = self._open
+        if batch is not None and now <= batch.created + self._patience:
+            before = batch.size
+            if batch.fit(key, value, timestamp, self._batch_size):
+                if batch.size >= self._batch_size:
+                    self._close()
+                return batch.size - before
+        batch = self._begin(timestamp, now)
+        batch.fit(key, value, timestamp, self._max_request_size)
+        if batch.size >= self._batch_size:
+            self._close()
+        return batch.size
+
+    def extend(
+        self,
+        keys: Sequence[bytes | None] | None,
+        values: Sequence[bytes],
+        start: int,
+        timestamp: int,
+        now: float,
+    ) -> tuple[int, int]:
+        """Add ``values[start:]`` as far as one batch goes, which is then :attr:`last`.
+
+        :returns: where in ``values`` that ends, at least one further, and how many bytes it took.
+        """
+        batch = self._open
+        if batch is not None and now <= batch.created + self._patience:
+            before = batch.size
+            stop = batch.extend(keys, values, start, timestamp, self._batch_size)
+            if stop > start:
+                if stop < len(values) or batch.size >= self._batch_size:
+                    self._close()
+                return stop, batch.size - before
+        batch = self._begin(timestamp, now)
+        stop = batch.extend(keys, values, start, timestamp, self._batch_size)
+        if stop == start:
+            key = None if keys is None else keys[start]
+            batch.fit(key, values[start], timestamp, self._max_request_size)
+            stop += 1
+        if stop < len(values) or batch.size >= self._batch_size:
+            self._close()
+        return stop, batch.size
+
+    def due(self, *, hurry: bool = False) -> float | None:
+        """When the first batch may leave: a time, perhaps past; None if there is none.
+
+        :param hurry: whether even an open batch may.
+        """
+        if not self._batches:
+            return None
+        first = self._batches[0]
+        return first.created if hurry or first is not self._open else first.created + self._linger
+
+    def take(self, now: float, *, hurry: bool = False) -> list[Batch[W]]:
+        """Remove and return the batches that are due, the oldest first, up to one request."""
+        taken: list[Batch[W]] = []
+        room = self._max_request_size
+        while self._batches:
+            first = self._batches[0]
+            if taken and first.size > room:
+                break
+            if first is self._open and not hurry and now < first.created + self._linger:
+                break
+            room -= first.size
+            taken.append(self._pop())
+        return taken
+
+    def give_back(self, batches: Sequence[Batch[W]]) -> None:
+        """Put batches taken before back to the front, in their order."""
+        self._batches.extendleft(reversed(batches))
+
+    def expire(self, before: float) -> list[Batch[W]]:
+        """Remove and return the batches whose first record came at ``before`` or earlier."""
+        expired: list[Batch[W]] = []
+        while self._batches and self._batches[0].created <= before:
+            expired.append(self._pop())
+        return expired
+
+    def clear(self) -> list[Batch[W]]:
+        """Remove and return all."""
+        self._close()
+        batches = list(self._batches)
+        self._batches.clear()
+        return batches
+
+    def _pop(self) -> Batch[W]:
+        first = self._batches.popleft()
+        if first is self._open:
+            self._close()
+        return first
+
+    def _begin(self, timestamp: int, now: float) -> Batch[W]:
+        self._close()
+        self.last = self._open = Batch(now, timestamp)
+        self._batches.append(self.last)
+        return self.last
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.closed = True
+            self._open = None
