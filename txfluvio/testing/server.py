@@ -1,0 +1,390 @@
+"""A server's end of a connection: frames, request headers, and whose turn it is.
+
+An SC and an SPU speak the same frames and serve a connection alike: one request after another, in
+order, the next only when the one before is answered; pushes go out in between. What the requests
+mean is the business of a :class:`Service`. A request that can not be understood is never answered:
+the connection is closed without a word, and one line in the log says why
+(``fluvio-socket/src/stream.rs``).
+
+Memory is bounded whatever the peer does: while a request is being served, or the peer does not
+read, nothing more is read from it, and pushes wait for :meth:`Connection.when_writable`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    ITransport,
+)
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import ProtocolError
+from ..wire.framing import DEFAULT_MAX_FRAME_SIZE, Frames
+from ..wire.headers import RequestHeader, decode_request_header, encode_reply
+from ..wire.schema import Message
+from .journal import Journal
+
+_log = Logger()
+
+
+@attrs.frozen
+class Incoming:
+    """A request as it came in: its body begins at ``body`` in ``payload``."""
+
+    header: RequestHeader
+    payload: bytes = attrs.field(repr=False)
+    body: int
+
+
+class Service(Protocol):
+    """What a server does with requests."""
+
+    def requested(self, request: Incoming, connection: Connection, /) -> Deferred[None] | None:
+        """Deal with one request; the next of its connection has to wait for the Deferred.
+
+        :raises ProtocolError: the request can not be understood: the connection is closed.
+        """
+        ...
+
+    def half_alive(self, connection: Connection, /) -> bool:
+        """Whether a connection that sent an impossible frame size stays, with nothing more read."""
+        ...
+
+
+class Connection:
+    """A client's connection, as a service sees it.
+
+    :ivar number: counts the connections of a cluster.
+    :ivar peer: the address of the client, as text.
+    :ivar principal: the common name of the client's certificate, empty without one.
+    """
+
+    def __init__(self, protocol: ServerProtocol, number: int) -> None:
+        self.number = number
+        self.peer = "?"
+        self.principal = ""
+        self._protocol = protocol
+        self._closers: list[Callable[[], object]] = []
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._protocol.ended
+
+    def reply(self, message: Message, request: Incoming) -> None:
+        """Answer a request, at the version it had."""
+        self._protocol.send(message, request, pushed=False)
+
+    def push(self, message: Message, request: Incoming) -> None:
+        """Send one more answer to a request that has many."""
+        self._protocol.send(message, request, pushed=True)
+
+    def when_writable(self, call: Callable[[], object]) -> None:
+        """Call at once while the peer reads, else when it does again; never once it is gone."""
+        self._protocol.when_writable(call)
+
+    def close(self) -> None:
+        """End the connection once what was sent is gone; no more requests are served."""
+        self._protocol.close()
+
+    def abort(self) -> None:
+        """End the connection at once, as a reset does."""
+        self._protocol.abort()
+
+    def on_close(self, call: Callable[[], object]) -> None:
+        """Call when the connection has ended, whoever ended it."""
+        if self._protocol.lost:
+            call()
+        else:
+            self._closers.append(call)
+
+    def _ended(self) -> None:
+        closers, self._closers = self._closers, []
+        for call in closers:
+            call()
+
+
+class _Transport(Protocol):
+    """What is asked of a transport; those of TCP, TLS and the memory network can all do it."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool, /) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def setTcpNoDelay(self, enabled: bool, /) -> None: ...
+
+
+@implementer(IPushProducer, IHalfCloseableProtocol)
+class ServerProtocol(TwistedProtocol):
+    """Serves one connection.
+
+    :param server: the owner's name in the log and the journal.
+    """
+
+    tcp: _Transport
+
+    def __init__(self, service: Service, server: Server, number: int, max_frame_size: int) -> None:
+        self.connection = Connection(self, number)
+        self.lost = False
+        self.ended = False
+        self._service = service
+        self._server = server
+        self._frames = Frames(max_frame_size)
+        self._queue: deque[bytes] = deque()
+        self._serving = False
+        self._working = False
+        self._writable = True
+        self._read_ended = False
+        self._deaf = False
+        self._paused = False
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    # What the network says
+
+    def makeConnection(self, transport: ITransport) -> None:
+        self.tcp = cast(_Transport, transport)
+        peer = transport.getPeer()
+        self.connection.peer = f"{getattr(peer, 'host', peer)}:{getattr(peer, 'port', '')}"
+        super().makeConnection(transport)
+
+    def connectionMade(self) -> None:
+        self.tcp.setTcpNoDelay(True)
+        self.tcp.registerProducer(self, True)
+        self._server.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.ended or self._deaf:
+            return
+        try:
+            self._queue.extend(self._frames.feed(data))
+        except ProtocolError as error:
+            if self._service.half_alive(self.connection):
+                self._stop_reading(f"nothing more is read: {error}")
+            else:
+                self._hang_up(error)
+            return
+        self._work()
+
+    def readConnectionLost(self) -> None:
+        """The peer sends no more: what came before is still answered."""
+        self._read_ended = True
+        self._work()
+
+    def writeConnectionLost(self) -> None:
+        self.abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost = self.ended = True
+        self._queue.clear()
+        self._waiting.clear()
+        self._server.closed(self)
+        self.connection._ended()
+
+    def pauseProducing(self) -> None:
+        self._writable = False
+        self._flow()
+
+    def resumeProducing(self) -> None:
+        self._writable = True
+        while self._waiting and self._writable and not self.ended:
+            self._waiting.popleft()()
+        self._work()
+
+    def stopProducing(self) -> None:
+        self._writable = False
+
+    # What the service says
+
+    def send(self, message: Message, request: Incoming, *, pushed: bool) -> None:
+        if self.ended:
+            return
+        header = request.header
+        data = encode_reply(
+            message, version=header.api_version, correlation_id=header.correlation_id
+        )
+        journal = self._server.journal
+        if journal is not None:
+            name, number = self._server.name, self.connection.number
+            journal.answer(name, number, header, data, pushed=pushed)
+        self.tcp.write(data)
+
+    def when_writable(self, call: Callable[[], object]) -> None:
+        if self._writable and not self._waiting:
+            call()
+        elif not self.ended:
+            self._waiting.append(call)
+
+    def close(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._queue.clear()
+        self._waiting.clear()
+        if not self._writable:
+            self.tcp.abortConnection()
+            return
+        self.tcp.unregisterProducer()
+        self.tcp.loseConnection()
+
+    def abort(self) -> None:
+        self.ended = True
+        if not self.lost:
+            self.tcp.abortConnection()
+
+    # One request after another
+
+    def _work(self) -> None:
+        if self._working:
+            return
+        self._working = True
+        while self._queue and self._ready():
+            self._serve(self._queue.popleft())
+        self._working = False
+        if self._read_ended and not self._queue and not self._serving:
+            self.close()
+        self._flow()
+
+    def _ready(self) -> bool:
+        return self._writable and not self._serving and not self.ended
+
+    def _serve(self, payload: bytes) -> None:
+        try:
+            header, body = decode_request_header(payload)
+            journal = self._server.journal
+            if journal is not None:
+                number = self.connection.number
+                journal.request(self._server.name, number, header, payload, body)
+            result = self._service.requested(Incoming(header, payload, body), self.connection)
+        except ProtocolError as error:
+            self._hang_up(error)
+        except Exception:
+            self._broken(Failure())
+        else:
+            if result is not None:
+                self._serving = True
+                result.addCallbacks(self._served, self._failed)
+
+    def _served(self, result: None) -> None:
+        self._serving = False
+        self._work()
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(ProtocolError):
+            self._hang_up(failure.value)
+        elif not failure.check(CancelledError):
+            self._broken(failure)
+        self._served(None)
+
+    def _hang_up(self, error: BaseException | None) -> None:
+        self._warn(f"closed: {error}")
+        self.close()
+
+    def _broken(self, failure: Failure) -> None:
+        _log.failure("{server} could not serve a request", failure, server=self._server.name)
+        self.close()
+
+    def _stop_reading(self, why: str) -> None:
+        self._deaf = True
+        self._warn(why)
+        self._flow()
+
+    def _warn(self, what: str) -> None:
+        self._server.complain(self.connection, what)
+
+    def _flow(self) -> None:
+        pause = self._deaf or self._serving or not self._writable
+        if self.ended or self._read_ended or pause == self._paused:
+            return
+        self._paused = pause
+        if pause:
+            self.tcp.pauseProducing()
+        else:
+            self.tcp.resumeProducing()
+
+
+@implementer(IProtocolFactory)
+class Server(Factory):
+    """Accepts connections for a service, and knows those that are open.
+
+    :param name: in the log and the journal: ``SC``, or ``SPU`` and its id.
+    :param count: numbers the connections of the cluster.
+    :param journal: where every frame is noted.
+    :param complaints: told what clients do wrong, beside the log.
+    :param max_frame_size: the largest request, in bytes. The real servers have no limit.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        name: str,
+        service: Service,
+        *,
+        count: Callable[[], int],
+        journal: Journal | None = None,
+        complaints: Callable[[Complaint], object] | None = None,
+        max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
+    ) -> None:
+        self.name = name
+        self.journal = journal
+        self._service = service
+        self._count = count
+        self._complaints = complaints
+        self._max_frame_size = max_frame_size
+        self._open: dict[int, ServerProtocol] = {}
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The open connections, oldest first."""
+        return tuple(protocol.connection for protocol in self._open.values())
+
+    def buildProtocol(self, address: IAddress | None) -> ServerProtocol:
+        return ServerProtocol(self._service, self, self._count(), self._max_frame_size)
+
+    def complain(self, connection: Connection, what: str) -> None:
+        """Say loudly what a client did wrong."""
+        _log.warn(
+            "{server}, connection {number} from {peer}: {what}",
+            server=self.name,
+            number=connection.number,
+            peer=connection.peer,
+            what=what,
+        )
+        if self._complaints is not None:
+            self._complaints(Complaint(self.name, connection.number, what))
+
+    def opened(self, protocol: ServerProtocol) -> None:
+        self._open[protocol.connection.number] = protocol
+
+    def closed(self, protocol: ServerProtocol) -> None:
+        self._open.pop(protocol.connection.number, None)
+
+
+@attrs.frozen
+class Complaint:
+    """Something that a client did wrong.
+
+    :ivar server: who noticed: ``SC``, or ``SPU`` and its id.
+    :ivar connection: the number of the connection.
+    :ivar text: what it was, for humans.
+    """
+
+    server: str
+    connection: int
+    text: str
