@@ -1,0 +1,261 @@
+"""The log of a partition: where reads begin and end, and what is evicted."""
+
+from __future__ import annotations
+
+import pytest
+from crc32c import crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+
+from txfluvio.testing.log import PartitionLog, ReadError, Slice
+from txfluvio.wire.codes import Code, ErrorCode, error
+from txfluvio.wire.records import Batch, encode_batch
+from txfluvio.wire.spu import IsolationLevel
+
+UNCOMMITTED = IsolationLevel.READ_UNCOMMITTED
+COMMITTED = IsolationLevel.READ_COMMITTED
+PLENTY = 1_000_000
+
+
+def batch(*values: bytes) -> Batch:
+    return Batch(encode_batch(values), 0)
+
+
+def log_of(*counts: int, segment_size: int = PLENTY, value: bytes = b"x") -> PartitionLog:
+    """A log with a batch of as many records for each count, all committed."""
+    log = PartitionLog(segment_size)
+    for count in counts:
+        log.append(batch(*[value] * count), now=0.0)
+    log.hw = log.leo
+    return log
+
+
+def bases(found: Slice) -> list[int]:
+    return [one.base_offset for one in found.records.batches()]
+
+
+def refused(log: PartitionLog, start: int, isolation: IsolationLevel = UNCOMMITTED) -> ErrorCode:
+    with pytest.raises(ReadError) as info:
+        log.read(start, isolation, PLENTY)
+    return info.value.error
+
+
+def test_a_new_log_is_empty() -> None:
+    log = PartitionLog()
+    assert (log.log_start, log.hw, log.leo, log.size) == (0, 0, 0, 0)
+
+
+def test_batches_are_numbered_one_after_another() -> None:
+    log = log_of(2, 1, 3)
+    assert [(one.base, one.end) for one in log] == [(0, 2), (2, 3), (3, 6)]
+
+
+def test_a_batch_is_stored_as_it_came_but_for_its_base_offset() -> None:
+    log = log_of(2)
+    came = batch(b"a", b"b")
+    stored = log.append(came, now=0.0)
+    assert stored.data == b"\x00\x00\x00\x00\x00\x00\x00\x02" + came.data[8:]
+
+
+def test_a_wrong_checksum_is_repaired_and_nothing_else_is_touched() -> None:
+    good = encode_batch([b"a"])
+    bad = good[:17] + b"\xde\xad\xbe\xef" + good[21:]
+    assert PartitionLog().append(Batch(bad, 0), now=0.0).data == good
+
+
+def test_the_checksum_covers_unused_attribute_bits_that_are_kept() -> None:
+    good = encode_batch([b"a"])
+    odd = good[:21] + b"\x80\x28" + good[23:]
+    stored = PartitionLog().append(Batch(odd, 0), now=0.0).data
+    assert stored[21:] == odd[21:]
+    assert int.from_bytes(stored[17:21], "big") == crc32c(stored[21:])
+
+
+def test_a_read_begins_with_the_batch_that_holds_the_offset() -> None:
+    assert bases(log_of(2, 3, 1).read(3, UNCOMMITTED, PLENTY)) == [2, 5]
+
+
+def test_a_read_at_the_end_is_empty() -> None:
+    found = log_of(2).read(2, UNCOMMITTED, PLENTY)
+    assert len(found.records) == 0
+    assert (found.hw, found.leo, found.log_start) == (2, 2, 0)
+
+
+def test_a_read_beyond_the_end_is_refused_with_both_numbers() -> None:
+    assert refused(log_of(2), 3) == error(Code.OTHER, text="start offset: 3 is greater than leo: 2")
+
+
+def test_a_negative_offset_is_evicted_whatever_the_log() -> None:
+    assert refused(PartitionLog(), -1) == error(Code.OFFSET_EVICTED, offset=-1, next_available=0)
+
+
+@pytest.mark.parametrize("limit", [1, 11, 57, 70, 100, 500])
+def test_a_read_is_cut_anywhere(limit: int) -> None:
+    log = log_of(1, 1, 1)
+    everything = bytes(log.read(0, UNCOMMITTED, PLENTY).records)
+    assert bytes(log.read(0, UNCOMMITTED, limit).records) == everything[:limit]
+
+
+def test_no_bytes_at_all_may_be_asked_for() -> None:
+    assert len(log_of(1).read(0, UNCOMMITTED, 0).records) == 0
+
+
+def test_a_negative_limit_is_next_to_none() -> None:
+    assert bases(log_of(1, 1).read(0, UNCOMMITTED, -1)) == [0, 1]
+
+
+def test_a_new_segment_begins_when_a_batch_does_not_fit() -> None:
+    size = len(encode_batch([b"x"]))
+    assert log_of(1, 1, segment_size=2 * size).segments == 1
+    assert log_of(1, 1, 1, segment_size=2 * size).segments == 2
+
+
+def test_a_read_ends_with_the_segment() -> None:
+    size = len(encode_batch([b"x"]))
+    log = log_of(1, 1, 1, segment_size=2 * size)
+    assert bases(log.read(0, UNCOMMITTED, PLENTY)) == [0, 1]
+    assert bases(log.read(2, UNCOMMITTED, PLENTY)) == [2]
+
+
+def test_committed_reads_end_before_the_batch_that_holds_the_high_watermark() -> None:
+    log = log_of(2, 2, 2)
+    log.hw = 3
+    assert bases(log.read(0, COMMITTED, PLENTY)) == [0]
+    assert bases(log.read(0, UNCOMMITTED, PLENTY)) == [0, 2, 4]
+
+
+def test_committed_reads_take_whole_segments_that_are_committed() -> None:
+    size = len(encode_batch([b"x"]))
+    log = log_of(1, 1, 1, 1, segment_size=2 * size)
+    log.hw = 2
+    assert bases(log.read(0, COMMITTED, PLENTY)) == [0, 1]
+
+
+def test_a_committed_read_in_the_batch_of_the_high_watermark_is_empty() -> None:
+    log = log_of(2, 2)
+    log.hw = 2
+    found = log.read(3, COMMITTED, PLENTY)
+    assert len(found.records) == 0
+    assert not found.above_hw
+
+
+def test_a_committed_read_above_the_high_watermark_is_empty_and_says_so() -> None:
+    log = log_of(2, 1, 1)
+    log.hw = 1
+    found = log.read(2, COMMITTED, PLENTY)
+    assert len(found.records) == 0
+    assert found.above_hw
+
+
+def test_a_committed_read_in_a_segment_above_the_high_watermark_is_refused() -> None:
+    size = len(encode_batch([b"x"]))
+    log = log_of(1, 1, 1, segment_size=2 * size)
+    log.hw = 1
+    assert refused(log, 2, COMMITTED) == error(Code.OTHER, text="max offset position: 1 not found")
+
+
+def segmented(count: int) -> tuple[PartitionLog, int]:
+    """A log of segments of one batch each, written a second apart, and the size of a batch."""
+    size = len(encode_batch([b"x"]))
+    log = PartitionLog(size)
+    for second in range(count):
+        log.append(batch(b"x"), now=float(second))
+    log.hw = log.leo
+    return log, size
+
+
+def test_segments_expire_by_when_they_were_last_written() -> None:
+    log, _ = segmented(4)
+    assert log.expire(2.0)
+    assert log.log_start == 2
+
+
+def test_the_segment_being_written_never_expires() -> None:
+    log, _ = segmented(3)
+    log.expire(100.0)
+    assert (log.log_start, log.leo) == (2, 3)
+
+
+def test_nothing_expires_before_its_time() -> None:
+    log, _ = segmented(3)
+    assert not log.expire(0.0)
+
+
+def test_a_log_that_is_too_large_loses_its_first_segments() -> None:
+    log, size = segmented(5)
+    assert log.shrink(3 * size)
+    assert (log.log_start, log.size) == (2, 3 * size)
+
+
+def test_a_log_within_its_size_loses_nothing() -> None:
+    log, size = segmented(3)
+    assert not log.shrink(3 * size)
+
+
+def test_the_segment_being_written_is_never_lost_to_size() -> None:
+    log, _ = segmented(3)
+    log.shrink(0)
+    assert log.log_start == 2
+
+
+def test_reads_below_the_log_start_say_what_is_next_available() -> None:
+    log, size = segmented(5)
+    log.shrink(3 * size)
+    assert refused(log, 1) == error(Code.OFFSET_EVICTED, offset=1, next_available=2)
+
+
+def test_eviction_by_hand_divides_segments_but_not_batches() -> None:
+    log = log_of(2, 2, 2)
+    log.evict(3)
+    assert log.log_start == 2
+    assert bases(log.read(2, UNCOMMITTED, PLENTY)) == [2, 4]
+
+
+def test_everything_can_be_evicted_and_the_offsets_go_on() -> None:
+    log = log_of(2, 2)
+    log.evict(4)
+    assert (log.log_start, log.hw, log.leo, log.size) == (4, 4, 4, 0)
+    assert log.append(batch(b"a"), now=0.0).base == 4
+
+
+def test_a_truncated_log_loses_the_batches_beyond_its_new_end() -> None:
+    log = log_of(2, 2, 2)
+    assert log.truncate(3)
+    assert (log.leo, log.hw) == (2, 2)
+
+
+def test_a_log_is_not_truncated_beyond_its_end() -> None:
+    log = log_of(2)
+    assert not log.truncate(2)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    log = log_of(2)
+    copy = log.copy()
+    log.append(batch(b"a"), now=0.0)
+    assert (copy.leo, log.leo) == (2, 3)
+
+
+@given(
+    counts=st.lists(st.integers(1, 5), min_size=1, max_size=20),
+    segment_size=st.integers(70, 400),
+    limit=st.integers(1, 500),
+    evicted=st.integers(0, 100),
+)
+def test_following_what_was_read_visits_every_batch_once(
+    counts: list[int], segment_size: int, limit: int, evicted: int
+) -> None:
+    log = log_of(*counts, segment_size=segment_size)
+    log.evict(min(evicted, log.leo))
+    seen = []
+    position = log.log_start
+    while position < log.leo:
+        found = log.read(position, UNCOMMITTED, limit).records
+        complete = found.batches()
+        if not complete:
+            limit = max(limit + 1, found.needed() or 0)
+            continue
+        seen += [(one.base_offset, bytes(one.data[one.start : one.end])) for one in complete]
+        position = complete[-1].next_offset
+    assert seen == [(one.base, one.data) for one in log]
+    assert log.size == sum(len(data) for _, data in seen)

@@ -1,0 +1,290 @@
+"""The log of one partition: batches as bytes, in segments, with three offsets.
+
+A log knows where every batch begins and which offsets it covers, and never looks inside: batches
+are kept, and handed out, as the bytes they came as, with their base offset written in. What may be
+appended, who may read and when the high watermark moves is decided in
+:mod:`txfluvio.testing.replica`. Nothing here has a clock or does I/O.
+
+The rules are those of ``fluvio-storage/src/{replica,segment,cleaner}.rs``: a read begins at the
+batch that holds the offset, never crosses a segment, and is cut anywhere; only whole segments are
+evicted, never the one being written.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+import attrs
+from crc32c import crc32c
+
+from ..wire.codes import Code, ErrorCode, error
+from ..wire.records import Batch, RecordSet
+from ..wire.spu import IsolationLevel
+
+DEFAULT_SEGMENT_SIZE = 1_073_741_824
+
+_BASE_OFFSET = struct.Struct(">q")
+_CRC = struct.Struct(">I")
+_BASE_END = 8
+_CRC_START = 17
+_CRC_END = 21
+
+
+class ReadError(Exception):
+    """An offset that can not be read from; ``error`` is what the reader is told."""
+
+    def __init__(self, code: ErrorCode) -> None:
+        super().__init__(code)
+        self.error = code
+
+
+@attrs.frozen
+class Slice:
+    """What a read found, and the log's offsets at that time.
+
+    :ivar above_hw: a reader of committed records began above the high watermark, where there are
+        none. The real SPU answers that with a frame that is too short.
+    """
+
+    records: RecordSet
+    hw: int
+    leo: int
+    log_start: int
+    above_hw: bool = False
+
+    def end(self, isolation: IsolationLevel) -> int:
+        """The end of what this isolation can see."""
+        return self.hw if isolation is IsolationLevel.READ_COMMITTED else self.leo
+
+
+@attrs.frozen
+class Stored:
+    """A batch in a log.
+
+    :ivar base: its first offset.
+    :ivar end: the offset behind it, whatever the number of its records.
+    """
+
+    base: int
+    end: int
+    data: bytes = attrs.field(repr=False)
+
+
+class _Segment:
+    """Consecutive batches: the bytes, and for each its base offset and where it begins."""
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.end = base
+        self.size = 0
+        self.written = 0.0
+        self.batches: list[bytes] = []
+        self.bases = array("q")
+        self.positions = array("q")
+
+    def append(self, batch: Stored, now: float) -> None:
+        self.batches.append(batch.data)
+        self.bases.append(batch.base)
+        self.positions.append(self.size)
+        self.size += len(batch.data)
+        self.end = batch.end
+        self.written = now
+
+    def index(self, offset: int) -> int:
+        """Which batch holds ``offset``, one of the segment's."""
+        return bisect_right(self.bases, offset) - 1
+
+    def cut(self, start: int, stop: int, limit: int) -> RecordSet:
+        """The batches from one position to another, and no more than ``limit`` bytes of them."""
+        stop = min(stop, start + limit)
+        if stop <= start:
+            return RecordSet.EMPTY
+        first = bisect_left(self.positions, start)
+        last = bisect_left(self.positions, stop)
+        return RecordSet(b"".join(self.batches[first:last]), 0, stop - start)
+
+    def stored(self, index: int) -> Stored:
+        following = index + 1
+        end = self.bases[following] if following < len(self.bases) else self.end
+        return Stored(self.bases[index], end, self.batches[index])
+
+    def part(self, first: int, last: int | None = None) -> _Segment:
+        """A segment of some of the batches."""
+        batches = self.batches[first:last]
+        if not batches:
+            return _Segment(self.base)
+        part = _Segment(self.bases[first])
+        part.batches = batches
+        part.bases = self.bases[first:last]
+        skipped = self.positions[first]
+        part.positions = array("q", [one - skipped for one in self.positions[first:last]])
+        part.size = part.positions[-1] + len(batches[-1])
+        part.end = self.stored(first + len(batches) - 1).end
+        part.written = self.written
+        return part
+
+
+class PartitionLog:
+    """The records of one partition.
+
+    :param segment_size: bytes after which a new segment begins.
+    :ivar hw: the high watermark: the first offset that is not committed.
+    """
+
+    def __init__(self, segment_size: int = DEFAULT_SEGMENT_SIZE) -> None:
+        self.segment_size = segment_size
+        self.hw = 0
+        self._segments = [_Segment(0)]
+        self._size = 0
+
+    @property
+    def leo(self) -> int:
+        """The log end offset: the one that the next record gets."""
+        return self._segments[-1].end
+
+    @property
+    def log_start(self) -> int:
+        """The first offset that is still stored."""
+        return self._segments[0].base
+
+    @property
+    def size(self) -> int:
+        """Bytes of all batches."""
+        return self._size
+
+    @property
+    def segments(self) -> int:
+        """How many segments there are; only the last is written to."""
+        return len(self._segments)
+
+    def end(self, isolation: IsolationLevel) -> int:
+        """The end of what this isolation can see."""
+        return self.hw if isolation is IsolationLevel.READ_COMMITTED else self.leo
+
+    def __iter__(self) -> Iterator[Stored]:
+        """Every batch, oldest first."""
+        return self.since(self.log_start)
+
+    def since(self, offset: int) -> Iterator[Stored]:
+        """The batches from the one that holds ``offset``, or from the first behind it."""
+        for segment in list(self._segments):
+            if segment.end > offset:
+                for index in range(max(0, segment.index(offset)), len(segment.batches)):
+                    yield segment.stored(index)
+
+    def append(self, batch: Batch, now: float) -> Stored:
+        """Store a batch at the end, under its new base offset and with the right checksum.
+
+        The number of records is what the batch says it is, which has to be positive.
+        """
+        base = self.leo
+        stored = Stored(base, base + batch.last_offset_delta + 1, _renumbered(batch, base))
+        self.store(stored, now)
+        return stored
+
+    def store(self, batch: Stored, now: float) -> None:
+        """Store a batch that has its offsets: those at the end of the log."""
+        segment = self._segments[-1]
+        if segment.batches and segment.size + len(batch.data) > self.segment_size:
+            segment = _Segment(segment.end)
+            self._segments.append(segment)
+        segment.append(batch, now)
+        self._size += len(batch.data)
+
+    def read(self, start: int, isolation: IsolationLevel, max_bytes: int) -> Slice:
+        """The batches from the one that holds ``start``, as far as the rules let one read see.
+
+        :param max_bytes: a 32-bit number; a negative one means its unsigned value.
+        :raises ReadError: there is no such offset.
+        """
+        segment = self._find(start)
+        if segment is None:
+            return Slice(RecordSet.EMPTY, self.hw, self.leo, self.log_start)
+        position = segment.positions[segment.index(start)]
+        stop = segment.size
+        if isolation is IsolationLevel.READ_COMMITTED and self.hw < segment.end:
+            if self.hw < segment.base:
+                text = f"max offset position: {self.hw} not found"
+                raise ReadError(error(Code.OTHER, text=text))
+            stop = segment.positions[segment.index(self.hw)]
+        records = segment.cut(position, stop, max_bytes & 0xFFFF_FFFF)
+        return Slice(records, self.hw, self.leo, self.log_start, above_hw=stop < position)
+
+    def _find(self, offset: int) -> _Segment | None:
+        active = self._segments[-1]
+        if offset < self.log_start:
+            raise ReadError(
+                error(Code.OFFSET_EVICTED, offset=offset, next_available=self.log_start)
+            )
+        if offset == active.end:
+            return None
+        if offset > active.end:
+            text = f"start offset: {offset} is greater than leo: {active.end}"
+            raise ReadError(error(Code.OTHER, text=text))
+        index = bisect_right(self._segments, offset, key=lambda segment: segment.base) - 1
+        return self._segments[index]
+
+    def expire(self, written_before: float) -> bool:
+        """Evict the segments last written before a time, as retention does."""
+        kept = [one for one in self._segments[:-1] if one.written >= written_before]
+        return self._keep([*kept, self._segments[-1]])
+
+    def shrink(self, max_size: int) -> bool:
+        """Evict as many segments as a log above ``max_size`` bytes loses: full ones are counted."""
+        excess = self.size - max_size
+        if excess <= 0:
+            return False
+        surplus = min(-(-excess // self.segment_size), len(self._segments) - 1)
+        return self._keep(self._segments[surplus:])
+
+    def evict(self, before: int) -> bool:
+        """Drop every batch that ends at ``before`` or earlier, whatever its segment.
+
+        More than retention can do, which spares the last segment and never divides one.
+        """
+        kept = [segment for segment in self._segments if segment.end > before]
+        if not kept:
+            kept = [_Segment(self.leo)]
+        elif kept[0].base < before:
+            kept[0] = kept[0].part(kept[0].index(before))
+        self.hw = max(self.hw, kept[0].base)
+        return self._keep(kept)
+
+    def truncate(self, end: int) -> bool:
+        """Drop every batch that reaches beyond ``end``, as a follower of a shorter leader does."""
+        if end >= self.leo:
+            return False
+        kept = [segment for segment in self._segments if segment.base < end]
+        if not kept:
+            kept = [_Segment(min(end, self.log_start))]
+        elif kept[-1].end > end:
+            kept[-1] = kept[-1].part(0, kept[-1].index(end))
+        self._keep(kept)
+        self.hw = min(self.hw, self.leo)
+        return True
+
+    def copy(self) -> PartitionLog:
+        """Another log of the same batches; what happens to one does not happen to the other."""
+        other = PartitionLog(self.segment_size)
+        other.hw = self.hw
+        other._keep([segment.part(0) for segment in self._segments])
+        return other
+
+    def _keep(self, segments: list[_Segment]) -> bool:
+        changed = len(segments) != len(self._segments) or segments[0] is not self._segments[0]
+        self._segments = segments
+        self._size = sum(segment.size for segment in segments)
+        return changed
+
+
+def _renumbered(batch: Batch, base: int) -> bytes:
+    """The bytes of a batch with another base offset and the right checksum, copied once."""
+    view = memoryview(batch.data)[batch.start : batch.end]
+    crc = crc32c(view[_CRC_END:])
+    if crc == batch.crc:
+        return b"".join((_BASE_OFFSET.pack(base), view[_BASE_END:]))
+    middle = view[_BASE_END:_CRC_START]
+    return b"".join((_BASE_OFFSET.pack(base), middle, _CRC.pack(crc), view[_CRC_END:]))
