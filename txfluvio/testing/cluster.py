@@ -175,7 +175,7 @@ class Cluster:
                 replicas=Computed(partitions=partitions, replication_factor=replication)
             )
         request = CreateRequest(kind=TOPIC, name=name, spec=spec)
-        return Deferred.fromCoroutine(_done(self.operations.create(request, "")))
+        return Deferred.fromCoroutine(_done(self.operations.create(request, None)))
 
     def delete_topic(self, name: str) -> Deferred[None]:
         """Delete a topic, a system topic as well; fires when it has left the metadata."""

@@ -1,6 +1,7 @@
 """Create, Delete, Update and List: what the SC does for a request, and in which words it answers.
 
-One method for each call, values in and values out; whoever asks is known by name only. The
+One method for each call, values in and values out. Whoever asks is known by the common name of a
+certificate, empty for everybody without one; ``None`` is the cluster itself, which may do all. The
 answers, their order and their oddities are those of ``fluvio-sc/src/services/public_api/``: some
 kinds are overwritten without a word, dry runs are honoured by two kinds only, and deletes and
 updates need no permission.
@@ -117,7 +118,9 @@ class Operations:
         self._stores = stores
         self._timers = timers
         self._timing = timing
-        self._creators: Mapping[str, Callable[[CreateRequest, str], Awaitable[StatusResponse]]] = {
+        self._creators: Mapping[
+            str, Callable[[CreateRequest, str | None], Awaitable[StatusResponse]]
+        ] = {
             TOPIC.label: self._create_topic,
             CUSTOM_SPU.label: self._create_spu,
             SPU_GROUP.label: self._create_group,
@@ -138,7 +141,7 @@ class Operations:
         """Whether objects of this kind are created and deleted by request."""
         return label in self._creators
 
-    async def create(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def create(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         """Create an object, and wait until it is there; a topic until all of it is online."""
         return await self._creators[request.kind.label](request, principal)
 
@@ -166,7 +169,7 @@ class Operations:
             await self._turn(self._stores.topics)
         return status(name)
 
-    def find(self, request: ListRequest, principal: str) -> ListResponse:
+    def find(self, request: ListRequest, principal: str | None) -> ListResponse:
         """The objects of a kind that the filters select: none at all without permission.
 
         :raises Hangup: a filter is no SmartModule's name.
@@ -182,7 +185,7 @@ class Operations:
 
     # Topics
 
-    async def _create_topic(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def _create_topic(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         name, spec = request.name, request.spec
         denied = self._denied(request, principal)
         if denied is not None:
@@ -276,7 +279,7 @@ class Operations:
 
     # SPUs and their groups
 
-    async def _create_spu(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def _create_spu(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         name, spec = request.name, request.spec
         denied = self._denied(request, principal)
         if denied is not None:
@@ -314,7 +317,7 @@ class Operations:
             return status(name, error(Code.SPU_ERROR), complaint)
         return await self._deleted(spus, name)
 
-    async def _create_group(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def _create_group(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         name = request.name
         denied = self._denied(request, principal)
         if denied is not None:
@@ -335,7 +338,7 @@ class Operations:
 
     # SmartModules and table formats
 
-    async def _create_module(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def _create_module(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         name, spec = request.name, request.spec
         modules = self._stores.modules
         if spec.meta is not None:
@@ -366,7 +369,7 @@ class Operations:
             return status(name, error(Code.SMART_MODULE_NOT_FOUND, name=name), NOT_FOUND)
         return await self._deleted(modules, key, name)
 
-    async def _create_format(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def _create_format(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         name = request.name
         formats = self._stores.formats
         if name in formats:
@@ -387,7 +390,7 @@ class Operations:
 
     # Mirrors
 
-    async def _create_mirror(self, request: CreateRequest, principal: str) -> StatusResponse:
+    async def _create_mirror(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         name = request.name
         if self.policy.read_only:
             return _unchangeable(name)
@@ -439,11 +442,11 @@ class Operations:
 
     # What they have in common
 
-    def _may(self, principal: str, action: Action, kind: Kind) -> bool:
+    def _may(self, principal: str | None, action: Action, kind: Kind) -> bool:
         name = "Spu" if kind is SPU else kind.label
-        return self.policy.allows(principal, name, action)
+        return principal is None or self.policy.allows(principal, name, action)
 
-    def _denied(self, request: CreateRequest, principal: str) -> StatusResponse | None:
+    def _denied(self, request: CreateRequest, principal: str | None) -> StatusResponse | None:
         if self._may(principal, Action.CREATE, request.kind):
             return None
         return status(request.name, error(Code.PERMISSION_DENIED), "permission denied")
