@@ -116,8 +116,9 @@ class Reader:
             start, before = self.pos, len(self.spans)
             with self.inside(name):
                 value = type_.read(self)
-            if len(self.spans) == before and self.pos > start:
-                self.mark(name, start, value)
+            noted = self.spans[-1].end if len(self.spans) > before else start
+            if self.pos > noted:
+                self.mark(name, noted, value)
             return value
         except ProtocolError as error:
             raise error.within(name) from error.__cause__
@@ -235,34 +236,48 @@ class _Bytes:
         return 4
 
 
+class _Varint:
+    """A zig-zag varint; the platform's own are right for 32-bit values only."""
+
+    def read(self, reader: Reader) -> int:
+        begin = reader.pos
+        value = shift = 0
+        while True:
+            byte = reader.data[reader.take(1)]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return (value >> 1) ^ -(value & 1)
+            shift += 7
+            if shift > 63:
+                reader.fail("a varint of more than 10 bytes", begin)
+
+    def write(self, writer: Writer, value: int) -> None:
+        rest = (value << 1) ^ (value >> 63)
+        raw = bytearray()
+        while rest > 0x7F:
+            raw.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        raw.append(rest)
+        writer.parts.append(bytes(raw))
+
+    def min_size(self, version: int) -> int:
+        return 1
+
+
 class _VarBytes:
     """A zig-zag varint length, then bytes: used by records and by one error's payload."""
 
     def read(self, reader: Reader) -> bytes:
         begin = reader.pos
-        size = shift = 0
-        while True:
-            byte = reader.data[reader.take(1)]
-            size |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
-            shift += 7
-            if shift > 63:
-                reader.fail("a varint of more than 10 bytes", begin)
-        size = (size >> 1) ^ -(size & 1)
+        size = varint.read(reader)
         if size < 0:
             reader.fail(f"a negative length, {size}", begin)
         start = reader.take(size)
         return reader.data[start : reader.pos]
 
     def write(self, writer: Writer, value: bytes) -> None:
-        size = len(value) << 1
-        prefix = bytearray()
-        while size > 0x7F:
-            prefix.append(size & 0x7F | 0x80)
-            size >>= 7
-        prefix.append(size)
-        writer.parts += (bytes(prefix), value)
+        varint.write(writer, len(value))
+        writer.parts.append(value)
 
     def min_size(self, version: int) -> int:
         return 1
@@ -289,6 +304,7 @@ class _RecordSetType:
 boolean = _Bool()
 string = _String()
 blob = _Bytes()
+varint = _Varint()
 var_bytes = _VarBytes()
 record_set = _RecordSetType()
 
