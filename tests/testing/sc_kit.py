@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
-from txfluvio.errors import ProtocolError
 from txfluvio.testing.cluster import Cluster, Key, ReplicaReport
+from txfluvio.testing.server import Complaint, Server
 from txfluvio.wire.framing import Frames
 from txfluvio.wire.headers import (
     REPLY_BODY,
-    RequestHeader,
-    decode_request_header,
-    encode_reply,
     encode_request,
     reply_correlation_id,
 )
@@ -63,13 +64,6 @@ class Spu:
         self.on_report(key, Report(leo, hw, size))
 
 
-@attrs.frozen
-class Incoming:
-    header: RequestHeader
-    payload: bytes
-    body: int
-
-
 @attrs.define
 class Call(Generic[ReplyT]):
     """A request that was sent, and what came for it."""
@@ -77,7 +71,7 @@ class Call(Generic[ReplyT]):
     request: Request[ReplyT]
     version: int
     correlation_id: int
-    _received: list[bytes]
+    _received: Callable[[], list[bytes]]
     _taken: int = 0
 
     @property
@@ -86,7 +80,7 @@ class Call(Generic[ReplyT]):
         decode = self.request.api.reply.decode
         return [
             cast(ReplyT, decode(payload, self.version, REPLY_BODY))
-            for payload in self._received
+            for payload in self._received()
             if reply_correlation_id(payload) == self.correlation_id
         ]
 
@@ -103,73 +97,59 @@ class Call(Generic[ReplyT]):
         return replies[taken:]
 
 
-class Client:
-    """One connection to the SC: requests are served one at a time, replies are bytes."""
+class Transport(StringTransport):
+    """Keeps what is written, and takes settings of TCP."""
 
-    def __init__(self, cluster: Cluster, principal: str = "") -> None:
-        self.principal = principal
-        self.closed = False
-        self.received: list[bytes] = []
-        self._cluster = cluster
-        self._queue: list[bytes] = []
-        self._busy = False
-        self._closers: list[Callable[[], object]] = []
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+
+class Client:
+    """One connection to the SC, without a network."""
+
+    def __init__(self, server: Server, principal: str = "") -> None:
+        self.transport = Transport()
+        self.protocol = server.buildProtocol(None)
+        self.protocol.connection.principal = principal
+        self.protocol.makeConnection(self.transport)
+        self._frames = Frames()
+        self._received: list[bytes] = []
         self._next_id = 1
 
-    # What the SC sees of it
+    @property
+    def closed(self) -> bool:
+        return self.transport.disconnecting
 
-    def reply(self, message: Message, request: Incoming, /) -> None:
-        header = request.header
-        data = encode_reply(
-            message, version=header.api_version, correlation_id=header.correlation_id
-        )
-        if not self.closed:
-            self.received += Frames().feed(data)
+    def received(self) -> list[bytes]:
+        """The frames that came so far, in their order."""
+        self._received += self._frames.feed(self.transport.value())
+        self.transport.clear()
+        return self._received
 
-    def push(self, message: Message, request: Incoming, /) -> None:
-        self.reply(message, request)
-
-    def close(self) -> None:
-        self.closed = True
-        self._queue.clear()
-        closers, self._closers = self._closers, []
-        for closer in closers:
-            closer()
-
-    def on_close(self, call: Callable[[], object], /) -> None:
-        self._closers.append(call)
-
-    # What a test does with it
-
-    def send(self, message: Request[ReplyT], *, version: int = VERSION) -> Call[ReplyT]:
+    def send(
+        self,
+        message: Request[ReplyT],
+        *,
+        version: int = VERSION,
+        correlation_id: int | None = None,
+    ) -> Call[ReplyT]:
         """Send a request; the SC takes it when it is done with those before."""
-        number = self._next_id
-        self._next_id += 1
-        data = encode_request(message, version=version, correlation_id=number, client_id="test")
-        self.send_payload(data[4:])
-        return Call(message, version, number, self.received)
+        if correlation_id is None:
+            correlation_id = self._next_id
+            self._next_id += 1
+        data = encode_request(
+            message, version=version, correlation_id=correlation_id, client_id="test"
+        )
+        self.send_bytes(data)
+        return Call(message, version, correlation_id, self.received)
 
-    def send_payload(self, payload: bytes) -> None:
-        """Send any bytes as one frame."""
-        self._queue.append(payload)
-        self._serve()
+    def send_bytes(self, data: bytes) -> None:
+        """Send any bytes."""
+        self.protocol.dataReceived(data)
 
-    def _serve(self) -> None:
-        while self._queue and not self._busy and not self.closed:
-            payload = self._queue.pop(0)
-            try:
-                header, body = decode_request_header(payload)
-                waiting = self._cluster.sc.requested(Incoming(header, payload, body), self)
-            except ProtocolError:
-                self.close()
-                return
-            if waiting is not None:
-                self._busy = True
-                waiting.addCallback(self._answered)
-
-    def _answered(self, _: None) -> None:
-        self._busy = False
-        self._serve()
+    def leave(self) -> None:
+        """End the connection."""
+        self.protocol.connectionLost(Failure(ConnectionDone()))
 
 
 class Kit:
@@ -181,6 +161,13 @@ class Kit:
     def __init__(self, *, spus: int = 1, start: bool = True, **settings: Any) -> None:
         self.clock = Clock()
         self.cluster = Cluster(self.clock, **settings)
+        self.complaints: list[Complaint] = []
+        self.server = Server(
+            "SC",
+            self.cluster.sc,
+            count=itertools.count(1).__next__,
+            complaints=self.complaints.append,
+        )
         self.spus: dict[int, Spu] = {}
         for number in range(spus):
             self.add_spu(5001 + number)
@@ -198,7 +185,7 @@ class Kit:
         self.clock.advance(0)
 
     def client(self, principal: str = "") -> Client:
-        return Client(self.cluster, principal)
+        return Client(self.server, principal)
 
     def ask(
         self, request: Request[ReplyT], client: Client | None = None, *, version: int = VERSION

@@ -330,7 +330,7 @@ class TestAddPartition:
         watch = client.send(WatchRequest(kind=PARTITION))
         call = client.send(UpdateRequest(kind=TOPIC, key="t", action=AddPartition(count=1)))
         kit.settle()
-        order = [payload[:4] for payload in client.received]
+        order = [payload[:4] for payload in client.received()]
         assert order[1] == call.correlation_id.to_bytes(4, "big")
         assert len(watch.replies) > 1
 

@@ -69,6 +69,10 @@ GROUP_TIMEOUT = 120_000
 NOT_FOUND = "not found"
 
 
+_Creator = Callable[[CreateRequest, str | None], Awaitable[StatusResponse]]
+_Deleter = Callable[[DeleteRequest], Awaitable[StatusResponse]]
+
+
 class Hangup(Exception):
     """A request for which the SC has no answer but to stop serving its connection."""
 
@@ -118,9 +122,7 @@ class Operations:
         self._stores = stores
         self._timers = timers
         self._timing = timing
-        self._creators: Mapping[
-            str, Callable[[CreateRequest, str | None], Awaitable[StatusResponse]]
-        ] = {
+        self._creators: Mapping[str, _Creator] = {
             TOPIC.label: self._create_topic,
             CUSTOM_SPU.label: self._create_spu,
             SPU_GROUP.label: self._create_group,
@@ -128,7 +130,7 @@ class Operations:
             TABLE_FORMAT.label: self._create_format,
             MIRROR.label: self._create_mirror,
         }
-        self._deleters: Mapping[str, Callable[[DeleteRequest], Awaitable[StatusResponse]]] = {
+        self._deleters: Mapping[str, _Deleter] = {
             TOPIC.label: self._delete_topic,
             CUSTOM_SPU.label: self._delete_spu,
             SPU_GROUP.label: self._delete_group,

@@ -13,14 +13,12 @@ read or answered, and the watch goes on. So it is here.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 
 from ..errors import ProtocolError
 from ..wire.codes import Code, error
-from ..wire.headers import RequestHeader
 from ..wire.sc import (
     PARTITION,
     SMART_MODULE,
@@ -45,6 +43,7 @@ from .metadata import Metadata as Stores
 from .operations import Hangup, Operations, shown, status, summary
 from .releases import Release
 from .semver import is_semver
+from .server import Connection, Incoming
 from .store import Diff, Item, Store
 from .timers import Timers
 
@@ -53,39 +52,6 @@ WATCHED = (TOPIC, PARTITION, SPU, SPU_GROUP, SMART_MODULE, TABLE_FORMAT)
 
 OLDEST_VERSION = 11
 """The oldest version of an admin call that is understood: those before have another form."""
-
-_log = Logger()
-
-
-class Incoming(Protocol):
-    """A request as it came in; its body begins at ``body`` in ``payload``."""
-
-    @property
-    def header(self) -> RequestHeader: ...
-
-    @property
-    def payload(self) -> bytes: ...
-
-    @property
-    def body(self) -> int: ...
-
-
-class Connection(Protocol):
-    """A client's connection.
-
-    :ivar principal: the common name of the client's certificate, empty without one.
-    """
-
-    @property
-    def principal(self) -> str: ...
-
-    def reply(self, message: Message, request: Any, /) -> None: ...
-
-    def push(self, message: Message, request: Any, /) -> None: ...
-
-    def close(self) -> None: ...
-
-    def on_close(self, call: Callable[[], object], /) -> object: ...
 
 
 class Sc:
@@ -186,10 +152,12 @@ class Sc:
             return session.stop(f"{kind.label} can not be watched")
         brief = summary if message.summary and kind is SMART_MODULE else shown
 
-        def tell(diff: Diff[Any, Any]) -> None:
-            session.connection.push(_told(kind, diff, brief), request)
+        connection = session.connection
 
-        session.live(_Watch(self._stores.of(kind), tell, self._timers).stop)
+        def tell(diff: Diff[Any, Any]) -> None:
+            connection.push(_told(kind, diff, brief), request)
+
+        session.live(_Watch(self._stores.of(kind), connection, tell, self._timers).stop)
         return None
 
 
@@ -216,7 +184,7 @@ class _Session:
         return self._running
 
     def stop(self, reason: str) -> Deferred[None]:
-        """Serve no more requests; the connection ends unless something is pushed on it."""
+        """Serve no more requests; the connection is closed unless something is pushed on it."""
         return self.run(self._stopped(reason))
 
     def end(self) -> None:
@@ -237,39 +205,44 @@ class _Session:
             pass
 
     async def _stopped(self, reason: str) -> None:
-        if self.watched:
-            _log.warn("an SC connection is only half alive now: {reason}", reason=reason)
-            await Deferred()
-        else:
-            _log.warn("closed an SC connection: {reason}", reason=reason)
-            self.connection.close()
+        if not self.watched:
+            raise ProtocolError(reason)
+        self.connection.complain(f"only half alive now: {reason}")
+        await Deferred()
 
 
 class _Watch:
-    """Tells of a store, one diff at a time: the first at once, the others a turn after changes."""
+    """Tells of a store, one diff at a time: the first at once, the others a turn after changes.
+
+    While the client does not read, changes pile up in the store and become one diff.
+    """
 
     def __init__(
-        self, store: Store[Any, Any], tell: Callable[[Diff[Any, Any]], None], timers: Timers
+        self,
+        store: Store[Any, Any],
+        connection: Connection,
+        tell: Callable[[Diff[Any, Any]], None],
+        timers: Timers,
     ) -> None:
         self._store = store
+        self._connection = connection
         self._tell = tell
         self._timers = timers
         self._last = 0
-        self._off: Callable[[], None] | None = None
+        self._waiting = False
         self._unsubscribe = store.subscribe(self._wake)
         self._look()
 
     def stop(self) -> None:
         self._unsubscribe()
-        if self._off is not None:
-            self._off()
 
     def _wake(self) -> None:
-        if self._off is None:
-            self._off = self._timers.later(0, self._look)
+        if not self._waiting:
+            self._waiting = True
+            self._timers.later(0, self._connection.when_writable, self._look)
 
     def _look(self) -> None:
-        self._off = None
+        self._waiting = False
         diff = self._store.diff(self._last)
         self._last = diff.epoch
         self._tell(diff)

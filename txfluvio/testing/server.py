@@ -104,6 +104,10 @@ class Connection:
         """End the connection at once, as a reset does."""
         self._protocol.abort()
 
+    def complain(self, what: str) -> None:
+        """Say loudly what the client did wrong; nothing else comes of it."""
+        self._protocol.complain(what)
+
     def on_close(self, call: Callable[[], object]) -> None:
         """Call when the connection has ended, whoever ended it."""
         if self._protocol.lost:
@@ -247,6 +251,9 @@ class ServerProtocol(TwistedProtocol):
         if not self.lost:
             self.tcp.abortConnection()
 
+    def complain(self, what: str) -> None:
+        self._server.complain(self.connection, what)
+
     # One request after another
 
     def _work(self) -> None:
@@ -292,7 +299,7 @@ class ServerProtocol(TwistedProtocol):
         self._served(None)
 
     def _hang_up(self, error: BaseException | None) -> None:
-        self._warn(f"closed: {error}")
+        self.complain(f"closed: {error}")
         self.close()
 
     def _broken(self, failure: Failure) -> None:
@@ -301,11 +308,8 @@ class ServerProtocol(TwistedProtocol):
 
     def _stop_reading(self, why: str) -> None:
         self._deaf = True
-        self._warn(why)
+        self.complain(why)
         self._flow()
-
-    def _warn(self, what: str) -> None:
-        self._server.complain(self.connection, what)
 
     def _flow(self) -> None:
         pause = self._deaf or self._serving or not self._writable
