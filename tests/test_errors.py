@@ -7,7 +7,7 @@ import inspect
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, get_type_hints
 
 import attrs
@@ -57,6 +57,7 @@ SAMPLES: dict[object, object] = {
     bytes: b"raw",
     Effect: Effect.UNKNOWN,
     tuple: ("a.test", "b.test"),
+    Sequence[Any]: ("one outcome", "another"),
 }
 
 

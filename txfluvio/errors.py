@@ -17,6 +17,7 @@ The tree::
         RequestTimedOut     no answer in time
         WaitTimedOut        something that should come to pass did not
         DeliveryTimedOut    a record that could not be stored in time
+        NotAllStored        some of the records sent together were not stored
         PartitionNotFound, LogTruncated
         BrokerError         a server's error code; one subclass per code worth catching
 """
@@ -26,7 +27,7 @@ from __future__ import annotations
 import copyreg
 import enum
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -417,6 +418,23 @@ class DeliveryTimedOut(FluvioError):
     seconds: float
     effect: Effect = attrs.field(kw_only=True)
     says = "{0.what}: not stored within {0.seconds:g} s ({0.effect.value})"
+
+
+@attrs.define(slots=False)
+class NotAllStored(FluvioError):
+    """Of records sent together, some were not stored. The first such error is the ``__cause__``.
+
+    :ivar stored: how many were.
+    :ivar total: how many there were.
+    :ivar outcomes: one for each record, in order: its metadata, or its error.
+    :ivar effect: :attr:`Effect.NONE` only if none can have been stored.
+    """
+
+    stored: int
+    total: int
+    outcomes: Sequence[Any] = attrs.field(repr=False)
+    effect: Effect = attrs.field(kw_only=True)
+    says = "{0.stored} of {0.total} records were stored; the first error: {0.__cause__}"
 
 
 # Partitions and positions.
