@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from hypothesis import given
@@ -69,15 +68,6 @@ def test_removing_twice_or_after_the_end_changes_nothing() -> None:
     deadlines.remove(late, 1)
     deadlines.remove(late, 1)
     assert seen == ["late"]
-
-
-def test_infinity_is_never() -> None:
-    clock = Clock()
-    deadlines = Deadlines(clock)
-    forever = Waiter(lambda: None)
-    deadlines.add(forever, math.inf)
-    deadlines.remove(forever, math.inf)
-    assert clock.getDelayedCalls() == []
 
 
 def test_one_that_expires_may_save_another() -> None:

@@ -32,9 +32,7 @@ class Deadlines:
         self._call_at = math.inf
 
     def add(self, who: Expiring, seconds: float) -> None:
-        """Tell ``who`` in so many seconds; infinity is never."""
-        if seconds == math.inf:
-            return
+        """Tell ``who`` in so many seconds."""
         due = self._clock.seconds() + seconds
         queue = self._queues.get(seconds)
         if queue is None:

@@ -1,0 +1,681 @@
+"""One connection to a Fluvio server: requests out, replies in.
+
+:class:`FluvioProtocol` keeps the one table that says who waits for which correlation id; nothing
+else knows correlation ids. It opens every connection with the exchange of versions, encodes each
+request at the version both sides know, ends whoever waits too long, and notices a peer that is
+dead, or that is no Fluvio server at all. It decides nothing: what to ask, whom, and whether to ask
+again is the business of the floors above. The bytes come from :mod:`txfluvio.wire`; connections are
+made by :mod:`~txfluvio.transport.factory` and :mod:`~txfluvio.transport.dialer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, cast
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IConsumer,
+    IProtocol,
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..config import ClientConfig
+from ..errors import (
+    Disconnected,
+    Effect,
+    FluvioError,
+    ProtocolError,
+    RequestTimedOut,
+    UnsupportedVersion,
+    UsageError,
+    broker_error,
+)
+from ..wire.framing import Frames
+from ..wire.headers import REPLY_BODY, encode_request, reply_correlation_id
+from ..wire.schema import Api, Message, Request
+from ..wire.versions import (
+    API_VERSIONS_VERSION,
+    ApiVersionRange,
+    ApiVersionsRequest,
+    ApiVersionsResponse,
+    choose_version,
+)
+from .deadlines import Deadlines
+from .sockets import acknowledge_now, tune
+from .waiting import Waiting
+
+CLOSE_GRACE: Final = 5.0
+"""Seconds that ``close()`` gives a peer to take what was written, before it aborts."""
+
+_LAST_CORRELATION_ID: Final = 2**31 - 1
+_OPENING: Final = 8
+"""How many of a peer's first bytes are kept until it has proven to speak Fluvio."""
+
+_SPEECHES: Final = {b"HTTP": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS"}
+"""How peers begin that are something else. A TLS server answers plain bytes with an alert."""
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+def _ignored(_: object) -> None:
+    pass
+
+
+class Call:
+    """A request that waits for its one reply.
+
+    :ivar correlation_id: what ties the reply to it.
+    :ivar version: the version it was sent at.
+    """
+
+    __slots__ = (
+        "_protocol",
+        "api",
+        "correlation_id",
+        "on_failed",
+        "on_reply",
+        "seconds",
+        "version",
+    )
+
+    def __init__(
+        self,
+        protocol: FluvioProtocol,
+        api: Api,
+        version: int,
+        on_reply: Callable[[Any], object],
+        on_failed: Callable[[FluvioError], object],
+        seconds: float,
+    ) -> None:
+        self._protocol = protocol
+        self.api = api
+        self.version = version
+        self.on_reply = on_reply
+        self.on_failed = on_failed
+        self.seconds = seconds
+        self.correlation_id = 0
+
+    def abandon(self) -> None:
+        """Wait no more: neither callback is called, and a late reply is dropped.
+
+        The request was sent and may still take effect.
+        """
+        self._protocol._forget(self)
+
+    def expired(self) -> None:
+        """The deadline has passed."""
+        self._protocol._forget(self)
+        what = f"{self.api.name} to {self._protocol.address}"
+        _tell(self.on_failed, RequestTimedOut(what, self.seconds))
+
+
+class ReplyStream:
+    """A request that is answered again and again, until the connection ends.
+
+    :ivar correlation_id: what ties the replies to it.
+    :ivar version: the version it was sent at.
+    :ivar on_reply: called with each reply.
+    :ivar on_closed: called once if the connection ends, or sends a reply that can not be read,
+        before :meth:`close` was called.
+    """
+
+    __slots__ = ("_protocol", "api", "correlation_id", "on_closed", "on_reply", "version")
+
+    def __init__(
+        self,
+        protocol: FluvioProtocol,
+        api: Api,
+        version: int,
+        on_reply: Callable[[Any], None],
+        on_closed: Callable[[FluvioError], None],
+    ) -> None:
+        self._protocol = protocol
+        self.api = api
+        self.version = version
+        self.on_reply = on_reply
+        self.on_closed = on_closed
+        self.correlation_id = 0
+
+    def close(self) -> None:
+        """Drop the replies still to come; neither callback is called again.
+
+        The protocol has no request that ends a stream, so the server goes on sending until its own
+        limit of what is unacknowledged, or until the connection ends.
+        """
+        self._protocol._forget(self)
+
+
+@attrs.frozen
+class _Ending:
+    """Why a connection can be used no more."""
+
+    reason: str
+    cause: BaseException | None
+
+
+class _Watch:
+    """A deadline of the connection itself."""
+
+    __slots__ = ("expired",)
+
+    def __init__(self, expired: Callable[[], None]) -> None:
+        self.expired = expired
+
+
+@implementer(IPushProducer)
+class _Brake:
+    """Counts what is written while the transport has more than it can get rid of.
+
+    A Twisted transport says so above 64 KiB, and again when it has sent it all.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._paused = False
+        self._excess = 0
+        self.waiting: Waiting[None] = Waiting()
+
+    @property
+    def released(self) -> bool:
+        return self._excess < self._budget
+
+    def wrote(self, size: int) -> None:
+        if self._paused:
+            self._excess += size
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._excess = 0
+        for deferred in self.waiting.take():
+            deferred.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is lost, and its protocol hears of that."""
+
+
+@implementer(IProtocol)
+class FluvioProtocol:
+    """A connection, from its first byte to its last.
+
+    It is usable once :meth:`when_ready` has fired, that is, when the versions were exchanged, and
+    until it is closed, aborted or lost. From then on every call fails with
+    :class:`~txfluvio.errors.Disconnected` and an effect of none; what was under way has failed
+    with an effect of unknown. Whoever waits is told exactly once.
+
+    :ivar address: the peer, ``"host:port"``, for messages.
+    :ivar transport: what Twisted has connected it to.
+    """
+
+    transport: ITransport | None = None
+    _log = Logger()
+
+    def __init__(
+        self, config: ClientConfig, *, clock: IReactorTime, address: str, client_version: str
+    ) -> None:
+        """
+        :param config: of it count ``client_id``, the timeouts of handshake, request, frame, idle
+            probe and keepalive, ``max_frame_size`` and ``write_budget``.
+        :param clock: measures all of these.
+        :param address: the peer, ``"host:port"``.
+        :param client_version: a semantic version: the SC hangs up on anything else.
+        """
+        self.address = address
+        self._config = config
+        self._clock = clock
+        self._hello = ApiVersionsRequest.of_this_machine(client_version)
+        self._table: dict[int, Call | ReplyStream] = {}
+        self._deadlines = Deadlines(clock)
+        self._next_id = 1
+        self._highest_id = 0
+        self._versions: Mapping[int, ApiVersionRange] | None = None
+        self._chosen: dict[type[Request[Any]], int | None] = {}
+        self._platform_version = ""
+        self._not_ready: FluvioError | None = None
+        self._ending: _Ending | None = None
+        self._lost = False
+        self._frames = Frames(config.max_frame_size)
+        self._opening: bytes | None = b""
+        self._unfinished_since: float | None = None
+        self._frame_watched = False
+        self._heard = 0.0
+        self._brake = _Brake(config.write_budget)
+        self._socket: Any = None
+        self._when_ready: Waiting[FluvioProtocol] = Waiting()
+        self._when_closed: Waiting[FluvioError] = Waiting()
+
+    def __repr__(self) -> str:
+        if self._ending is not None:
+            state = f"ended: {self._ending.reason}"
+        else:
+            state = "ready" if self.usable else "not ready"
+        return f"<FluvioProtocol {self.address} {state}, {len(self._table)} waiting>"
+
+    # Facts
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests can be sent now."""
+        return self._versions is not None and self._ending is None
+
+    @property
+    def versions(self) -> Mapping[int, ApiVersionRange]:
+        """What the server offers, by api key; empty before the connection is ready."""
+        return MappingProxyType({}) if self._versions is None else self._versions
+
+    @property
+    def platform_version(self) -> str:
+        """The release of the SC; an SPU always says ``0.0.0``."""
+        return self._platform_version
+
+    @property
+    def speech(self) -> str | None:
+        """What the peer seems to speak instead of Fluvio, ``"HTTP"`` or ``"TLS"``, if anything."""
+        if self._opening:
+            for beginning, name in _SPEECHES.items():
+                if self._opening.startswith(beginning):
+                    return name
+        return None
+
+    def version_of(self, api: Api) -> int | None:
+        """The version at which a call would be sent; ``None`` if the server does not know it."""
+        try:
+            return self._chosen[api.request]
+        except KeyError:
+            version = choose_version(api, dict(self.versions))
+            if self._versions is not None:
+                self._chosen[api.request] = version
+            return version
+
+    # Waiting for a state
+
+    def when_ready(self) -> Deferred[FluvioProtocol]:
+        """Fires with the protocol when the versions were exchanged.
+
+        Fails with what went wrong: :class:`~txfluvio.errors.Disconnected`,
+        :class:`~txfluvio.errors.RequestTimedOut`, :class:`~txfluvio.errors.ProtocolError` or a
+        :class:`~txfluvio.errors.BrokerError`. Cancelling concerns only this Deferred.
+        """
+        if self._not_ready is not None:
+            return fail(self._not_ready)
+        if self._versions is not None:
+            return succeed(self)
+        return self._when_ready.add()
+
+    def when_closed(self) -> Deferred[FluvioError]:
+        """Fires when the connection is gone, and says why.
+
+        The value is a :class:`~txfluvio.errors.Disconnected`, whose cause may tell more. It comes
+        after everybody who waited for a reply has been told. Cancelling concerns only this
+        Deferred.
+        """
+        return succeed(self._disconnected(Effect.NONE)) if self._lost else self._when_closed.add()
+
+    def when_writable(self) -> Deferred[None]:
+        """Fires when fewer bytes than ``write_budget`` wait to be sent, perhaps at once.
+
+        Sending is never refused for want of room: whoever sends much waits here first. Fails with
+        :class:`~txfluvio.errors.Disconnected`, effect none, if the connection ends. Cancelling
+        concerns only this Deferred.
+        """
+        if self._ending is not None:
+            return fail(self._disconnected(Effect.NONE))
+        return succeed(None) if self._brake.released else self._brake.waiting.add()
+
+    # Requests
+
+    def request(
+        self, message: Request[ReplyT], *, timeout: float | None = None
+    ) -> Deferred[ReplyT]:
+        """Send a request; the Deferred fires with its reply.
+
+        Cancelling means not to wait any longer: the request has been sent and may take effect; its
+        reply will be dropped.
+
+        :param timeout: seconds for the reply; ``None``: ``ClientConfig.request_timeout``.
+        :return: fails with :class:`~txfluvio.errors.RequestTimedOut`,
+            :class:`~txfluvio.errors.Disconnected` (effect none if it had not been sent),
+            :class:`~txfluvio.errors.UnsupportedVersion`, :class:`~txfluvio.errors.ProtocolError`
+            if the reply can not be read, :class:`~txfluvio.errors.UsageError` if the request can
+            not be written.
+        """
+        deferred: Deferred[ReplyT] = Deferred(lambda _: call.abandon())
+        try:
+            call = self.send(message, deferred.callback, deferred.errback, timeout)
+        except FluvioError as error:
+            return fail(error)
+        return deferred
+
+    def send(
+        self,
+        message: Request[ReplyT],
+        on_reply: Callable[[ReplyT], object],
+        on_failed: Callable[[FluvioError], object],
+        timeout: float | None = None,
+    ) -> Call:
+        """Send a request; one of the callbacks is called, once, and never before this returns.
+
+        :meth:`request` without the Deferred, and with the same parameters and errors.
+
+        :raises FluvioError: nothing was sent, and no callback will be called.
+        """
+        version = self._version_for(message.api)
+        seconds = self._config.request_timeout if timeout is None else timeout
+        return self._call(Call(self, message.api, version, on_reply, on_failed, seconds), message)
+
+    def open_stream(
+        self,
+        message: Request[ReplyT],
+        on_reply: Callable[[ReplyT], None] = _ignored,
+        on_closed: Callable[[FluvioError], None] = _ignored,
+    ) -> ReplyStream:
+        """Send a request that is answered again and again.
+
+        No callback is called before this returns, so they may be set on the stream as well. A
+        stream has no deadline: silence is its normal state. ``on_closed`` gets
+        :class:`~txfluvio.errors.Disconnected`, or :class:`~txfluvio.errors.ProtocolError` if it was
+        a reply to this stream that could not be read.
+
+        :raises FluvioError: nothing was sent, and no callback will be called.
+        """
+        version = self._version_for(message.api)
+        stream = ReplyStream(self, message.api, version, on_reply, on_closed)
+        self._write(stream, message)
+        return stream
+
+    # The end
+
+    def close(self) -> None:
+        """Send what was written, then close; :meth:`when_closed` says when that is done.
+
+        Replies are no longer taken: whoever still waits for one is told when the connection is
+        gone. A peer that does not take what was written is given :data:`CLOSE_GRACE` seconds.
+        """
+        if self._ending is not None:
+            return
+        transport = self._transport()
+        self._end("closed by this client", None)
+        # A TLS transport does not close while it has a producer.
+        cast(IConsumer, transport).unregisterProducer()
+        self._deadlines.add(_Watch(transport.abortConnection), CLOSE_GRACE)
+        transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent. May follow :meth:`close`."""
+        if not self._lost:
+            transport = self._transport()
+            self._end("aborted by this client", None)
+            transport.abortConnection()
+
+    # IProtocol
+
+    def makeConnection(self, transport: ITransport) -> None:
+        self.transport = transport
+        self._heard = self._clock.seconds()
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        transport = self._transport()
+        self._socket = tune(transport, self._config.keepalive)
+        cast(IConsumer, transport).registerProducer(self._brake, True)
+        self._say_hello(self._greeted, self._handshake_failed, self._config.handshake_timeout)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._socket is not None:
+            acknowledge_now(self._socket)
+        if self._ending is not None:
+            return
+        self._heard = self._clock.seconds()
+        if self._opening is not None and len(self._opening) < _OPENING:
+            self._opening += data[: _OPENING - len(self._opening)]
+        try:
+            frames = self._frames.feed(data)
+        except ProtocolError as error:
+            self._broken(error)
+            return
+        if frames:
+            self._opening = None
+        self._watch_frame(bool(frames))
+        for frame in frames:
+            self._dispatch(frame)
+            if self._ending is not None:
+                break
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
+        if self._ending is None:
+            self._end(self._explain(reason), reason.value)
+        self._deadlines.clear()
+        table, self._table = self._table, {}
+        for waiter in table.values():
+            if isinstance(waiter, Call):
+                _tell(waiter.on_failed, self._disconnected(Effect.UNKNOWN))
+            else:
+                _tell(waiter.on_closed, self._disconnected(Effect.NONE))
+        for writable in self._brake.waiting.take():
+            writable.errback(self._disconnected(Effect.NONE))
+        for closed in self._when_closed.take():
+            closed.callback(self._disconnected(Effect.NONE))
+
+    def logPrefix(self) -> str:
+        return "FluvioProtocol"
+
+    # Sending
+
+    def _transport(self) -> ITCPTransport:
+        if self.transport is None:
+            raise UsageError(f"{self.address} is not connected yet")
+        return cast(ITCPTransport, self.transport)
+
+    def _version_for(self, api: Api) -> int:
+        if self._ending is not None:
+            raise self._disconnected(Effect.NONE)
+        if self._versions is None:
+            raise UsageError(f"{self.address} is not ready yet: wait for when_ready()")
+        version = self.version_of(api)
+        if version is None:
+            listed = self._versions.get(api.key)
+            raise UnsupportedVersion(
+                f"{api.name} to {self.address}",
+                f"versions {listed.min_version} to {listed.max_version}" if listed else "none",
+                f"one of versions {api.min_version} to {api.max_version}",
+            )
+        return version
+
+    def _call(self, call: Call, message: Request[Any]) -> Call:
+        self._write(call, message)
+        self._deadlines.add(call, call.seconds)
+        return call
+
+    def _write(self, waiter: Call | ReplyStream, message: Request[Any]) -> None:
+        correlation_id = self._free_id()
+        data = encode_request(
+            message,
+            version=waiter.version,
+            correlation_id=correlation_id,
+            client_id=self._config.client_id,
+        )
+        waiter.correlation_id = correlation_id
+        self._next_id = correlation_id + 1
+        self._highest_id = max(self._highest_id, correlation_id)
+        self._table[correlation_id] = waiter
+        self._transport().write(data)
+        self._brake.wrote(len(data))
+
+    def _free_id(self) -> int:
+        """The next id nobody waits for; ids begin again after 2**31 - 1."""
+        candidate = self._next_id
+        while candidate in self._table or candidate > _LAST_CORRELATION_ID:
+            candidate = 1 if candidate >= _LAST_CORRELATION_ID else candidate + 1
+        return candidate
+
+    def _forget(self, waiter: Call | ReplyStream) -> None:
+        if self._table.get(waiter.correlation_id) is waiter:
+            del self._table[waiter.correlation_id]
+            if isinstance(waiter, Call):
+                self._deadlines.remove(waiter, waiter.seconds)
+
+    # Receiving
+
+    def _dispatch(self, frame: bytes) -> None:
+        try:
+            correlation_id = reply_correlation_id(frame)
+            waiter = self._table.get(correlation_id)
+            if waiter is None:
+                if not 0 < correlation_id <= self._highest_id:
+                    raise ProtocolError(
+                        f"a reply to {correlation_id}, which was never asked",
+                        message="ResponseHeader",
+                        field="correlation_id",
+                        position=0,
+                    )
+                return
+        except ProtocolError as error:
+            self._broken(error)
+            return
+        try:
+            reply = waiter.api.reply.decode(frame, waiter.version, REPLY_BODY)
+        except ProtocolError as error:
+            self._forget(waiter)
+            self._broken(error)
+            _tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
+            return
+        if isinstance(waiter, Call):
+            self._forget(waiter)
+        _tell(waiter.on_reply, reply)
+
+    def _watch_frame(self, finished: bool) -> None:
+        """Note since when the frame now begun has been under way, if one is."""
+        if not self._frames.pending:
+            self._unfinished_since = None
+            return
+        if finished or self._unfinished_since is None:
+            self._unfinished_since = self._heard
+        if not self._frame_watched:
+            self._frame_watched = True
+            self._deadlines.add(_Watch(self._check_frame), self._config.frame_timeout)
+
+    def _check_frame(self) -> None:
+        self._frame_watched = False
+        if self._unfinished_since is None:
+            return
+        limit = self._config.frame_timeout
+        left = self._unfinished_since + limit - self._clock.seconds()
+        if left > 0:
+            self._frame_watched = True
+            self._deadlines.add(_Watch(self._check_frame), left)
+        else:
+            pending = self._frames.pending
+            self._broken(
+                ProtocolError(
+                    f"a frame was begun and not finished within {limit:g} s: {pending} bytes came",
+                    message="frame",
+                )
+            )
+
+    # The exchange of versions, at the beginning and as a sign of life
+
+    def _say_hello(
+        self,
+        on_reply: Callable[[ApiVersionsResponse], object],
+        on_failed: Callable[[FluvioError], object],
+        seconds: float,
+    ) -> None:
+        api = self._hello.api
+        call = Call(self, api, API_VERSIONS_VERSION, on_reply, on_failed, seconds)
+        self._call(call, self._hello)
+
+    def _greeted(self, reply: ApiVersionsResponse) -> None:
+        if reply.error_code:
+            code = reply.error_code
+            self._handshake_failed(broker_error(code.code, code.fields, what="ApiVersions"))
+            return
+        offered = {offer.api_key: offer for offer in reply.api_keys}
+        self._versions = MappingProxyType(offered)
+        self._platform_version = reply.platform_version
+        self._watch_silence(self._config.idle_probe)
+        for deferred in self._when_ready.take():
+            deferred.callback(self)
+
+    def _handshake_failed(self, error: FluvioError) -> None:
+        self._not_ready = error
+        if self._ending is None:
+            self._end(f"the handshake failed: {error}", error)
+            self._transport().abortConnection()
+        for deferred in self._when_ready.take():
+            deferred.errback(error)
+
+    def _watch_silence(self, seconds: float) -> None:
+        self._deadlines.add(_Watch(self._check_silence), seconds)
+
+    def _check_silence(self) -> None:
+        left = self._heard + self._config.idle_probe - self._clock.seconds()
+        if left > 0:
+            self._watch_silence(left)
+        elif any(isinstance(waiter, Call) for waiter in self._table.values()):
+            # Servers answer in order, so a probe would only stand behind what has a deadline.
+            self._watch_silence(self._config.idle_probe)
+        else:
+            self._say_hello(self._probed, self._probe_failed, self._config.idle_probe)
+
+    def _probed(self, reply: ApiVersionsResponse) -> None:
+        self._watch_silence(self._config.idle_probe)
+
+    def _probe_failed(self, error: FluvioError) -> None:
+        if self._ending is not None:
+            return
+        silence = self._clock.seconds() - self._heard
+        if silence < self._config.idle_probe:
+            self._watch_silence(self._config.idle_probe)
+            return
+        self._end(f"the peer was silent for {silence:g} s, even when asked", error)
+        self._transport().abortConnection()
+
+    # Ending
+
+    def _end(self, reason: str, cause: BaseException | None) -> None:
+        """Make the connection unusable; whoever waits is told when the transport is gone."""
+        if self._ending is None:
+            self._ending = _Ending(reason, cause)
+        self._deadlines.clear()
+
+    def _broken(self, error: ProtocolError) -> None:
+        speech = self.speech
+        self._end(f"the peer speaks {speech}, not Fluvio" if speech else str(error), error)
+        self._transport().abortConnection()
+
+    def _explain(self, reason: Failure) -> str:
+        speech = self.speech
+        if speech is not None:
+            return f"the peer speaks {speech}, not Fluvio"
+        clean = reason.check(ConnectionDone)
+        text = "the peer closed it" if clean else str(reason.value).rstrip(".")
+        pending = self._frames.pending
+        return f"{text}, {pending} bytes into a frame" if pending else text
+
+    def _disconnected(self, effect: Effect) -> Disconnected:
+        ending = self._ending or _Ending("not connected", None)
+        error = Disconnected(self.address, ending.reason, effect=effect)
+        error.__cause__ = ending.cause
+        return error
+
+
+def _tell(callback: Callable[[Any], object], value: object) -> None:
+    """Call back; what is wrong in a callback is logged, and does not concern the connection."""
+    try:
+        callback(value)
+    except Exception:
+        FluvioProtocol._log.failure("{callback!r} failed", callback=callback)

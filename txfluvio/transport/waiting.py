@@ -1,0 +1,35 @@
+"""Deferreds for those who wait for the same thing.
+
+One Deferred for several waiters does not work: each callback changes the result for the next, and
+one who cancels cancels for all. So everyone gets a Deferred of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
+
+
+class Waiting(Generic[T]):
+    """Those who wait. Cancelling a Deferred takes it out, and concerns nobody else."""
+
+    def __init__(self) -> None:
+        self._deferreds: dict[Deferred[T], None] = {}
+
+    def add(self) -> Deferred[T]:
+        """One more."""
+        deferred: Deferred[T] = Deferred(self._cancelled)
+        self._deferreds[deferred] = None
+        return deferred
+
+    def take(self) -> list[Deferred[T]]:
+        """All, in the order in which they came; after this nobody waits."""
+        waiting, self._deferreds = self._deferreds, {}
+        return list(waiting)
+
+    def _cancelled(self, deferred: Deferred[T]) -> None:
+        # Taken and not yet fired: the cancellation itself keeps the result from whoever waited.
+        self._deferreds.pop(deferred, None)
