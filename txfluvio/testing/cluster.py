@@ -108,6 +108,7 @@ class Cluster:
     """An SC and its SPUs.
 
     :param scheduler: runs everything timed; a reactor or a ``task.Clock``.
+    :param now: the time of day, in seconds; the scheduler's unless given.
     :param seed: decides what is arbitrary on a real cluster, such as the order of lists.
     :param release: what the servers say of themselves.
     :param policy: who may do what.
@@ -120,12 +121,14 @@ class Cluster:
         self,
         scheduler: IReactorTime,
         *,
+        now: Callable[[], float] | None = None,
         seed: int = 0,
         release: Release = FLUVIO_0_18,
         policy: Policy | None = None,
         timing: Timing | None = None,
     ) -> None:
         self.scheduler = scheduler
+        self._now = scheduler.seconds if now is None else now
         self.timing = Timing() if timing is None else timing
         self._rng = random.Random(seed)
         self._policy: Policy = Root() if policy is None else policy
@@ -141,7 +144,14 @@ class Cluster:
         self.operations = Operations(
             self.metadata, timers=timers, timing=self.timing, policy=self._policy
         )
-        self.sc = Sc(self.metadata, self.operations, timers=timers, release=self._release)
+        self.sc = Sc(
+            self.metadata,
+            self.operations,
+            timers=timers,
+            timing=self.timing,
+            release=self._release,
+            now=self._now,
+        )
 
     def start(self) -> None:
         """Load the metadata and set everything going."""

@@ -33,6 +33,8 @@ from ..wire.sc import (
     Kind,
     ListRequest,
     Metadata,
+    MirroringRequest,
+    MirroringResponse,
     UpdateRequest,
     WatchRequest,
     WatchResponse,
@@ -40,6 +42,8 @@ from ..wire.sc import (
 from ..wire.schema import SC_APIS, Message, Reader, string, u32
 from ..wire.versions import ApiVersionsRequest, ApiVersionsResponse
 from .metadata import Metadata as Stores
+from .metadata import Timing
+from .mirroring import Mirroring
 from .operations import Hangup, Operations, shown, status, summary
 from .releases import Release
 from .semver import is_semver
@@ -50,6 +54,9 @@ from .timers import Timers
 WATCHED = (TOPIC, PARTITION, SPU, SPU_GROUP, SMART_MODULE, TABLE_FORMAT)
 """The kinds that can be watched: custom SPUs and mirrors can not."""
 
+MIRRORING_LABEL = "MirroringConnect"
+"""The label of every request for mirroring."""
+
 OLDEST_VERSION = 11
 """The oldest version of an admin call that is understood: those before have another form."""
 
@@ -58,16 +65,26 @@ class Sc:
     """Answers the calls of the SC's public port.
 
     :param stores: all objects of the cluster.
+    :param now: the time, in seconds since the Unix epoch.
     :ivar release: what the SC says of itself; it understands more than it says.
     """
 
     def __init__(
-        self, stores: Stores, operations: Operations, *, timers: Timers, release: Release
+        self,
+        stores: Stores,
+        operations: Operations,
+        *,
+        timers: Timers,
+        timing: Timing,
+        release: Release,
+        now: Callable[[], float],
     ) -> None:
         self.release = release
         self.operations = operations
         self._stores = stores
         self._timers = timers
+        self._timing = timing
+        self._now = now
         self._sessions: dict[Connection, _Session] = {}
 
     def requested(self, request: Incoming, connection: Connection) -> Deferred[None] | None:
@@ -103,6 +120,8 @@ class Sc:
             return session.stop(str(reason))
         if isinstance(message, WatchRequest):
             return self._watch(message, request, session)
+        if isinstance(message, MirroringRequest):
+            return self._mirror(message, request, session)
         return session.run(self._answer(message, request, connection))
 
     def half_alive(self, connection: Connection) -> bool:
@@ -158,6 +177,28 @@ class Sc:
             connection.push(_told(kind, diff, brief), request)
 
         session.live(_Watch(self._stores.of(kind), connection, tell, self._timers).stop)
+        return None
+
+    def _mirror(
+        self, message: MirroringRequest, request: Incoming, session: _Session
+    ) -> Deferred[None] | None:
+        if message.label != MIRRORING_LABEL:
+            return session.stop(f"{message.label!r} is nothing to be mirrored")
+        connection = session.connection
+
+        def push(response: MirroringResponse) -> None:
+            connection.push(response, request)
+
+        mirroring = Mirroring(
+            self._stores,
+            message.remote_id,
+            push,
+            timers=self._timers,
+            interval=self._timing.mirroring,
+            now=self._now,
+        )
+        if mirroring.known:
+            session.live(mirroring.stop)
         return None
 
 
