@@ -60,7 +60,7 @@ def _varint(data: bytes, pos: int) -> tuple[int, int]:
             return (value >> 1) ^ -(value & 1), pos
         shift += 7
         if shift >= 70:
-            raise ProtocolError("a varint of more than 10 bytes", field="record", position=pos)
+            raise ProtocolError("a varint of more than 10 bytes", field="records", position=pos)
 
 
 def decode_records(

@@ -94,15 +94,11 @@ def decompress(
 def _gunzip(data: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj(_GZIP_WINDOW)
     try:
-        out = inflater.decompress(data, limit)
-        if (
-            not inflater.eof
-            and len(out) == limit
-            and inflater.decompress(inflater.unconsumed_tail, 1)
-        ):
-            raise ProtocolError(_too_large(Compression.GZIP, limit), field="records")
+        out = inflater.decompress(data, limit + 1)
     except zlib.error as error:
         raise ProtocolError(f"gzip: {error}", field="records") from error
+    if len(out) > limit:
+        raise ProtocolError(_too_large(Compression.GZIP, limit), field="records")
     if not inflater.eof:
         raise ProtocolError("gzip: the stream ends early", field="records")
     return out

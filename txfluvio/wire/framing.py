@@ -14,6 +14,7 @@ from ..errors import ProtocolError
 DEFAULT_MAX_FRAME_SIZE = 64 * 1024 * 1024
 """Bytes; above the largest legal batch (32 MiB) and above what a reader asks for."""
 
+_SMALL = 4096
 _SIZE = struct.Struct(">i")
 _PREFIX = _SIZE.size
 
@@ -28,14 +29,15 @@ class Frames:
     """Cuts a stream of bytes into frames, copying each byte once.
 
     What arrives of an unfinished frame is kept as the pieces it came in and joined when the last
-    one is there, so a large frame in small pieces costs no more than its size.
+    one is there; small pieces are gathered into larger ones, so that a frame that drips in byte by
+    byte takes no more memory than its size.
 
     :param max_frame_size: the largest frame accepted, in bytes without the prefix.
     """
 
     def __init__(self, max_frame_size: int = DEFAULT_MAX_FRAME_SIZE) -> None:
         self._limit = max_frame_size
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         self._held = 0
         self._wanted = 0
         self._broken: ProtocolError | None = None
@@ -54,7 +56,7 @@ class Frames:
         if self._broken is not None:
             raise self._broken
         if self._pieces:
-            self._pieces.append(data)
+            self._keep(data)
             self._held += len(data)
             if self._held < self._wanted:
                 return []
@@ -78,6 +80,15 @@ class Frames:
         if pos < end:
             self._pieces.append(data[pos:] if pos else data)
         return frames
+
+    def _keep(self, data: bytes) -> None:
+        last = self._pieces[-1]
+        if len(data) >= _SMALL:
+            self._pieces.append(data)
+        elif isinstance(last, bytearray) and len(last) < _SMALL:
+            last += data
+        else:
+            self._pieces.append(bytearray(data))
 
     def _refusal(self, size: int) -> ProtocolError:
         if size > self._limit:

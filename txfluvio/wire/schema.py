@@ -210,7 +210,10 @@ class _String:
             reader.fail(f"not UTF-8: {error.reason}", start + error.start)
 
     def write(self, writer: Writer, value: str) -> None:
-        raw = value.encode()
+        try:
+            raw = value.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"a string that UTF-8 can not write: {error.reason}") from error
         if len(raw) > MAX_STRING:
             raise UsageError(f"a string of {len(raw)} bytes is over the limit of {MAX_STRING}")
         writer.parts += (u16._pack(len(raw)), raw)
@@ -230,7 +233,7 @@ class _Bytes:
         return reader.data[start : reader.pos]
 
     def write(self, writer: Writer, value: bytes) -> None:
-        writer.parts += (u32._pack(len(value)), value)
+        writer.parts += (u32._pack(len(value)), memoryview(value))
 
     def min_size(self, version: int) -> int:
         return 4
@@ -277,7 +280,7 @@ class _VarBytes:
 
     def write(self, writer: Writer, value: bytes) -> None:
         varint.write(writer, len(value))
-        writer.parts.append(value)
+        writer.parts.append(memoryview(value))
 
     def min_size(self, version: int) -> int:
         return 1
