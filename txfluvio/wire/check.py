@@ -125,19 +125,17 @@ class _Rebuild:
         if isinstance(value, RecordSet):
             return self._record_set(value)
         if isinstance(value, tuple):
-            return tuple([self._value(item) for item in value])
+            return tuple([self._part(f"[{index}]", item) for index, item in enumerate(value)])
         if not hasattr(type(value), "__wire__"):
             return value
-        changes = {}
-        for attribute in attrs.fields(type(value)):
-            old = getattr(value, attribute.name)
-            try:
-                new = self._value(old)
-            except ProtocolError as error:
-                raise error.within(attribute.name) from error.__cause__
-            if new is not old:
-                changes[attribute.name] = new
-        return evolve(value, **changes) if changes else value
+        names = [attribute.name for attribute in attrs.fields(type(value))]
+        return evolve(value, **{name: self._part(name, getattr(value, name)) for name in names})
+
+    def _part(self, name: str, value: Any) -> Any:
+        try:
+            return self._value(value)
+        except ProtocolError as error:
+            raise error.within(name) from error.__cause__
 
     def _record_set(self, records: RecordSet) -> RecordSet:
         encoded = [self._batch(batch) for batch in records.batches()]
@@ -163,17 +161,19 @@ def _unpacked(batch: Batch) -> tuple[bytes, bytes, bytes, bytes]:
 
 
 def _compare(name: str, frame: RecordedFrame, again: RecordedFrame) -> Iterator[Difference]:
-    there = {part.span.path: part for part in take_apart(frame)[0]}
-    here = {part.span.path: part for part in take_apart(again)[0]}
-    for path, part in there.items():
-        other = here.get(path)
+    there = {part.span.path or part.span.start: part for part in take_apart(frame)[0]}
+    here = {part.span.path or part.span.start: part for part in take_apart(again)[0]}
+    for key, part in there.items():
+        other, path = here.get(key), part.span.path
         if other is None or other.data != part.data:
             written = "not at all" if other is None else f"as {_brief(other.data)}"
             what = f"{_brief(part.data)} is written {written}"
             yield Difference(name, path, part.span.start, what)
-    for path, part in here.items():
-        if path not in there:
-            yield Difference(name, path, None, f"{_brief(part.data)} is written in addition")
+    for key, part in here.items():
+        if key not in there:
+            yield Difference(
+                name, part.span.path, None, f"{_brief(part.data)} is written in addition"
+            )
 
 
 def _brief(data: bytes) -> str:

@@ -44,6 +44,11 @@ from .schema import (
 LONGEST = 256
 """Bytes of one field that are shown unless all are asked for."""
 
+_NOTES = {
+    "": "not read",
+    "fragment": "the beginning of a batch",
+    "surplus": "behind the last record",
+}
 _ROW = 16
 _LONGEST_VALUE = 60
 
@@ -185,6 +190,9 @@ def _records(parts: list[Part], path: str, batch: Batch) -> None:
         count = reader.read("count", i32)
         for index in range(reader.count(count, 7)):
             reader.read(f"record[{index}]", _RECORD)
+        if reader.pos < end:
+            reader.pos, surplus = end, reader.pos
+            reader.mark("surplus", surplus, None)
     finally:
         parts += _below(path, reader, unpacked)
 
@@ -235,7 +243,7 @@ def _rows(part: Part, width: int, everything: bool) -> Iterator[str]:
 def _brief(part: Part) -> str:
     value, name = part.span.value, part.span.path
     if value is None:
-        return "not read" if not name else "a batch cut short" if name.endswith("fragment") else ""
+        return _NOTES.get(name.rpartition(".")[2], "")
     if isinstance(value, Compression):
         return f"{value.name.lower()}, unpacked below"
     if isinstance(value, (enum.IntEnum, ErrorCode)):

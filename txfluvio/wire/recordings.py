@@ -113,6 +113,8 @@ class Recording:
             return None
         try:
             entry = json.loads(line)
+            if not isinstance(entry, dict):
+                raise TypeError(f"{type(entry).__name__} instead of an object")
             if "body_hex" in entry:
                 return self._bare_request(entry)
             if "hex" not in entry and "runs" not in entry:
