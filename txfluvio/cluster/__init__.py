@@ -1,1 +1,23 @@
-"""To be filled."""
+"""Floor 2: live metadata, connections to the servers, and when to try again.
+
+It stands on the transport, and knows neither records nor users. :class:`Cluster` is what the floors
+above use; they look at a :class:`Topology` and never at the messages it is made of.
+"""
+
+from __future__ import annotations
+
+from .cluster import Cluster, Watch
+from .metadata import ConnectionState
+from .retry import Retrying
+from .topology import PartitionInfo, SpuInfo, TopicInfo, Topology
+
+__all__ = [
+    "Cluster",
+    "ConnectionState",
+    "PartitionInfo",
+    "Retrying",
+    "SpuInfo",
+    "TopicInfo",
+    "Topology",
+    "Watch",
+]

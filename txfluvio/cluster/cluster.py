@@ -1,0 +1,285 @@
+"""The cluster as the floors above see it: what it looks like now, and connections to its servers.
+
+A :class:`Cluster` is started and stopped once. Everything it needs from outside comes in by its
+constructor: settings, a dialer, a clock, and a source of chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ..config import ClientConfig
+from ..errors import (
+    ClientClosed,
+    ConnectFailed,
+    Effect,
+    FluvioError,
+    NotStarted,
+    RequestTimedOut,
+    WaitTimedOut,
+)
+from ..transport.protocol import FluvioProtocol, ReplyStream
+from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
+from ..wire.schema import Message, Request
+from .connections import Connections, Dialer, Purpose, ScCalls, SpuPool, within
+from .metadata import ConnectionState, Metadata
+from .retry import Retrying, may_succeed, nothing_happened
+from .topology import Topology
+
+T = TypeVar("T")
+ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+@attrs.frozen
+class Watch:
+    """A watch on one kind of objects, and the connection it has to itself."""
+
+    _protocol: FluvioProtocol
+    _stream: ReplyStream
+
+    def close(self) -> None:
+        """End it: neither callback is called again."""
+        self._stream.close()
+        self._protocol.close()
+
+
+class Cluster:
+    """One cluster, from :meth:`start` to :meth:`stop`.
+
+    :ivar config: the settings.
+    """
+
+    def __init__(
+        self, config: ClientConfig, *, dialer: Dialer, clock: IReactorTime, rng: Random
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._connections = Connections(config, dialer=dialer)
+        self._metadata = Metadata(config, dial=self._connections.to_sc, clock=clock, rng=rng)
+        self._pool = SpuPool(self._connections, lambda spu_id: self.topology.spu(spu_id))
+        self._sc = ScCalls(self._connections, clock)
+        self._retrying = Retrying(config.retry, clock, rng)
+        self._calls: dict[Deferred[Any], None] = {}
+
+    # Coming and going
+
+    def start(self, *, for_ever: bool = False) -> Deferred[None]:
+        """Begin to watch the cluster; fires when it is known.
+
+        It goes on, and connects again whenever that is needed, until :meth:`stop`, whatever
+        becomes of the Deferred. Cancelling that ends only the waiting.
+
+        :param for_ever: whether to wait for ever. Otherwise it fails after ``connect_timeout``, or
+            at once with an error that will not go away by waiting, with that error or
+            :class:`~txfluvio.errors.ConnectFailed`.
+        """
+        self._metadata.start()
+        known = self._metadata.wait_for(
+            lambda topology: topology,
+            missing="the cluster is not known",
+            timeout=None if for_ever else self.config.connect_timeout,
+            patient=for_ever,
+        )
+        return known.addCallbacks(lambda _: None, self._not_connected)
+
+    def _not_connected(self, failure: Failure) -> Failure:
+        if failure.check(WaitTimedOut) is None:
+            return failure
+        cause = self._metadata.last_error
+        if isinstance(cause, ConnectFailed):
+            return Failure(cause)
+        reason = str(cause) if cause else f"no answer within {self.config.connect_timeout:g} s"
+        error = ConnectFailed(self.config.endpoint, reason)
+        error.__cause__ = cause
+        return Failure(error)
+
+    def stop(self) -> Deferred[None]:
+        """End everything under way, with :class:`~txfluvio.errors.ClientClosed`, and every
+        connection; fires when the last of them is gone."""
+        self._metadata.stop()
+        for call in list(self._calls):
+            call.cancel()
+        return self._connections.close()
+
+    # What it looks like
+
+    @property
+    def topology(self) -> Topology:
+        """The current snapshot; it is replaced as a whole, never changed."""
+        return self._metadata.topology
+
+    @property
+    def state(self) -> ConnectionState:
+        """How things stand with the SC."""
+        return self._metadata.state
+
+    @property
+    def version(self) -> str:
+        """The release of the SC; empty before the first connection."""
+        return self._metadata.cluster_version
+
+    def when_connected(self) -> Deferred[None]:
+        """Fires while the topology is being kept up to date, perhaps at once."""
+        return self._metadata.wait_for(
+            lambda _: self.state is ConnectionState.CONNECTED or None, missing="no connection"
+        ).addCallback(lambda _: None)
+
+    def subscribe(self, on_change: Callable[[Topology], None]) -> Callable[[], None]:
+        """Call ``on_change`` after each replacement of the topology; returns what ends that."""
+        return self._metadata.subscribe(on_change)
+
+    def wait_for(
+        self,
+        condition: Callable[[Topology], T | None],
+        *,
+        missing: str | Callable[[Topology], str],
+        timeout: float | None = None,
+    ) -> Deferred[T]:
+        """Fires with what ``condition`` returns, as soon as that is not None.
+
+        It is asked now and for every new topology; what it raises is what the Deferred fails with.
+        Cancelling ends the waiting.
+
+        :param missing: what is being waited for, for the error: a text, or a function of the
+            topology of that moment.
+        :param timeout: seconds, after which it fails with
+            :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
+        """
+        return self._metadata.wait_for(condition, missing=missing, timeout=timeout)
+
+    # SPUs
+
+    def produce_connection(
+        self, spu_id: int, *, committed: bool = False
+    ) -> Deferred[FluvioProtocol]:
+        """A connection to produce over, shared, and dialled afresh if there is none.
+
+        An SPU answers in order, so a produce that waits for replicas holds up those behind it on
+        its connection: these take turns over several of their own. No stream is on any of them.
+
+        :param committed: whether the produce is to wait for its replicas.
+        """
+        if (refused := self._refused()) is not None:
+            return fail(refused)
+        return self._pool.get(spu_id, Purpose.COMMITTED if committed else Purpose.PRODUCE)
+
+    def open_connection(self, spu_id: int) -> Deferred[FluvioProtocol]:
+        """A new connection to an SPU, at the address it has now; the caller closes it."""
+        if (refused := self._refused()) is not None:
+            return fail(refused)
+        try:
+            spu = self.topology.spu(spu_id)
+        except FluvioError as error:
+            return fail(error)
+        return self._connections.to_spu(spu)
+
+    def spu_request(
+        self, spu_id: int, message: Request[ReplyT], *, timeout: float | None = None
+    ) -> Deferred[ReplyT]:
+        """The reply of an SPU to a short call, over a shared connection.
+
+        It is asked once. A connection on which no reply comes in time is closed.
+
+        :param timeout: seconds, connecting included; None: ``request_timeout``.
+        """
+        return self._call(self._ask_spu(spu_id, message, self._seconds(timeout)))
+
+    async def _ask_spu(self, spu_id: int, message: Request[ReplyT], seconds: float) -> ReplyT:
+        end = self._clock.seconds() + seconds
+
+        def late() -> FluvioError:
+            what = f"{message.api.name} to SPU {spu_id}"
+            return RequestTimedOut(what, seconds, effect=Effect.NONE)
+
+        connecting = self._pool.get(spu_id, Purpose.CALLS)
+        protocol = await within(connecting, self._clock, seconds, late)
+        try:
+            return await protocol.request(message, timeout=max(0.0, end - self._clock.seconds()))
+        except RequestTimedOut:
+            protocol.abort()
+            raise
+
+    # The SC
+
+    def sc_request(
+        self, message: Request[ReplyT], *, timeout: float | None = None
+    ) -> Deferred[ReplyT]:
+        """The reply of the SC to a call.
+
+        It is made again, as the retry policy says, after an error that allows it: a list after any
+        loss of connection, all else only if the request had not left. Cancelling after it has left
+        closes its connection; it may take effect all the same.
+
+        :param timeout: seconds for all of it; None: ``request_timeout``.
+        """
+        again = may_succeed if isinstance(message, ListRequest) else nothing_happened
+        return self._call(
+            self._retrying.call(
+                lambda left: self._sc.call(message, left),
+                seconds=self._seconds(timeout),
+                again=again,
+            )
+        )
+
+    def open_watch(
+        self,
+        kind: Kind,
+        *,
+        on_reply: Callable[[WatchResponse], None],
+        on_closed: Callable[[FluvioError], None],
+        summary: bool = False,
+    ) -> Deferred[Watch]:
+        """Watch one kind of objects, over a connection of its own, which is dialled once.
+
+        :param on_reply: called with each message.
+        :param on_closed: called once if the connection ends before the watch is closed.
+        :param summary: whether to leave out the bytes of SmartModules.
+        """
+        if (refused := self._refused()) is not None:
+            return fail(refused)
+
+        def watch(protocol: FluvioProtocol) -> Watch:
+            request = WatchRequest(kind=kind, summary=summary)
+            try:
+                return Watch(protocol, protocol.open_stream(request, on_reply, on_closed))
+            except FluvioError:
+                protocol.close()
+                raise
+
+        return self._connections.to_sc().addCallback(watch)
+
+    # Calls under way
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self.config.request_timeout if timeout is None else timeout
+
+    def _refused(self) -> FluvioError | None:
+        if self.state is ConnectionState.NEW:
+            return NotStarted("client")
+        return ClientClosed() if self.state is ConnectionState.STOPPED else None
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """Do ``work``, unless the cluster is stopped before it is done."""
+        if (refused := self._refused()) is not None:
+            work.close()
+            return fail(refused)
+        call = Deferred.fromCoroutine(work)
+        self._calls[call] = None
+
+        def done(result: T | Failure) -> T | Failure:
+            self._calls.pop(call, None)
+            stopped = self.state is ConnectionState.STOPPED
+            if stopped and isinstance(result, Failure) and result.check(CancelledError):
+                closed = ClientClosed()
+                closed.effect = Effect.UNKNOWN
+                return Failure(closed)
+            return result
+
+        return call.addBoth(done)

@@ -1,0 +1,269 @@
+"""Every connection of a client, by what it is for.
+
+A server answers the requests of one connection strictly in order, and pushes of streams go between
+the answers. So what must not wait for each other gets connections of its own: a produce that waits
+for its replicas, a create that waits for its topic, a stream. Connections come from a dialer; here
+they are counted, shared, and closed.
+
+:class:`Connections` has them all. :class:`SpuPool` shares those that need not be anybody's own,
+dialled afresh from the topology whenever one is gone. :class:`ScCalls` makes calls to the SC, one
+at a time over each connection.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from ..config import ClientConfig
+from ..errors import (
+    ClientClosed,
+    ConnectFailed,
+    Effect,
+    FluvioError,
+    LimitReached,
+    RequestTimedOut,
+)
+from ..transport.protocol import FluvioProtocol
+from ..transport.waiting import Waiting
+from ..wire.schema import Message, Request
+from .topology import SpuInfo
+
+ReplyT = TypeVar("ReplyT", bound=Message)
+T = TypeVar("T")
+
+SC_CALLS: Final = 8
+"""Calls to the SC at one time; the next one waits for one of these. A create can take minutes."""
+
+COMMITTED_CONNECTIONS: Final = 4
+"""Connections to one SPU for producing with READ_COMMITTED: each waits for replicas, in order."""
+
+
+class Dialer(Protocol):
+    """Makes connections; see :mod:`txfluvio.transport.dialer`."""
+
+    def dial(
+        self, host: str, port: int, *, server_name: str | None = None
+    ) -> Deferred[FluvioProtocol]: ...
+
+
+class Connections:
+    """Every connection of a client.
+
+    :ivar closed: whether no more are made.
+    """
+
+    def __init__(self, config: ClientConfig, *, dialer: Dialer) -> None:
+        self._config = config
+        self._dialer = dialer
+        self._dialling: dict[Deferred[FluvioProtocol], None] = {}
+        self._open: dict[FluvioProtocol, None] = {}
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._dialling)
+
+    def to_sc(self) -> Deferred[FluvioProtocol]:
+        """A new connection to the SC; see :meth:`to`."""
+        host, port = self._config.address
+        tls = self._config.tls
+        return self.to(host, port, None if tls is None else tls.server_name)
+
+    def to_spu(self, spu: SpuInfo) -> Deferred[FluvioProtocol]:
+        """A new connection to an SPU; see :meth:`to`."""
+        if not spu.host:
+            return fail(ConnectFailed(f"SPU {spu.id}", "it has told no public address"))
+        tls = self._config.tls
+        domain = None if tls is None else tls.server_name
+        return self.to(spu.host, spu.port, f"{spu.name}.{domain}" if domain else None)
+
+    def to(self, host: str, port: int, server_name: str | None) -> Deferred[FluvioProtocol]:
+        """A new connection, for the caller, who closes it.
+
+        Cancelling gives up dialling. Fails with :class:`~txfluvio.errors.ConnectFailed`, with
+        :class:`~txfluvio.errors.LimitReached` if there are ``max_connections`` already, with
+        :class:`~txfluvio.errors.ClientClosed` if the client closes first.
+        """
+        if self.closed:
+            return fail(ClientClosed())
+        if len(self) >= self._config.max_connections:
+            limit = self._config.max_connections
+            return fail(LimitReached("ClientConfig.max_connections", limit))
+        attempt = self._dialer.dial(host, port, server_name=server_name)
+        self._dialling[attempt] = None
+
+        def dialled(protocol: FluvioProtocol) -> FluvioProtocol:
+            del self._dialling[attempt]
+            self._open[protocol] = None
+            protocol.when_closed().addCallback(lambda _: self._open.pop(protocol, None))
+            return protocol
+
+        def failed(failure: Failure) -> Failure:
+            del self._dialling[attempt]
+            return Failure(ClientClosed()) if self.closed else failure
+
+        return attempt.addCallbacks(dialled, failed)
+
+    def close(self) -> Deferred[None]:
+        """Give up dialling, close what is open; fires when the last connection is gone."""
+        self.closed = True
+        for attempt in list(self._dialling):
+            attempt.cancel()
+        gone = [protocol.when_closed() for protocol in self._open]
+        for protocol in list(self._open):
+            protocol.close()
+        return DeferredList(gone).addCallback(lambda _: None)
+
+
+class Purpose(enum.Enum):
+    """What a shared connection to an SPU is for."""
+
+    PRODUCE = "produce"
+    COMMITTED = "produce, waiting for replicas"
+    CALLS = "short calls"
+
+
+@attrs.define(eq=False)
+class _Shared:
+    """A shared connection, or the making of it."""
+
+    address: tuple[str, int]
+    protocol: FluvioProtocol | None = None
+    waiting: Waiting[FluvioProtocol] = attrs.field(factory=Waiting)
+
+
+class SpuPool:
+    """Shared connections to SPUs, none with a stream on it.
+
+    One that was lost is not missed until somebody asks for it; it is then dialled at the address
+    the SPU has by then.
+    """
+
+    def __init__(self, connections: Connections, spu: Callable[[int], SpuInfo]) -> None:
+        self._connections = connections
+        self._spu = spu
+        self._shared: dict[tuple[int, Purpose, int], _Shared] = {}
+        self._turn = 0
+
+    def get(self, spu_id: int, purpose: Purpose) -> Deferred[FluvioProtocol]:
+        """A connection to share. Cancelling stops waiting; the connection is made all the same."""
+        try:
+            spu = self._spu(spu_id)
+        except FluvioError as error:
+            return fail(error)
+        slot = 0
+        if purpose is Purpose.COMMITTED:
+            slot = self._turn = (self._turn + 1) % COMMITTED_CONNECTIONS
+        key = (spu_id, purpose, slot)
+        shared = self._shared.get(key)
+        address = (spu.host, spu.port)
+        if shared is not None and shared.address == address:
+            if shared.protocol is None:
+                return shared.waiting.add()
+            if shared.protocol.usable:
+                return succeed(shared.protocol)
+        self._shared[key] = shared = _Shared(address)
+        waiting = shared.waiting.add()
+        self._connections.to_spu(spu).addCallbacks(
+            self._dialled, self._failed, callbackArgs=(shared,), errbackArgs=(key, shared)
+        )
+        return waiting
+
+    def _dialled(self, protocol: FluvioProtocol, shared: _Shared) -> None:
+        shared.protocol = protocol
+        for deferred in shared.waiting.take():
+            deferred.callback(protocol)
+
+    def _failed(self, failure: Failure, key: tuple[int, Purpose, int], shared: _Shared) -> None:
+        if self._shared.get(key) is shared:
+            del self._shared[key]
+        for deferred in shared.waiting.take():
+            deferred.errback(_another(failure))
+
+
+def _another(failure: Failure) -> Failure:
+    """With a copy of the error, since those who get it may add to it what they know."""
+    error = copy.copy(failure.value)
+    if error is None or failure.value is None:
+        return failure
+    error.__cause__ = failure.value.__cause__
+    return Failure(error)
+
+
+class ScCalls:
+    """Calls to the SC, one at a time over each of a few connections.
+
+    No watch is ever opened on these: an SC that meets an error on a watched connection falls
+    silent instead of closing it.
+    """
+
+    def __init__(self, connections: Connections, clock: IReactorTime) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._turns = DeferredSemaphore(SC_CALLS)
+        self._idle: list[FluvioProtocol] = []
+
+    async def call(self, message: Request[ReplyT], seconds: float) -> ReplyT:
+        """The reply to a request.
+
+        If it does not come in time, or is no longer waited for, the connection it would come on is
+        closed, since what is asked next would wait behind it.
+
+        :param seconds: for waiting one's turn, connecting, and the reply.
+        :raises RequestTimedOut: with an effect of none if the request had not left.
+        """
+        end = self._clock.seconds() + seconds
+
+        def late() -> FluvioError:
+            return RequestTimedOut(f"{message.api.name} to the SC", seconds, effect=Effect.NONE)
+
+        await within(self._turns.acquire(), self._clock, seconds, late)
+        try:
+            protocol = self._take()
+            if protocol is None:
+                left = end - self._clock.seconds()
+                protocol = await within(self._connections.to_sc(), self._clock, left, late)
+            return await self._ask(protocol, message, end)
+        finally:
+            self._turns.release()
+
+    def _take(self) -> FluvioProtocol | None:
+        while self._idle:
+            protocol = self._idle.pop()
+            if protocol.usable:
+                return protocol
+        return None
+
+    async def _ask(self, protocol: FluvioProtocol, message: Request[ReplyT], end: float) -> ReplyT:
+        try:
+            left = max(0.0, end - self._clock.seconds())
+            reply = await protocol.request(message, timeout=left)
+        except FluvioError as error:
+            if error.effect is Effect.NONE and protocol.usable:
+                self._idle.append(protocol)
+            else:
+                protocol.abort()
+            raise
+        except BaseException:
+            protocol.abort()
+            raise
+        self._idle.append(protocol)
+        return reply
+
+
+def within(
+    deferred: Deferred[T], clock: IReactorTime, seconds: float, late: Callable[[], FluvioError]
+) -> Deferred[T]:
+    """Cancel ``deferred`` after so many seconds, and let it fail with ``late()``."""
+
+    def expired(result: T | Failure, _: float) -> Failure:
+        return Failure(late())
+
+    return deferred.addTimeout(max(0.0, seconds), clock, onTimeoutCancel=expired)

@@ -1,0 +1,259 @@
+"""Keeping the topology up to date: three watches on the SC, over a connection of their own.
+
+:class:`Metadata` has the current :class:`~txfluvio.cluster.topology.Topology` and replaces it for
+every message of its watches. When the connection is lost it dials again, for ever, and keeps the
+old snapshot until the new watches have told of every kind of object; these then are the whole
+truth, since an SC that was started again counts its epochs from the beginning.
+
+Those who need the cluster in some state wait for a condition on the topology.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ..config import ClientConfig
+from ..errors import (
+    ClientClosed,
+    FluvioError,
+    NotStarted,
+    RequestTimedOut,
+    WaitTimedOut,
+)
+from ..transport.protocol import FluvioProtocol
+from ..wire.sc import WatchRequest, WatchResponse
+from .topology import WATCHED, Topology
+
+T = TypeVar("T")
+
+
+class ConnectionState(enum.Enum):
+    """How a client stands with its cluster's SC."""
+
+    NEW = "not started"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "connecting again"
+    STOPPED = "stopped"
+
+
+@attrs.define(eq=False)
+class _Waiter:
+    """Somebody who waits for a condition.
+
+    :ivar patient: whether to go on waiting after an error that will not go away by itself.
+    """
+
+    condition: Callable[[Topology], Any]
+    missing: str | Callable[[Topology], str]
+    patient: bool
+    deferred: Deferred[Any]
+    call: IDelayedCall | None = None
+
+    def settle(self) -> None:
+        call, self.call = self.call, None
+        if call is not None:
+            call.cancel()
+
+
+class Metadata:
+    """The topology, and what keeps it up to date.
+
+    :ivar topology: the current snapshot.
+    :ivar state: how things stand with the SC.
+    :ivar cluster_version: the release of the SC as last told; empty before it was.
+    :ivar last_error: why the last attempt to connect, or the last connection, failed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        dial: Callable[[], Deferred[FluvioProtocol]],
+        clock: IReactorTime,
+        rng: Random,
+    ) -> None:
+        self._config = config
+        self._dial = dial
+        self._clock = clock
+        self._rng = rng
+        self._running: Deferred[None] | None = None
+        self._waiters: dict[_Waiter, None] = {}
+        self._subscribers: dict[object, Callable[[Topology], None]] = {}
+        self.topology = Topology(use_local_address=config.use_spu_local_address)
+        self.state = ConnectionState.NEW
+        self.cluster_version = ""
+        self.last_error: FluvioError | None = None
+
+    # What others do with it
+
+    def start(self) -> None:
+        """Begin to watch; it goes on until :meth:`stop`."""
+        self.state = ConnectionState.CONNECTING
+        running = self._running = Deferred.fromCoroutine(self._keep_watching())
+        running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        running.addErrback(lambda failure: self._log.failure("the watching ended", failure))
+
+    def stop(self) -> None:
+        """Watch no more. Whoever waits is told that the client is closed."""
+        self.state = ConnectionState.STOPPED
+        self._subscribers.clear()
+        waiters, self._waiters = self._waiters, {}
+        if self._running is not None:
+            self._running.cancel()
+        for waiter in waiters:
+            waiter.settle()
+            waiter.deferred.errback(ClientClosed())
+
+    def subscribe(self, on_change: Callable[[Topology], None]) -> Callable[[], None]:
+        """Call ``on_change`` with every new snapshot, until the function returned is called."""
+        key = object()
+        self._subscribers[key] = on_change
+        return lambda: self._subscribers.pop(key, None) and None
+
+    def wait_for(
+        self,
+        condition: Callable[[Topology], T | None],
+        *,
+        missing: str | Callable[[Topology], str],
+        timeout: float | None = None,
+        patient: bool = True,
+    ) -> Deferred[T]:
+        """Fires with what ``condition`` returns, as soon as that is not None.
+
+        It is asked now, if there is a topology, and for every new one. What it raises is what the
+        Deferred fails with. Cancelling ends the waiting.
+
+        :param missing: what the condition waits for, for the error: a text, or a function of the
+            topology of that moment.
+        :param timeout: seconds, after which it fails with
+            :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
+        :param patient: if not, an error on the way to the SC that will not go away by itself ends
+            the waiting.
+        """
+        if self.state is ConnectionState.NEW:
+            return fail(NotStarted("client"))
+        if self.state is ConnectionState.STOPPED:
+            return fail(ClientClosed())
+
+        def cancelled(_: object) -> None:
+            self._dismiss(waiter)
+
+        deferred: Deferred[T] = Deferred(cancelled)
+        waiter = _Waiter(condition, missing, patient, deferred)
+        self._waiters[waiter] = None
+        if timeout is not None:
+            waiter.call = self._clock.callLater(timeout, self._expired, waiter, timeout)
+        if self.topology.loaded:
+            self._ask(waiter)
+        return deferred
+
+    # Those who wait
+
+    def _dismiss(self, waiter: _Waiter) -> bool:
+        """Whether the waiter was still waiting; it no longer is."""
+        waiter.settle()
+        return self._waiters.pop(waiter, self) is None
+
+    def _ask(self, waiter: _Waiter) -> None:
+        try:
+            result = waiter.condition(self.topology)
+        except Exception:
+            if self._dismiss(waiter):
+                waiter.deferred.errback()
+        else:
+            if result is not None and self._dismiss(waiter):
+                waiter.deferred.callback(result)
+
+    def _expired(self, waiter: _Waiter, seconds: float) -> None:
+        waiter.call = None
+        self._dismiss(waiter)
+        missing = waiter.missing
+        if callable(missing):
+            missing = missing(self.topology)
+        waiter.deferred.errback(WaitTimedOut(missing, seconds))
+
+    # Watching
+
+    async def _keep_watching(self) -> None:
+        attempt = 0
+        while True:
+            version = self.topology.version
+            try:
+                await self._watch(await self._dial())
+            except FluvioError as error:
+                self._failed(error)
+            if self.topology.version > version:
+                attempt = 0
+            await deferLater(self._clock, self._config.retry.delay(attempt, self._rng))
+            attempt += 1
+
+    async def _watch(self, protocol: FluvioProtocol) -> None:
+        """Watch over one connection until it ends, which raises why."""
+        self.cluster_version = protocol.platform_version
+        seconds = self._config.connect_timeout
+        working = self.topology.restarted()
+        ended: Deferred[None] = Deferred()
+
+        def end(error: FluvioError) -> None:
+            if not ended.called:
+                ended.errback(error)
+
+        def told(message: WatchResponse) -> None:
+            nonlocal working
+            before, working = working, working.fold(message)
+            if working.loaded and working is not before:
+                if overdue.active():
+                    overdue.cancel()
+                self._replace(working)
+
+        what = f"the objects of {protocol.address}"
+        overdue = self._clock.callLater(seconds, lambda: end(RequestTimedOut(what, seconds)))
+        protocol.when_closed().addCallback(end)
+        try:
+            for kind in WATCHED:
+                protocol.open_stream(WatchRequest(kind=kind), told, end)
+            await ended
+        finally:
+            if overdue.active():
+                overdue.cancel()
+            protocol.close()
+
+    def _replace(self, topology: Topology) -> None:
+        if self.state is ConnectionState.STOPPED:
+            return
+        self.topology = topology
+        self.state = ConnectionState.CONNECTED
+        self.last_error = None
+        for waiter in list(self._waiters):
+            if waiter in self._waiters:
+                self._ask(waiter)
+        for key, on_change in list(self._subscribers.items()):
+            if key in self._subscribers:
+                try:
+                    on_change(topology)
+                except Exception:
+                    self._log.failure("{on_change!r} failed", on_change=on_change)
+
+    def _failed(self, error: FluvioError) -> None:
+        self.last_error = error
+        if self.state is ConnectionState.CONNECTED:
+            self.state = ConnectionState.RECONNECTING
+            self._log.info("lost the SC: {error}", error=error)
+        else:
+            self._log.info("no connection to the SC: {error}", error=error)
+        if not error.retriable:
+            for waiter in list(self._waiters):
+                if not waiter.patient and self._dismiss(waiter):
+                    waiter.deferred.errback(error)

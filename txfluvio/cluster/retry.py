@@ -1,0 +1,70 @@
+"""Doing something again after an error that allows it: one loop, for every floor above.
+
+How long to wait is the :class:`~txfluvio.config.RetryPolicy`'s business, whether to try again that
+of the error (``retriable``, ``effect``) and of whoever calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TypeVar
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from ..config import RetryPolicy
+from ..errors import Effect, FluvioError
+
+T = TypeVar("T")
+
+
+def nothing_happened(error: FluvioError) -> bool:
+    """Whether a call that changes something can be made again without doing it twice."""
+    return error.retriable and error.effect is Effect.NONE
+
+
+def may_succeed(error: FluvioError) -> bool:
+    """Whether a call that changes nothing can succeed later."""
+    return error.retriable
+
+
+@attrs.frozen
+class Retrying:
+    """What it takes to try again: a policy, a clock to wait by, and a source of chance."""
+
+    policy: RetryPolicy
+    clock: IReactorTime
+    rng: Random
+
+    async def call(
+        self,
+        attempt: Callable[[float], Awaitable[T]],
+        *,
+        seconds: float,
+        again: Callable[[FluvioError], bool],
+    ) -> T:
+        """The result of the first attempt that succeeds.
+
+        :param attempt: called with the seconds that are left.
+        :param seconds: for all attempts and the waits between them; each attempt has to keep to
+            what it is told is left.
+        :param again: whether an error allows for another attempt.
+        :raises FluvioError: the last attempt's.
+        """
+        end = self.clock.seconds() + seconds
+        first_failure: float | None = None
+        for delay in self.policy.delays(self.rng):
+            try:
+                return await attempt(end - self.clock.seconds())
+            except FluvioError as error:
+                now = self.clock.seconds()
+                if first_failure is None:
+                    first_failure = now
+                    if self.policy.deadline is not None:
+                        end = min(end, now + self.policy.deadline)
+                if not again(error) or now + delay >= end:
+                    raise
+            await deferLater(self.clock, delay)
+        raise AssertionError("a policy's delays have no end")
