@@ -21,8 +21,8 @@ W = TypeVar("W")
 Receipt: TypeAlias = tuple[int, int, int, W]
 """The index of a waiter's first record in its batch, how many it has, their timestamp, and who."""
 
-_COUNT = 4
-_LARGEST_FRAME = 20
+OVERHEAD = HEADER + 24
+"""A batch with one record has no more than this many bytes besides its key and value."""
 
 
 def size_alone(key: bytes | None, value: bytes) -> int:
@@ -30,14 +30,6 @@ def size_alone(key: bytes | None, value: bytes) -> int:
     builder = BatchBuilder(0)
     builder.append(key, value)
     return builder.size
-
-
-def surely_fits(bytes_in_record: int, limit: int) -> bool:
-    """Whether one record of so many bytes, key and value, makes a batch within ``limit``.
-
-    True is certain; False asks for :func:`size_alone`.
-    """
-    return HEADER + _COUNT + _LARGEST_FRAME + bytes_in_record <= limit
 
 
 class Batch(Generic[W]):
@@ -251,10 +243,10 @@ class PartitionQueue(Generic[W]):
         """Put batches taken before back to the front, in their order."""
         self._batches.extendleft(reversed(batches))
 
-    def expire(self, before: float) -> list[Batch[W]]:
-        """Remove and return the batches whose first record came at ``before`` or earlier."""
+    def expire(self, now: float, age: float) -> list[Batch[W]]:
+        """Remove and return the batches whose first record came ``age`` seconds ago or earlier."""
         expired: list[Batch[W]] = []
-        while self._batches and self._batches[0].created <= before:
+        while self._batches and self._batches[0].created + age <= now:
             expired.append(self._pop())
         return expired
 

@@ -63,6 +63,10 @@ class Budget:
                     other.hurry()
         return False
 
+    def renounce(self, holder: Holder) -> None:
+        """Wait in line no more."""
+        self._line.pop(holder, None)
+
     def take(self, size: int) -> None:
         """Hold ``size`` bytes more."""
         self.used += size

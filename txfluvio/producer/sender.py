@@ -1,0 +1,398 @@
+"""One partition's records on their way: who leads it now, one request at a time, what came of it.
+
+A :class:`Sender` takes batches from its queue when they are due and a connection to the leader is
+there, sends them as one Produce, and gives every batch its outcome or puts it back for another
+attempt. Order holds because a partition has one request under way at a time. What the senders of a
+producer have in common is :class:`Shared`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..cluster.topology import Topology
+from ..config import Delivery, Isolation, ProducerConfig
+from ..errors import (
+    BrokerError,
+    DeliveryTimedOut,
+    Effect,
+    FluvioError,
+    NotLeaderForPartition,
+    PartitionNotFound,
+    ProtocolError,
+    RequestTimedOut,
+    TopicNotFound,
+    WaitTimedOut,
+    broker_error,
+)
+from ..wire.compression import Compression
+from ..wire.records import RecordSet
+from ..wire.spu import (
+    ACKS_ALL,
+    ACKS_LEADER,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+)
+from ._seam import Cluster, Connection
+from .accumulator import PartitionQueue
+from .outcomes import Held, RecordMetadata, Waiter, tell_failed, tell_stored
+
+T = TypeVar("T")
+
+PATIENCE = 0.1
+"""The part of the delivery time-out after which a batch that still waits takes no more records."""
+
+
+@attrs.define(kw_only=True)
+class Shared:
+    """What the senders of one producer have in common.
+
+    :ivar compression: the codec of all batches.
+    :ivar tells_offsets: whether the offsets in the topic's answers mean something.
+    :ivar hurried: whether nothing should linger now.
+    :ivar release: called with the bytes of records that have their outcomes, before these are told.
+    :ivar settled: called after outcomes have been told.
+    """
+
+    topic: str
+    config: ProducerConfig
+    cluster: Cluster
+    clock: IReactorTime
+    random: random.Random
+    compression: Compression
+    tells_offsets: bool
+    hurried: Callable[[], bool]
+    release: Callable[[int], None]
+    settled: Callable[[], None]
+
+
+class Sender:
+    """Gets the records of one partition stored.
+
+    :ivar queue: what waits to be sent; call :meth:`look` after putting something in.
+    """
+
+    _log = Logger()
+
+    def __init__(self, partition: int, shared: Shared) -> None:
+        config = shared.config
+        self.partition = partition
+        self.queue: PartitionQueue[Waiter | Deferred[RecordMetadata]] = PartitionQueue(
+            linger=config.linger,
+            batch_size=config.batch_size,
+            max_request_size=config.max_request_size,
+            patience=config.linger + config.delivery_timeout * PATIENCE,
+        )
+        self._shared = shared
+        self._what = f"{shared.topic}/{partition}"
+        self._under_way: list[Held] = []
+        self._working = False
+        self._stopped = False
+        self._awaited: Deferred[Any] | None = None
+        self._tried: int | None = None
+        self._linger: IDelayedCall | None = None
+        self._failures = 0
+        self._failing_since = 0.0
+        self._trouble: FluvioError | None = None
+
+    @property
+    def held(self) -> Iterator[Held]:
+        """The batches without an outcome."""
+        yield from self._under_way
+        yield from self.queue
+
+    def look(self) -> None:
+        """Begin to send what is due, or see to it when it will be."""
+        if self._working or self._stopped:
+            return
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        due = self.queue.due(hurry=self._shared.hurried())
+        if due is None:
+            return
+        delay = due - self._shared.clock.seconds()
+        if delay > 0:
+            self._linger = self._shared.clock.callLater(delay, self._lingered)
+        else:
+            self._working = True
+            Deferred.fromCoroutine(self._work()).addErrback(self._broke)
+
+    def expire(self, now: float) -> None:
+        """Give up what is not under way and has waited as long as delivery may take."""
+        timeout = self._shared.config.delivery_timeout
+        expired = self.queue.expire(now, timeout)
+        self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in expired])
+
+    def abandon(self, seconds: float) -> None:
+        """Give up everything: there were ``seconds`` for it. Nothing is sent from now on."""
+        self._stopped = True
+        for batch in self._under_way:
+            batch.effect = Effect.UNKNOWN
+        batches = [*self._under_way, *self.queue.clear()]
+        self._under_way = []
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        if self._awaited is not None:
+            self._awaited.cancel()
+        self._end(failed=[(batch, self._too_late(batch, seconds)) for batch in batches])
+
+    def _lingered(self) -> None:
+        self._linger = None
+        self.look()
+
+    def _broke(self, failure: Failure) -> None:
+        if not self._stopped:
+            self._log.failure("Sending to {what} broke", failure, what=self._what)
+
+    async def _work(self) -> None:
+        try:
+            while self._due() and not self._stopped:
+                await self._attempt()
+        finally:
+            self._working = False
+        self.look()
+
+    def _due(self) -> bool:
+        due = self.queue.due(hurry=self._shared.hurried())
+        return due is not None and due <= self._shared.clock.seconds()
+
+    async def _attempt(self) -> None:
+        """Send what is due in one request, once there is a connection to send it on."""
+        batches: list[Held] = []
+        answers: Sequence[int | FluvioError | None]
+        try:
+            if self._failures:
+                await self._pause()
+            self._tried = None
+            self._tried = await self._leader()
+            connection: Connection = await self._wait(
+                self._shared.cluster.produce_connection(self._tried, committed=self._committed)
+            )
+            await self._wait(connection.when_writable())
+            batches = self._take()
+            if not batches:
+                return
+            answers = self._answers(await self._request(connection, batches), len(batches))
+        except Exception as caught:
+            if self._stopped:
+                raise
+            error = self._named(caught)
+            if not batches:
+                if self._may_repeat(error):
+                    self._note(error)
+                    return
+                batches = self._take()
+            answers = [error] * len(batches)
+        self._settle(batches, answers)
+
+    async def _pause(self) -> None:
+        """Wait before the next attempt, but no longer than until there is another leader."""
+        shared = self._shared
+        delay = shared.cluster.config.retry.delay(self._failures - 1, shared.random)
+
+        def another(topology: Topology) -> bool | None:
+            leader = topology.leader_of(shared.topic, self.partition)
+            return None if leader in (None, self._tried) else True
+
+        try:
+            await self._wait(
+                shared.cluster.wait_for(
+                    another, missing=f"{self._what} has no other leader", timeout=delay
+                )
+            )
+        except WaitTimedOut:
+            pass
+
+    async def _leader(self) -> int:
+        cluster = self._shared.cluster
+        found = self._find(cluster.topology)
+        if found is None:
+            missing = f"partition {self.partition} of {self._shared.topic} has no online leader"
+            self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
+            awaited: int | FluvioError = await self._wait(
+                cluster.wait_for(self._find, missing=missing)
+            )
+            found = awaited
+        if isinstance(found, FluvioError):
+            raise found
+        return found
+
+    def _find(self, topology: Topology) -> int | FluvioError | None:
+        name = self._shared.topic
+        topic = topology.topics.get(name)
+        if topic is None:
+            return TopicNotFound(what=f"topic {name}")
+        if self.partition >= topic.partition_count:
+            return PartitionNotFound(name, self.partition, topic.partition_count)
+        return topology.leader_of(name, self.partition)
+
+    def _take(self) -> list[Held]:
+        now = self._shared.clock.seconds()
+        self.expire(now)
+        taken = self.queue.take(now, hurry=self._shared.hurried())
+        self._under_way = [batch for batch in taken if not batch.empty]
+        # Every record of these was withdrawn; what may still follow them is a flush.
+        self._end(stored=[(batch, None) for batch in taken if batch.empty])
+        return self._under_way
+
+    async def _request(self, connection: Connection, batches: Sequence[Held]) -> ProduceResponse:
+        shared, config = self._shared, self._shared.config
+        message = ProduceRequest(
+            isolation=ACKS_ALL if self._committed else ACKS_LEADER,
+            timeout_ms=int(config.replication_timeout * 1000),
+            topics=(
+                TopicProduceData(
+                    name=shared.topic,
+                    partitions=tuple(
+                        PartitionProduceData(
+                            partition_index=self.partition,
+                            records=RecordSet(batch.encode(shared.compression)),
+                        )
+                        for batch in batches
+                    ),
+                ),
+            ),
+        )
+        # The leader waits for its replicas for each batch in turn.
+        longest = shared.cluster.config.request_timeout
+        if self._committed:
+            longest += config.replication_timeout * len(batches)
+        left = batches[0].created + config.delivery_timeout - shared.clock.seconds()
+        try:
+            return await self._wait(connection.request(message, timeout=min(left, longest)))
+        except RequestTimedOut:
+            if longest <= left:
+                # It answers in order: what is asked there next would wait behind this.
+                connection.abort()
+            raise
+
+    def _answers(self, reply: ProduceResponse, expected: int) -> list[int | FluvioError | None]:
+        entries = [entry for topic in reply.responses for entry in topic.partitions]
+        if len(entries) != expected:
+            raise ProtocolError(
+                f"{len(entries)} answers to {expected} batches", message="ProduceResponse"
+            )
+        return [self._answer(entry) for entry in entries]
+
+    def _answer(self, entry: PartitionProduceResponse) -> int | FluvioError | None:
+        code = entry.error_code
+        if not code:
+            return entry.base_offset if self._shared.tells_offsets else None
+        error = broker_error(code.code, code.fields, what=self._what)
+        if self._committed and isinstance(error, NotLeaderForPartition):
+            # It may have stopped leading after it had appended, while it waited for replicas.
+            error.effect = Effect.UNKNOWN
+        return error
+
+    def _settle(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
+        """Give each batch its outcome, or keep it for the next attempt."""
+        stored: list[tuple[Held, int | None]] = []
+        failed: list[tuple[Held, FluvioError]] = []
+        again: list[Held] = []
+        trouble = None
+        for batch, answer in zip(batches, answers, strict=True):
+            if not isinstance(answer, FluvioError):
+                stored.append((batch, answer))
+                continue
+            if answer.effect is Effect.UNKNOWN:
+                batch.effect = Effect.UNKNOWN
+            if not self._may_repeat(answer, sent=True):
+                failed.append((batch, _carrying(answer, batch.effect)))
+                continue
+            trouble = answer
+            again.append(batch)
+        self._under_way = []
+        self.queue.give_back(again)
+        if trouble is None:
+            self._trouble = None
+            self._failures = 0
+        else:
+            self._note(trouble)
+        self._end(stored=stored, failed=failed)
+        self.expire(self._shared.clock.seconds())
+
+    def _may_repeat(self, error: FluvioError, *, sent: bool = False) -> bool:
+        shared = self._shared
+        if not error.retriable:
+            return False
+        if sent and shared.config.delivery is Delivery.AT_MOST_ONCE:
+            # Only what never left may be tried again.
+            answered = isinstance(error, BrokerError)
+            return not answered and error.effect is Effect.NONE
+        deadline = shared.cluster.config.retry.deadline
+        if deadline is None or not self._failures:
+            return True
+        return shared.clock.seconds() < self._failing_since + deadline
+
+    def _note(self, error: FluvioError) -> None:
+        """Count a failed attempt."""
+        if not self._failures:
+            self._failing_since = self._shared.clock.seconds()
+        self._failures += 1
+        self._trouble = error
+        self._log.info("{what}: {error}; trying again", what=self._what, error=str(error))
+
+    def _named(self, error: Exception) -> FluvioError:
+        if isinstance(error, FluvioError):
+            return error
+        self._log.failure("Sending to {what} broke", what=self._what)
+        named = FluvioError(f"{self._what}: {error!r}")
+        named.effect = Effect.UNKNOWN
+        named.__cause__ = error
+        return named
+
+    def _too_late(self, batch: Held, seconds: float) -> FluvioError:
+        error = DeliveryTimedOut(self._what, seconds, effect=batch.effect)
+        error.__cause__ = self._trouble
+        return error
+
+    def _end(
+        self,
+        *,
+        stored: Sequence[tuple[Held, int | None]] = (),
+        failed: Sequence[tuple[Held, FluvioError]] = (),
+    ) -> None:
+        if not stored and not failed:
+            return
+        self._shared.release(sum(batch.size for batch, _ in (*stored, *failed)))
+        for batch, base in stored:
+            tell_stored(batch, self._shared.topic, self.partition, base)
+        for batch, error in failed:
+            tell_failed(batch, self.partition, error)
+        self._shared.settled()
+
+    @property
+    def _committed(self) -> bool:
+        return self._shared.config.isolation is Isolation.READ_COMMITTED
+
+    async def _wait(self, deferred: Deferred[T]) -> T:
+        """Await what :meth:`abandon` may cancel."""
+        self._awaited = deferred
+        try:
+            return await deferred
+        finally:
+            self._awaited = None
+
+
+def _carrying(error: FluvioError, effect: Effect) -> FluvioError:
+    """The error, saying what earlier attempts may have done where it says that it did nothing."""
+    if error.effect is not Effect.NONE or effect is Effect.NONE:
+        return error
+    carrying = copy(error)
+    carrying.__cause__ = error.__cause__
+    carrying.effect = effect
+    return carrying
