@@ -1,1 +1,65 @@
-"""To be filled."""
+"""A fake Fluvio cluster to test against: no server to install, no sleeping, faults at will.
+
+This is the front door. It exports names and nothing else, each loaded when first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .broker import FakeBroker
+    from .cluster import Cluster
+    from .journal import Direction, Entry, Journal
+    from .metadata import Timing
+    from .policies import ReadOnly, Roles, Root
+    from .releases import FLUVIO_0_11_11, FLUVIO_0_17, FLUVIO_0_18, RELEASES, Release
+    from .server import Complaint
+
+_HOME = {
+    "Cluster": "cluster",
+    "Complaint": "server",
+    "Direction": "journal",
+    "Entry": "journal",
+    "FLUVIO_0_11_11": "releases",
+    "FLUVIO_0_17": "releases",
+    "FLUVIO_0_18": "releases",
+    "FakeBroker": "broker",
+    "Journal": "journal",
+    "RELEASES": "releases",
+    "ReadOnly": "policies",
+    "Release": "releases",
+    "Roles": "policies",
+    "Root": "policies",
+    "Timing": "metadata",
+}
+
+__all__ = [
+    "FLUVIO_0_11_11",
+    "FLUVIO_0_17",
+    "FLUVIO_0_18",
+    "RELEASES",
+    "Cluster",
+    "Complaint",
+    "Direction",
+    "Entry",
+    "FakeBroker",
+    "Journal",
+    "ReadOnly",
+    "Release",
+    "Roles",
+    "Root",
+    "Timing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

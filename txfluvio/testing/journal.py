@@ -80,6 +80,7 @@ class Journal:
     :param now: the time, in seconds.
     :param max_entries: how many frames are kept.
     :param max_bytes: how many bytes of them are kept; the newest frame stays whatever its size.
+    :param on_entry: called after each.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class Journal:
         *,
         max_entries: int = MAX_ENTRIES,
         max_bytes: int = MAX_BYTES,
+        on_entry: Callable[[], object] | None = None,
     ) -> None:
         self._now = now
+        self._on_entry = on_entry
         self._entries: deque[Entry] = deque()
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -145,3 +148,5 @@ class Journal:
             self._bytes > self._max_bytes and len(self._entries) > 1
         ):
             self._bytes -= len(self._entries.popleft().data)
+        if self._on_entry is not None:
+            self._on_entry()

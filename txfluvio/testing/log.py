@@ -72,6 +72,12 @@ class Stored:
     end: int
     data: bytes = attrs.field(repr=False)
 
+    @property
+    def crc(self) -> int:
+        """The checksum, which is right."""
+        crc: int = _CRC.unpack_from(self.data, _CRC_START)[0]
+        return crc
+
 
 class _Segment:
     """Consecutive batches: the bytes, and for each its base offset and where it begins."""

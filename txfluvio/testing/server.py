@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocolFactory,
     IPushProducer,
+    IReactorTime,
     ITransport,
 )
 from twisted.internet.protocol import Factory, connectionDone
@@ -36,6 +37,9 @@ from ..wire.framing import DEFAULT_MAX_FRAME_SIZE, Frames
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply
 from ..wire.schema import Message
 from .journal import Journal
+
+GRACE = 1.0
+"""Seconds that a stopping server gives its peers to take what they were sent."""
 
 _log = Logger()
 
@@ -352,6 +356,7 @@ class Server(Factory):
         self._complaints = complaints
         self._max_frame_size = max_frame_size
         self._open: dict[int, ServerProtocol] = {}
+        self._empty: list[Deferred[None]] = []
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -362,7 +367,7 @@ class Server(Factory):
         return ServerProtocol(self._service, self, self._count(), self._max_frame_size)
 
     def complain(self, connection: Connection, what: str) -> None:
-        """Say loudly what a client did wrong."""
+        """Note what a client did wrong."""
         _log.warn(
             "{server}, connection {number} from {peer}: {what}",
             server=self.name,
@@ -373,11 +378,41 @@ class Server(Factory):
         if self._complaints is not None:
             self._complaints(Complaint(self.name, connection.number, what))
 
+    def close_all(self) -> None:
+        """End every connection, as the end of the process does."""
+        for connection in self.connections:
+            connection.close()
+
+    async def stop(self, scheduler: IReactorTime, grace: float = GRACE) -> None:
+        """End every connection and wait until all are gone.
+
+        :param grace: seconds for what is written already; then connections are reset.
+        """
+        self.close_all()
+        if not self._open:
+            return
+        empty: Deferred[None] = Deferred(self._empty.remove)
+        self._empty.append(empty)
+        cut = scheduler.callLater(grace, self._abort_all)
+        try:
+            await empty
+        finally:
+            if cut.active():
+                cut.cancel()
+
+    def _abort_all(self) -> None:
+        for connection in self.connections:
+            connection.abort()
+
     def opened(self, protocol: ServerProtocol) -> None:
         self._open[protocol.connection.number] = protocol
 
     def closed(self, protocol: ServerProtocol) -> None:
         self._open.pop(protocol.connection.number, None)
+        if not self._open:
+            waiting, self._empty = self._empty, []
+            for waiter in waiting:
+                waiter.callback(None)
 
 
 @attrs.frozen

@@ -1,0 +1,426 @@
+"""A whole fake cluster that can be connected to: the one thing most tests need.
+
+::
+
+    async with FakeBroker(reactor, spus=3, topics={"orders": 3}) as broker:
+        config = broker.client_config()
+
+A :class:`FakeBroker` listens, on loopback TCP or in a memory network, for the SC and the SPUs of
+one :class:`~txfluvio.testing.cluster.Cluster`, and is the handle by which a test looks at it and
+plays tricks on it. What the servers answer is told elsewhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar, cast
+
+import attrs
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IReactorTCP,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+
+from ..config import ClientConfig
+from ..errors import UsageError
+from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
+from ..wire.records import Batch, Record
+from ..wire.sc import TopicSpec
+from . import lifecycle
+from .cluster import Cluster
+from .journal import MAX_BYTES, MAX_ENTRIES, Journal
+from .metadata import SYSTEM_TOPIC, Timing
+from .policies import Policy
+from .releases import FLUVIO_0_18, Release
+from .replica import Key, Replica
+from .server import Complaint, Server
+from .spu import Spu
+from .timers import Timers
+
+FIRST_SPU_ID = 5001
+
+T = TypeVar("T")
+
+MAX_COMPLAINTS = 1_000
+"""How many complaints are kept; the oldest go first."""
+
+FIRST_MEMORY_PORT = 9_003
+"""The SC's port in a memory network, unless another is asked for."""
+
+
+class Network(Protocol):
+    """Where to listen, if not on TCP."""
+
+    def server_endpoint(self, host: str, port: int, /) -> IStreamServerEndpoint: ...
+
+
+@attrs.define
+class _Site:
+    """A server and where it listens."""
+
+    server: Server
+    host: str
+    port: int = 0
+    listening: IListeningPort | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    async def stop(self, scheduler: IReactorTime) -> None:
+        listening, self.listening = self.listening, None
+        if listening is not None:
+            await maybeDeferred(listening.stopListening)
+        await self.server.stop(scheduler)
+
+
+class FakeBroker:
+    """A fake Fluvio cluster with an SC and some SPUs.
+
+    Nothing is done before :meth:`start`; ``async with`` starts and stops.
+
+    :param reactor: runs it. Only its time is used where there is a ``network``, so a ``Clock``
+        will do there.
+    :param spus: how many SPUs; their ids count from 5001.
+    :param topics: the topics to begin with, by name: how many partitions, or all of it.
+    :param network: listen here instead of on TCP.
+    :param host: the address to listen on.
+    :param sc_port: the SC's port; 0: a free one.
+    :param seed: decides what is arbitrary on a real cluster, such as the order of lists.
+    :param release: what the servers say of themselves.
+    :param policy: who may do what.
+    :param timing: how long things take.
+    :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
+    :param max_frame_size: bytes of the largest request that is taken.
+    :param max_journal_entries: how many requests and replies are kept for looking at.
+    :param max_journal_bytes: how many bytes of them.
+    :ivar cluster: the state behind it all.
+    :ivar journal: the last requests and replies.
+    :ivar complaints: what clients did wrong, oldest first, as far as it is kept.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        spus: int = 1,
+        topics: Mapping[str, int | TopicSpec] | None = None,
+        *,
+        network: Network | None = None,
+        host: str = "127.0.0.1",
+        sc_port: int = 0,
+        seed: int = 0,
+        release: Release = FLUVIO_0_18,
+        policy: Policy | None = None,
+        timing: Timing | None = None,
+        now: Callable[[], float] | None = None,
+        max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
+        max_journal_entries: int = MAX_ENTRIES,
+        max_journal_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._reactor = reactor
+        self._scheduler = cast(IReactorTime, reactor)
+        self._network = network
+        self._topics = {} if topics is None else dict(topics)
+        self._real_now = self._scheduler.seconds if now is None else now
+        self._moved = 0.0
+        self._host = host
+        self._release = release
+        self._max_frame_size = max_frame_size
+        self._timers = Timers(self._scheduler)
+        self._numbers = itertools.count(1)
+        self._ports = itertools.count(sc_port or FIRST_MEMORY_PORT)
+        self._started = False
+        self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
+        self._looking: Callable[[], None] | None = None
+        self._forgetting: Callable[[], None] | None = None
+        self._deletes_seen = 0
+        self.complaints: deque[Complaint] = deque(maxlen=MAX_COMPLAINTS)
+        self.journal = Journal(
+            self.now,
+            max_entries=max_journal_entries,
+            max_bytes=max_journal_bytes,
+            on_entry=self._poke,
+        )
+        self.cluster = Cluster(
+            self._scheduler,
+            now=self.now,
+            seed=seed,
+            release=release,
+            policy=policy,
+            timing=timing,
+        )
+        self._sc = _Site(self._server("SC", self.cluster.sc), host, sc_port)
+        self._spus: dict[int, Spu] = {}
+        self._sites: dict[int, _Site] = {}
+        for spu_id in range(FIRST_SPU_ID, FIRST_SPU_ID + spus):
+            self._make_spu(spu_id)
+
+    # Starting and stopping
+
+    def start(self) -> Deferred[None]:
+        """Listen, and create the topics to begin with; fires when all of them are online."""
+        return Deferred.fromCoroutine(self._start())
+
+    def stop(self) -> Deferred[None]:
+        """Stop listening and end every connection; fires when nothing of it is left."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        if self._started:
+            raise UsageError("this broker has been started before")
+        self._started = True
+        await self._listen(self._sc)
+        for spu_id, site in self._sites.items():
+            await self._listen(site)
+            self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
+        self._watch_metadata()
+        self.cluster.start()
+        if self.cluster.controllers.system_topic and self._spus:
+            await self.online(SYSTEM_TOPIC)
+        for name, wanted in self._topics.items():
+            if isinstance(wanted, TopicSpec):
+                await self.cluster.create_topic(name, spec=wanted)
+            else:
+                await self.cluster.create_topic(name, partitions=wanted)
+
+    def _watch_metadata(self) -> None:
+        def changed() -> None:
+            if self._forgetting is None:
+                self._forgetting = self._timers.later(0, self._forget_deleted)
+
+        for store in self.cluster.metadata.stores:
+            store.subscribe(self._poke)
+        self.cluster.metadata.partitions.subscribe(changed)
+
+    async def _stop(self) -> None:
+        sites = (self._sc, *self._sites.values())
+        await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
+        for spu in self._spus.values():
+            spu.stop()
+        self.cluster.stop()
+        self._timers.stop()
+
+    def _server(self, name: str, service: Any) -> Server:
+        return Server(
+            name,
+            service,
+            count=lambda: next(self._numbers),
+            journal=self.journal,
+            complaints=self.complaints.append,
+            max_frame_size=self._max_frame_size,
+        )
+
+    def _make_spu(self, spu_id: int) -> None:
+        spu = Spu(
+            spu_id,
+            timers=self._timers,
+            now=self.now,
+            release=self._release,
+            neighbours=self,
+            on_change=self._poke,
+        )
+        self._spus[spu_id] = spu
+        self._sites[spu_id] = _Site(self._server(spu.name, spu), self._host)
+
+    async def _listen(self, site: _Site) -> None:
+        endpoint: IStreamServerEndpoint
+        if self._network is None:
+            reactor = cast(IReactorTCP, self._reactor)
+            endpoint = TCP4ServerEndpoint(reactor, site.port, interface=site.host)
+        else:
+            port = site.port or next(self._ports)
+            endpoint = self._network.server_endpoint(site.host, port)
+        site.listening = await endpoint.listen(site.server)
+        site.port = cast(IPv4Address, site.listening.getHost()).port
+
+    # Where it is
+
+    @property
+    def sc_endpoint(self) -> str:
+        """``host:port`` of the SC; known once started."""
+        return self._sc.endpoint
+
+    @property
+    def spu_endpoints(self) -> Mapping[int, str]:
+        """``host:port`` of each SPU by its id; known once started."""
+        return {spu_id: site.endpoint for spu_id, site in self._sites.items()}
+
+    def client_config(self, **overrides: Any) -> ClientConfig:
+        """The configuration of a client for this cluster.
+
+        :param overrides: settings other than their defaults, by name.
+        """
+        return ClientConfig(**{"endpoint": self.sc_endpoint, **overrides})
+
+    def now(self) -> float:
+        """The time of day here, in seconds since the Unix epoch."""
+        return self._real_now() + self._moved
+
+    # Neighbours of an SPU
+
+    def exists(self, key: Key) -> bool:
+        """Whether there is such a partition."""
+        return lifecycle.partition_name(*key) in self.cluster.metadata.partitions
+
+    def leader(self, key: Key) -> Spu | None:
+        """The running SPU that leads a partition."""
+        item = self.cluster.metadata.partitions.get(lifecycle.partition_name(*key))
+        spu = None if item is None else self._spus.get(item.spec.leader)
+        return spu if spu is not None and spu.leads(key) is not None else None
+
+    # Tricks
+
+    def spu_down(self, spu_id: int) -> Deferred[None]:
+        """Stop an SPU: its connections end, its partitions get another leader or none.
+
+        Fires when its connections are gone. Its records stay on its disk.
+        """
+        site, spu = self._site(spu_id), self._spus[spu_id]
+        stopping = Deferred.fromCoroutine(site.stop(self._scheduler))
+        spu.stop()
+        self.cluster.spu_down(spu_id)
+        return stopping
+
+    def spu_up(self, spu_id: int) -> Deferred[None]:
+        """Start an SPU again, at its old address and with what it had; fires when it listens."""
+        return Deferred.fromCoroutine(self._spu_up(spu_id))
+
+    def add_spu(self) -> Deferred[int]:
+        """Start one more SPU; fires with its id when it listens."""
+        return Deferred.fromCoroutine(self._add_spu())
+
+    def evict(self, topic: str, partition: int, before: int) -> None:
+        """Drop what a partition holds below an offset; a batch is dropped whole or not at all."""
+        self.replica(topic, partition).log.evict(before)
+
+    def move_clock(self, seconds: float) -> None:
+        """Let the time of day jump; what the scheduler runs is not moved."""
+        self._moved += seconds
+
+    async def _spu_up(self, spu_id: int) -> None:
+        site = self._site(spu_id)
+        if site.listening is None:
+            await self._listen(site)
+            self.cluster.spu_up(spu_id)
+
+    async def _add_spu(self) -> int:
+        spu_id = max(self._spus, default=FIRST_SPU_ID - 1) + 1
+        self._make_spu(spu_id)
+        site = self._sites[spu_id]
+        await self._listen(site)
+        self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
+        return spu_id
+
+    def _site(self, spu_id: int) -> _Site:
+        site = self._sites.get(spu_id)
+        if site is None:
+            raise UsageError(f"there is no SPU {spu_id}")
+        return site
+
+    def _forget_deleted(self) -> None:
+        """Free what partitions that are gone have left where nobody else looks."""
+        self._forgetting = None
+        diff = self.cluster.metadata.partitions.diff(self._deletes_seen, hidden=True)
+        self._deletes_seen = diff.epoch
+        for item in diff.deletes:
+            key = lifecycle.partition_key(item.name)
+            for spu_id, spu in self._spus.items():
+                if self._sites[spu_id].listening is None:
+                    spu.drop(key)
+                elif spu.stored_offsets is not None:
+                    spu.stored_offsets.forget(key)
+
+    # Looking
+
+    def wait_for(self, condition: Callable[[FakeBroker], T | None]) -> Deferred[T]:
+        """Fires with what ``condition`` returns, once that is anything true.
+
+        It is looked at now, and after every change of the metadata, of a log, and of the journal.
+        Cancelling stops the waiting.
+        """
+        def forget(waiter: Deferred[Any]) -> None:
+            del self._waiting[waiter]
+
+        waiter: Deferred[T] = Deferred(forget)
+        self._waiting[waiter] = condition
+        self._look()
+        return waiter
+
+    def _poke(self) -> None:
+        """Something has changed: look at it in a turn of its own, if anybody cares."""
+        if self._waiting and self._looking is None:
+            self._looking = self._timers.later(0, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        for waiter, condition in list(self._waiting.items()):
+            if waiter in self._waiting and (found := condition(self)):
+                del self._waiting[waiter]
+                waiter.callback(found)
+
+    def online(self, topic: str) -> Deferred[bool]:
+        """Fires when a topic is there with all its partitions; it need not be there yet."""
+        stores = self.cluster.metadata
+
+        def there() -> bool:
+            item = stores.topics.get(topic)
+            if item is None:
+                return False
+            return stores.online_partitions(topic) >= lifecycle.partition_count(item.spec)
+
+        return self.wait_for(lambda _: there())
+
+    def replica(self, topic: str, partition: int = 0) -> Replica:
+        """The leader's copy of a partition.
+
+        :raises UsageError: no running SPU leads it.
+        """
+        key = (topic, partition)
+        spu = self.leader(key)
+        replica = None if spu is None else spu.leads(key)
+        if replica is None:
+            raise UsageError(f"no SPU leads {topic}/{partition}")
+        return replica
+
+    def records(self, topic: str, partition: int | None = None) -> list[Record]:
+        """What is stored in a topic or in one partition of it, committed or not, by partition.
+
+        :raises UsageError: a partition is not led by a running SPU.
+        """
+        if partition is None:
+            item = self.cluster.metadata.topics.get(topic)
+            if item is None:
+                raise UsageError(f"there is no topic {topic}")
+            numbers: list[int] = list(range(lifecycle.partition_count(item.spec)))
+        else:
+            numbers = [partition]
+        return [
+            record
+            for number in numbers
+            for stored in self.replica(topic, number).log
+            for record in Batch(stored.data, 0).records(topic, number)
+        ]

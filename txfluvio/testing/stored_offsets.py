@@ -1,0 +1,160 @@
+"""Offsets that consumers have stored, kept in the log of ``consumer-offset/0``.
+
+Every change is a record of that topic, so the offsets survive whatever its log survives; after
+more than a hundred changes everything is written again behind a checkpoint, before which nobody
+needs to read (``fluvio-kv-storage/src/log.rs``, ``fluvio-spu/src/kv/consumer.rs``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import ProtocolError
+from ..wire.codes import ReplicaKey
+from ..wire.records import Batch, encode_batch
+from ..wire.schema import Message, blob, field, i64, string, struct, tagged, u32, u64
+from ..wire.spu import ConsumerOffset
+from .replica import Key, Replica
+
+STORED_OFFSETS: Key = ("consumer-offset", 0)
+"""The partition whose leader knows the stored offsets."""
+
+FLUSH_THRESHOLD = 100
+"""More changes than this since the last checkpoint write another one."""
+
+_VERSION = 0
+
+
+@struct
+class _OffsetKey(Message):
+    topic: str = field(string)
+    partition: int = field(u32)
+    consumer_id: str = field(string)
+
+
+@struct
+class _OffsetValue(Message):
+    offset: int = field(i64)
+    modified_time: int = field(u64)
+
+
+@struct
+class _Updated:
+    key: bytes = field(blob)
+    value: bytes = field(blob)
+
+
+@struct
+class _Deleted:
+    key: bytes = field(blob)
+
+
+@struct
+class _Checkpoint:
+    pass
+
+
+@struct
+class _Entry(Message):
+    entry: _Updated | _Deleted | _Checkpoint = field(
+        tagged({0: _Updated, 1: _Deleted, 2: _Checkpoint})
+    )
+
+
+_CHECKPOINT = _Entry(entry=_Checkpoint()).encode(_VERSION)
+
+
+class StoredOffsets:
+    """What the leader of ``consumer-offset/0`` knows.
+
+    :param replica: that partition; what is in its log is known from the start.
+    :param now: the time, in seconds since the Unix epoch.
+    """
+
+    def __init__(self, replica: Replica, now: Callable[[], float]) -> None:
+        self._replica = replica
+        self._now = now
+        self._values: dict[_OffsetKey, _OffsetValue] = {}
+        self._changes = 0
+        for stored in replica.log:
+            for record in Batch(stored.data, 0).values():
+                self._replay(record)
+
+    def put(self, partition: Key, consumer_id: str, offset: int) -> None:
+        """Store an offset, any number at all.
+
+        :raises AppendError: the partition does not take it.
+        """
+        key = _key(partition, consumer_id)
+        value = _OffsetValue(offset=offset, modified_time=int(self._now()))
+        self._append(_updated(key, value))
+        self._values[key] = value
+        self._changed()
+
+    def delete(self, partition: Key, consumer_id: str) -> None:
+        """Forget an offset; one that is not there is no matter.
+
+        :raises AppendError: the partition does not take it.
+        """
+        key = _key(partition, consumer_id)
+        if self._values.pop(key, None) is not None:
+            self._append(_Entry(entry=_Deleted(key=key.encode(_VERSION))).encode(_VERSION))
+            self._changed()
+
+    def forget(self, partition: Key) -> None:
+        """Forget every consumer's offset in a partition that is gone."""
+        topic, number = partition
+        for key in list(self._values):
+            if (key.topic, key.partition) == (topic, number):
+                self.delete(partition, key.consumer_id)
+
+    def get(self, partition: Key, consumer_id: str) -> int | None:
+        """The offset stored, if any."""
+        value = self._values.get(_key(partition, consumer_id))
+        return None if value is None else value.offset
+
+    def all(self) -> tuple[ConsumerOffset, ...]:
+        """Everything stored."""
+        return tuple(
+            ConsumerOffset(
+                consumer_id=key.consumer_id,
+                replica_id=ReplicaKey(topic=key.topic, partition=key.partition),
+                offset=value.offset,
+                modified_time=value.modified_time,
+            )
+            for key, value in self._values.items()
+        )
+
+    def _replay(self, record: bytes) -> None:
+        try:
+            entry = _Entry.decode(record, _VERSION).entry
+            if isinstance(entry, _Checkpoint):
+                self._values.clear()
+                return
+            key = _OffsetKey.decode(entry.key, _VERSION)
+            if isinstance(entry, _Updated):
+                self._values[key] = _OffsetValue.decode(entry.value, _VERSION)
+            else:
+                self._values.pop(key, None)
+        except ProtocolError:
+            # Anybody may produce to the topic; what is no entry says nothing.
+            return
+
+    def _changed(self) -> None:
+        self._changes += 1
+        if self._changes > FLUSH_THRESHOLD:
+            self._changes = 0
+            self._append(_CHECKPOINT, *[_updated(*item) for item in self._values.items()])
+
+    def _append(self, *records: bytes) -> None:
+        self._replica.append([Batch(encode_batch(records), 0)], self._now())
+
+
+def _key(partition: Key, consumer_id: str) -> _OffsetKey:
+    topic, number = partition
+    return _OffsetKey(topic=topic, partition=number, consumer_id=consumer_id)
+
+
+def _updated(key: _OffsetKey, value: _OffsetValue) -> bytes:
+    entry = _Updated(key=key.encode(_VERSION), value=value.encode(_VERSION))
+    return _Entry(entry=entry).encode(_VERSION)

@@ -1,0 +1,151 @@
+"""A stream of records to one consumer: what is pushed when.
+
+A stream pushes once and waits for the acknowledgement, which says from where to go on: that is all
+the flow control there is. While there is nothing to send it is silent. What decides is three
+offsets and nothing else, as in ``fluvio-spu/src/services/public/stream_fetch.rs``: where the end
+was at the last read, where the consumer is (unknown after a push), and where the end is now.
+"""
+
+from __future__ import annotations
+
+from ..wire.codes import Code, ErrorCode, error
+from ..wire.spu import PartitionResponse, StreamFetchRequest, StreamFetchResponse
+from .log import ReadError
+from .replica import Replica
+from .server import Connection, Incoming
+
+IGNORED = -1
+"""An acknowledgement that means nothing."""
+
+TOPIC_DELETED = -2
+"""An acknowledgement that ends the stream: the SPU's own sign for a deleted topic."""
+
+
+class Stream:
+    """One stream of a connection.
+
+    :param number: its id on the connection.
+    :param request: the request that opened it, which every push answers.
+    :ivar consumer_id: whose offsets are stored through it, if any.
+    :ivar over: nothing more will be pushed; the id stays known to the connection.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        replica: Replica,
+        message: StreamFetchRequest,
+        request: Incoming,
+        connection: Connection,
+    ) -> None:
+        self.number = number
+        self.replica = replica
+        self.consumer_id = message.consumer_id
+        self.over = False
+        self._request = request
+        self._connection = connection
+        self._isolation = message.isolation
+        self._max_bytes = message.max_bytes
+        self._end_read = message.fetch_offset
+        self._consumer: int | None = None
+        self._end_known: int | None = None
+        self._acknowledged: int | None = None
+        self._sending = False
+        self._stepping = False
+        self._unsubscribe = replica.subscribe(self._step)
+
+    def open(self, offset: int) -> None:
+        """Send what there is from ``offset`` on, and more as it comes."""
+        self._send(offset)
+
+    def acknowledge(self, offset: int) -> None:
+        """Go on from ``offset``. Of several before the stream gets to it, the newest counts."""
+        if not self.over and offset != IGNORED:
+            self._acknowledged = offset
+            self._step()
+
+    def end(self) -> None:
+        """Push nothing more."""
+        self.over = True
+        self._unsubscribe()
+
+    def _step(self) -> None:
+        """React to what has happened, unless a push is waiting for its turn to be written."""
+        if self._stepping:
+            return
+        self._stepping = True
+        while not self._sending and not self.over and self._react():
+            pass
+        self._stepping = False
+
+    def _react(self) -> bool:
+        if self.replica.deleted:
+            self._fail(error(Code.TOPIC_DELETED))
+        elif self._acknowledged is not None:
+            offset, self._acknowledged = self._acknowledged, None
+            self._react_to_consumer(offset)
+        else:
+            end = self.replica.log.end(self._isolation)
+            if end == self._end_known:
+                return False
+            self._end_known = end
+            self._react_to_end(end)
+        return True
+
+    def _react_to_consumer(self, offset: int) -> None:
+        if offset == TOPIC_DELETED:
+            self._fail(error(Code.TOPIC_DELETED))
+        elif offset >= self._end_read:
+            self._consumer = offset
+        else:
+            self._send(offset)
+
+    def _react_to_end(self, end: int) -> None:
+        if self._consumer is None or end <= self._consumer:
+            self._end_read = end
+        else:
+            self._send(self._consumer)
+
+    def _send(self, offset: int) -> None:
+        self._sending = True
+        self._connection.when_writable(lambda: self._push(offset))
+
+    def _push(self, offset: int) -> None:
+        if self.over:
+            return
+        log, isolation = self.replica.log, self._isolation
+        try:
+            found = log.read(offset, isolation, self._max_bytes)
+        except ReadError as reason:
+            self._fail(reason.error)
+            return
+        if found.above_hw:
+            self._connection.complain(f"reads committed records from {offset}, above {found.hw}")
+        if len(found.records):
+            self._tell(
+                PartitionResponse(
+                    partition_index=self.replica.key[1],
+                    high_watermark=found.hw,
+                    log_start_offset=found.log_start,
+                    records=found.records,
+                )
+            )
+            self._end_read, self._consumer = found.end(isolation), None
+        else:
+            self._end_read = self._consumer = offset
+        if self._end_known is None:
+            self._end_known = log.end(isolation)
+        self._sending = False
+        self._step()
+
+    def _fail(self, code: ErrorCode) -> None:
+        self.end()
+        self._tell(PartitionResponse(partition_index=self.replica.key[1], error_code=code))
+
+    def _tell(self, partition: PartitionResponse) -> None:
+        self._connection.push(
+            StreamFetchResponse(
+                topic=self.replica.key[0], stream_id=self.number, partition=partition
+            ),
+            self._request,
+        )
