@@ -362,6 +362,7 @@ class FakeBroker:
         It is looked at now, and after every change of the metadata, of a log, and of the journal.
         Cancelling stops the waiting.
         """
+
         def forget(waiter: Deferred[Any]) -> None:
             del self._waiting[waiter]
 
