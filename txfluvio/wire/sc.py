@@ -793,7 +793,10 @@ class _Envelope:
         begin = reader.pos
         label = reader.read("kind", string)
         size = reader.read("body_length", u32)
-        start = reader.take(size)
+        try:
+            start = reader.take(size)
+        except ProtocolError as error:
+            raise error.within("body_length") from None
         kind = KINDS.get(label)
         if kind is None or (self._with_action and kind.action is None):
             raise UnknownKindError(label, begin)
