@@ -20,6 +20,7 @@ from typing import Any, Self, cast
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from ..cluster.cluster import Cluster
 from ..cluster.topology import PartitionInfo, Topology
 from ..config import ProducerConfig
 from ..errors import (
@@ -38,7 +39,6 @@ from ..errors import (
 )
 from ..wire.compression import Compression
 from ..wire.sc import PartitionResolution, TopicCompression, TopicSpec
-from ._seam import Cluster
 from .accumulator import OVERHEAD, size_alone
 from .budget import Budget
 from .outcomes import Countdown, Lot, Many, One, RecordMetadata, StoredRecords

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..cluster.cluster import Cluster
 from ..cluster.topology import Topology
 from ..config import Delivery, Isolation, ProducerConfig
 from ..errors import (
@@ -27,13 +28,12 @@ from ..errors import (
     Effect,
     FluvioError,
     NotLeaderForPartition,
-    PartitionNotFound,
     ProtocolError,
     RequestTimedOut,
-    TopicNotFound,
     WaitTimedOut,
     broker_error,
 )
+from ..transport.protocol import FluvioProtocol
 from ..wire.compression import Compression
 from ..wire.records import RecordSet
 from ..wire.spu import (
@@ -45,7 +45,6 @@ from ..wire.spu import (
     ProduceResponse,
     TopicProduceData,
 )
-from ._seam import Cluster, Connection
 from .accumulator import PartitionQueue
 from .outcomes import Held, RecordMetadata, Waiter, tell_failed, tell_stored
 
@@ -179,7 +178,7 @@ class Sender:
                 await self._pause()
             self._tried = None
             self._tried = await self._leader()
-            connection: Connection = await self._wait(
+            connection: FluvioProtocol = await self._wait(
                 self._shared.cluster.produce_connection(self._tried, committed=self._committed)
             )
             await self._wait(connection.when_writable())
@@ -219,26 +218,16 @@ class Sender:
 
     async def _leader(self) -> int:
         cluster = self._shared.cluster
-        found = self._find(cluster.topology)
-        if found is None:
+        leader = self._find(cluster.topology)
+        if leader is None:
             missing = f"partition {self.partition} of {self._shared.topic} has no online leader"
             self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
-            awaited: int | FluvioError = await self._wait(
-                cluster.wait_for(self._find, missing=missing)
-            )
-            found = awaited
-        if isinstance(found, FluvioError):
-            raise found
-        return found
+            leader = await self._wait(cluster.wait_for(self._find, missing=missing))
+        return leader
 
-    def _find(self, topology: Topology) -> int | FluvioError | None:
-        name = self._shared.topic
-        topic = topology.topics.get(name)
-        if topic is None:
-            return TopicNotFound(what=f"topic {name}")
-        if self.partition >= topic.partition_count:
-            return PartitionNotFound(name, self.partition, topic.partition_count)
-        return topology.leader_of(name, self.partition)
+    def _find(self, topology: Topology) -> int | None:
+        topology.partition(self._shared.topic, self.partition)
+        return topology.leader_of(self._shared.topic, self.partition)
 
     def _take(self) -> list[Held]:
         now = self._shared.clock.seconds()
@@ -249,7 +238,9 @@ class Sender:
         self._end(stored=[(batch, None) for batch in taken if batch.empty])
         return self._under_way
 
-    async def _request(self, connection: Connection, batches: Sequence[Held]) -> ProduceResponse:
+    async def _request(
+        self, connection: FluvioProtocol, batches: Sequence[Held]
+    ) -> ProduceResponse:
         shared, config = self._shared, self._shared.config
         message = ProduceRequest(
             isolation=ACKS_ALL if self._committed else ACKS_LEADER,
