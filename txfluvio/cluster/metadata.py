@@ -220,10 +220,10 @@ class Metadata:
 
         what = f"the objects of {protocol.address}"
         overdue = self._clock.callLater(seconds, lambda: end(RequestTimedOut(what, seconds)))
-        protocol.when_closed().addCallback(end)
         try:
             for kind in WATCHED:
                 protocol.open_stream(WatchRequest(kind=kind), told, end)
+            protocol.when_closed().addCallback(end)
             await ended
         finally:
             if overdue.active():

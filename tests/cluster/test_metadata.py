@@ -1,0 +1,400 @@
+"""Keeping the topology up to date: loading, losing the SC, finding it again, and waiting."""
+
+from __future__ import annotations
+
+import gc
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from txfluvio.cluster import ConnectionState, Topology
+from txfluvio.errors import (
+    ClientClosed,
+    ConnectFailed,
+    NotStarted,
+    TopicNotFound,
+    UnsupportedVersion,
+    WaitTimedOut,
+)
+from txfluvio.transport.protocol import FluvioProtocol
+from txfluvio.wire.sc import PARTITION, SPU, TOPIC
+
+from .kit import SC, ClusterCase, MemoryDialer
+from .objects import changed, everything, partition, spu, topic, updated
+
+
+class Loading(ClusterCase):
+    def test_it_is_started_when_every_kind_of_object_has_been_told(self) -> None:
+        starting = self.cluster.start()
+        self.advance()
+        watches = self.watches()
+        self.tell(watches, everything(SPU, spu(5001)), everything(TOPIC, topic("orders")))
+        self.assertNoResult(starting)
+        self.assertIs(self.cluster.state, ConnectionState.CONNECTING)
+        self.tell(watches, everything(PARTITION, partition("orders-0")))
+        self.successResultOf(starting)
+        self.assertIs(self.cluster.state, ConnectionState.CONNECTED)
+        self.assertEqual(self.cluster.topology.leader_of("orders", 0), 5001)
+        self.stopped()
+
+    def test_an_empty_cluster_is_a_known_one(self) -> None:
+        self.started((), (), ())
+        self.assertEqual(self.cluster.topology.topics, {})
+        self.stopped()
+
+    def test_an_sc_that_has_not_loaded_its_objects_is_waited_for(self) -> None:
+        starting = self.cluster.start()
+        self.advance()
+        watches = self.watches()
+        self.tell(watches, *(everything(kind, epoch=0) for kind in (SPU, PARTITION, TOPIC)))
+        self.assertNoResult(starting)
+        self.tell(watches, *(everything(kind, epoch=1) for kind in (SPU, PARTITION, TOPIC)))
+        self.successResultOf(starting)
+        self.stopped()
+
+    def test_the_release_of_the_cluster_is_known(self) -> None:
+        self.assertEqual(self.cluster.version, "")
+        self.started()
+        self.assertEqual(self.cluster.version, "0.18.1")
+        self.stopped()
+
+    def test_changes_are_taken_up(self) -> None:
+        watches = self.started()
+        self.tell(watches, changed(TOPIC, *updated(topic("payments"))))
+        self.assertIn("payments", self.cluster.topology.topics)
+        self.stopped()
+
+
+class NotThere(ClusterCase):
+    def test_starting_fails_with_the_address_and_the_reason_within_the_deadline(self) -> None:
+        self.network.refuse(*SC)
+        starting = self.cluster.start()
+        self.advance(9.9)
+        self.assertNoResult(starting)
+        self.advance(0.1)
+        error = self.failureResultOf(starting, ConnectFailed).value
+        self.assertRegex(str(error), r"sc\.test:9003.*refused")
+        self.stopped()
+
+    def test_an_address_that_swallows_everything_is_given_up_in_time(self) -> None:
+        self.network.hang(*SC)
+        starting = self.cluster.start()
+        self.advance(10.0)
+        error = self.failureResultOf(starting, ConnectFailed).value
+        self.assertRegex(str(error), r"sc\.test:9003")
+        self.stopped()
+
+    def test_an_sc_that_tells_nothing_is_given_up_in_time(self) -> None:
+        starting = self.cluster.start()
+        self.advance()
+        self.watches()
+        self.advance(10.0)
+        error = self.failureResultOf(starting, ConnectFailed).value
+        self.assertIn("within 10 s", str(error))
+        self.stopped()
+
+    def test_an_sc_without_watches_is_not_asked_again(self) -> None:
+        self.sc._apis = {key: api for key, api in self.sc._apis.items() if key != 1004}
+        starting = self.cluster.start()
+        self.advance()
+        self.failureResultOf(starting, UnsupportedVersion)
+        self.stopped()
+
+    def test_started_for_ever_it_goes_on_trying(self) -> None:
+        self.network.refuse(*SC)
+        starting = self.cluster.start(for_ever=True)
+        for _ in range(100):
+            self.advance(4.0)
+        self.assertNoResult(starting)
+        self.network.accept(*SC)
+        self.advance(4.0)
+        watches = self.watches()
+        self.tell(watches, *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+        self.successResultOf(starting)
+        self.stopped()
+
+    def test_the_waits_between_attempts_are_those_of_the_policy(self) -> None:
+        refused: list[float] = []
+
+        class Refusing(MemoryDialer):
+            def dial(
+                self, host: str, port: int, *, server_name: str | None = None
+            ) -> Deferred[FluvioProtocol]:
+                refused.append(self.network.clock.seconds())
+                return super().dial(host, port, server_name=server_name)
+
+        self.network.refuse(*SC)
+        self.use(dialer=Refusing)
+        starting = self.cluster.start(for_ever=True)
+        self.advance()
+        for _ in range(15):
+            self.advance(1.0)
+        self.assertEqual(refused, [0.0, 1.0, 3.0, 7.0, 11.0, 15.0])
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
+
+
+class LostAndFound(ClusterCase):
+    def lose(self) -> None:
+        self.sc.server.close_all()
+        self.advance()
+
+    def test_the_topology_stays_while_the_sc_is_away(self) -> None:
+        self.started()
+        self.lose()
+        self.assertIs(self.cluster.state, ConnectionState.RECONNECTING)
+        self.assertEqual(self.cluster.topology.leader_of("orders", 0), 5001)
+        self.stopped()
+
+    def test_it_stays_until_every_kind_has_been_told_again(self) -> None:
+        self.started()
+        self.lose()
+        self.advance(1.0)
+        watches = self.watches()
+        self.tell(watches, everything(TOPIC), everything(SPU))
+        self.assertEqual(self.cluster.topology.leader_of("orders", 0), 5001)
+        self.tell(watches, everything(PARTITION))
+        self.assertEqual(self.cluster.topology.topics, {})
+        self.assertIs(self.cluster.state, ConnectionState.CONNECTED)
+        self.stopped()
+
+    def test_the_first_answer_of_a_restarted_sc_is_the_whole_truth_for_all_its_low_epoch(
+        self,
+    ) -> None:
+        watches = self.started()
+        self.tell(watches, changed(TOPIC, *updated(topic("payments")), epoch=900))
+        self.lose()
+        self.advance(1.0)
+        self.tell(
+            self.watches(),
+            everything(SPU, spu(5001), epoch=1),
+            everything(PARTITION, epoch=1),
+            everything(TOPIC, topic("orders"), epoch=1),
+        )
+        self.assertEqual(list(self.cluster.topology.topics), ["orders"])
+        self.assertEqual(self.cluster.topology.leader_of("orders", 0), None)
+        self.stopped()
+
+    def test_a_restarted_sc_that_has_not_loaded_yet_takes_nothing_away(self) -> None:
+        self.started()
+        self.lose()
+        self.advance(1.0)
+        watches = self.watches()
+        self.tell(watches, *(everything(kind, epoch=0) for kind in (SPU, PARTITION, TOPIC)))
+        self.assertEqual(self.cluster.topology.leader_of("orders", 0), 5001)
+        self.stopped()
+
+    def test_it_connects_again_for_ever(self) -> None:
+        self.started()
+        self.network.refuse(*SC)
+        self.lose()
+        for _ in range(100):
+            self.advance(4.0)
+        self.network.accept(*SC)
+        self.advance(4.0)
+        self.watches()
+        self.stopped()
+
+    def test_an_sc_that_accepts_and_tells_nothing_is_tried_again(self) -> None:
+        self.started()
+        self.lose()
+        self.advance(1.0)
+        self.watches()
+        self.advance(10.0)
+        self.advance(2.0)
+        self.watches()
+        self.stopped()
+
+    def test_when_connected_waits_for_the_sc_to_be_back(self) -> None:
+        self.started()
+        self.successResultOf(self.cluster.when_connected())
+        self.lose()
+        waiting = self.cluster.when_connected()
+        self.assertNoResult(waiting)
+        self.advance(1.0)
+        self.tell(self.watches(), *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+        self.successResultOf(waiting)
+        self.stopped()
+
+
+class Waiting(ClusterCase):
+    def leader(self, timeout: float | None = None) -> Deferred[int]:
+        return self.cluster.wait_for(
+            lambda topology: topology.leader_of("orders", 0),
+            missing="partition 0 of orders has no online leader",
+            timeout=timeout,
+        )
+
+    def test_a_condition_that_holds_is_not_waited_for(self) -> None:
+        self.started()
+        self.assertEqual(self.successResultOf(self.leader()), 5001)
+        self.stopped()
+
+    def test_a_condition_is_asked_for_each_new_topology(self) -> None:
+        watches = self.started(partitions=())
+        waiting = self.leader(5.0)
+        self.assertNoResult(waiting)
+        self.tell(watches, changed(PARTITION, *updated(partition("orders-0"))))
+        self.assertEqual(self.successResultOf(waiting), 5001)
+        self.stopped()
+
+    def test_nothing_is_concluded_from_a_cluster_that_is_not_known_yet(self) -> None:
+        starting = self.cluster.start()
+        waiting = self.cluster.wait_for(lambda topology: topology.topic("orders"), missing="")
+        self.assertNoResult(waiting)
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
+        self.failureResultOf(waiting, ClientClosed)
+
+    def test_what_a_condition_raises_is_what_its_waiter_gets(self) -> None:
+        watches = self.started()
+        waiting = self.cluster.wait_for(
+            lambda topology: None if topology.topic("orders") else 1, missing=""
+        )
+        self.tell(watches, everything(TOPIC, topic("payments")))
+        self.failureResultOf(waiting, TopicNotFound)
+        self.stopped()
+
+    def test_after_its_deadline_it_says_what_is_missing(self) -> None:
+        self.started(partitions=())
+        waiting = self.leader(5.0)
+        self.advance(5.0)
+        error = self.failureResultOf(waiting, WaitTimedOut).value
+        self.assertEqual(str(error), "partition 0 of orders has no online leader, after 5 s")
+        self.stopped()
+
+    def test_what_is_missing_may_be_told_from_the_topology_of_that_moment(self) -> None:
+        watches = self.started(partitions=())
+
+        def missing(topology: Topology) -> str:
+            return f"orders lacks {topology.leaderless('orders')}"
+
+        waiting: Deferred[None] = self.cluster.wait_for(
+            lambda _: None, missing=missing, timeout=5.0
+        )
+        self.tell(watches, everything(TOPIC, topic("orders", 2)))
+        self.advance(5.0)
+        error = self.failureResultOf(waiting, WaitTimedOut).value
+        self.assertEqual(error.missing, "orders lacks [0, 1]")
+        self.stopped()
+
+    def test_cancelling_ends_only_that_waiting(self) -> None:
+        watches = self.started(partitions=())
+        first, second = self.leader(5.0), self.leader(5.0)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.tell(watches, changed(PARTITION, *updated(partition("orders-0"))))
+        self.assertEqual(self.successResultOf(second), 5001)
+        self.stopped()
+
+    def test_stopping_tells_everybody_who_waits(self) -> None:
+        self.started(partitions=())
+        waiting = self.leader()
+        self.stopped()
+        self.failureResultOf(waiting, ClientClosed)
+        self.failureResultOf(self.leader(), ClientClosed)
+
+    def test_one_who_is_told_may_stop_the_cluster(self) -> None:
+        watches = self.started(partitions=())
+        first = self.leader().addCallback(lambda _: self.cluster.stop())
+        second = self.leader()
+        self.tell(watches, changed(PARTITION, *updated(partition("orders-0"))))
+        self.successResultOf(first)
+        self.failureResultOf(second, ClientClosed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_waiting_on_a_cluster_that_was_not_started_is_a_mistake(self) -> None:
+        self.failureResultOf(self.leader(), NotStarted)
+
+
+class Subscribing(ClusterCase):
+    def test_a_subscriber_gets_each_new_topology(self) -> None:
+        watches = self.started()
+        seen: list[Topology] = []
+        self.cluster.subscribe(seen.append)
+        self.tell(watches, changed(TOPIC, *updated(topic("payments"))))
+        self.assertEqual(seen, [self.cluster.topology])
+        self.stopped()
+
+    def test_a_message_that_says_nothing_is_not_passed_on(self) -> None:
+        watches = self.started()
+        seen: list[Topology] = []
+        self.cluster.subscribe(seen.append)
+        self.tell(watches, everything(TOPIC, epoch=5))
+        self.assertEqual(seen, [])
+        self.stopped()
+
+    def test_one_who_has_left_gets_nothing(self) -> None:
+        watches = self.started()
+        seen: list[Topology] = []
+        leave = self.cluster.subscribe(seen.append)
+        leave()
+        leave()
+        self.tell(watches, changed(TOPIC, *updated(topic("payments"))))
+        self.assertEqual(seen, [])
+        self.stopped()
+
+    def test_one_may_leave_while_others_are_told(self) -> None:
+        watches = self.started()
+        seen: list[Topology] = []
+        leaving: list[object] = []
+        self.cluster.subscribe(lambda _: leaving.append(leave()))
+        leave = self.cluster.subscribe(seen.append)
+        self.tell(watches, changed(TOPIC, *updated(topic("payments"))))
+        self.assertEqual(seen, [])
+        self.stopped()
+
+    def test_a_subscriber_that_fails_is_logged_and_concerns_nobody_else(self) -> None:
+        watches = self.started()
+        seen: list[Topology] = []
+        self.cluster.subscribe(lambda _: 1 // 0)  # type: ignore[arg-type]
+        self.cluster.subscribe(seen.append)
+        self.tell(watches, changed(TOPIC, *updated(topic("payments"))))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(len(seen), 1)
+        self.stopped()
+
+
+class Stopping(ClusterCase):
+    def test_before_it_was_started(self) -> None:
+        self.stopped()
+
+    def test_while_it_connects(self) -> None:
+        self.network.hang(*SC)
+        starting = self.cluster.start()
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
+
+    def test_while_versions_are_exchanged(self) -> None:
+        self.network.latency = 1.0
+        starting = self.cluster.start()
+        self.advance(1.5)
+        self.network.latency = 0.0
+        stopping = self.cluster.stop()
+        self.failureResultOf(starting, ClientClosed)
+        self.advance(5.0)
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_while_it_loads(self) -> None:
+        starting = self.cluster.start()
+        self.advance()
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
+
+    def test_between_two_attempts(self) -> None:
+        self.network.refuse(*SC)
+        starting = self.cluster.start()
+        self.advance()
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
+
+    def test_while_it_is_connected(self) -> None:
+        self.started()
+        self.stopped()
+        self.assertIs(self.cluster.state, ConnectionState.STOPPED)
+
+    def test_no_deferred_is_left_with_an_error(self) -> None:
+        self.started()
+        self.stopped()
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
