@@ -234,6 +234,23 @@ def test_placing_it_forgets_what_was_received() -> None:
     assert (mine.position, mine.received, mine.held) == (50, 50, 0)
 
 
+@pytest.mark.parametrize("target", [1, 50])
+def test_after_a_jump_what_was_received_comes_first(target: int) -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    mine.jump(target)
+    assert mine.received == target
+    mine.add(RecordSet.of(batch(target, 2)))
+    assert offsets(drain(mine)) == [0, 1, 2, target, target + 1]
+
+
+def test_a_jump_with_nothing_received_moves_the_position_at_once() -> None:
+    mine = backlog(10)
+    mine.jump(4)
+    assert mine.position == 4
+    assert not mine
+
+
 def test_what_is_given_back_comes_again_first() -> None:
     mine = backlog()
     mine.add(RecordSet.of(batch(0, 3)))

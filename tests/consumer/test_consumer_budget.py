@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from txfluvio.consumer.budget import Allowance, Budget, share
+from txfluvio.consumer.budget import Budget, share
 
 
 class Asker:
@@ -18,17 +18,17 @@ class Asker:
     def ask(self, size: int | None = None, *, large: bool = False) -> bool:
         before = self.grants
         slot = self.allowance.slot
-        self.budget.request(self.allowance, slot if size is None else size, self._got, large=large)
+        self.allowance.ask(slot if size is None else size, self._got, large=large)
         return self.grants > before
 
     def _got(self) -> None:
         self.grants += 1
 
     def receive(self, size: int) -> None:
-        self.budget.account(self.allowance, held=self.allowance.held + size, credit=0)
+        self.allowance.account(held=self.allowance.held + size, credit=0)
 
     def hand_out(self, size: int) -> None:
-        self.budget.account(self.allowance, held=self.allowance.held - size)
+        self.allowance.account(held=self.allowance.held - size)
 
 
 def test_one_stream_is_asked_for_more_until_the_budget_is_spent() -> None:
@@ -87,10 +87,32 @@ def test_a_request_can_be_withdrawn() -> None:
     asker.ask()
     asker.receive(50)
     asker.ask()
-    asker.budget.cancel(asker.allowance)
+    asker.allowance.withdraw()
     asker.hand_out(50)
     assert asker.grants == 1
     assert asker.ask()
+
+
+def test_a_paused_stream_is_granted_nothing_until_it_goes_on() -> None:
+    asker = Asker(Budget(100), 50)
+    asker.allowance.pause()
+    assert not asker.ask()
+    asker.allowance.resume()
+    assert asker.grants == 1
+    asker.allowance.resume()
+    assert asker.grants == 1
+
+
+def test_a_stream_that_is_paused_while_it_waits_loses_no_demand() -> None:
+    asker = Asker(Budget(50), 50)
+    asker.ask()
+    asker.receive(50)
+    asker.ask()
+    asker.allowance.pause()
+    asker.hand_out(50)
+    assert asker.grants == 1
+    asker.allowance.resume()
+    assert asker.grants == 2
 
 
 def test_a_batch_that_does_not_fit_comes_when_nothing_else_can_be_handed_out() -> None:
@@ -99,7 +121,7 @@ def test_a_batch_that_does_not_fit_comes_when_nothing_else_can_be_handed_out() -
     assert not asker.ask(400, large=True)
     budget.idle(True)
     assert asker.grants == 1
-    assert budget.overdrawn_by(asker.allowance)
+    assert asker.allowance.overdrawn
     assert not other.ask(400, large=True)
 
 
@@ -133,7 +155,7 @@ def test_a_stream_that_leaves_makes_room() -> None:
     staying.ask()
     staying.receive(50)
     assert not staying.ask()
-    budget.leave(leaving.allowance)
+    leaving.allowance.leave()
     assert staying.grants == 2
     assert budget.counted == 100
 
@@ -144,7 +166,7 @@ def test_a_smaller_slot_makes_room() -> None:
     other.ask()
     other.receive(50)
     other.ask(30)
-    budget.resize(asker.allowance, 20)
+    asker.allowance.resize(20)
     assert other.grants == 2
 
 
@@ -161,8 +183,8 @@ def test_slots_of_any_number_of_streams_fit_the_budget() -> None:
 
 def test_an_allowance_counts_its_slot_or_what_is_used_if_that_is_more() -> None:
     budget = Budget(1000)
-    allowance: Allowance = budget.join(100)
-    budget.account(allowance, held=30, credit=50)
+    allowance = budget.join(100)
+    allowance.account(held=30, credit=50)
     assert budget.counted == 100
-    budget.account(allowance, held=90)
+    allowance.account(held=90)
     assert budget.counted == 140

@@ -1,1 +1,12 @@
-"""To be filled."""
+"""Floor 3, reading: records of partitions as an async iterator, and how far one has got.
+
+It stands on the cluster floor and knows nothing of the client above. ``client.consumer()`` makes a
+:class:`Consumer`.
+"""
+
+from __future__ import annotations
+
+from .consumer import Batches, Consumer
+from .share import Partitions, Share
+
+__all__ = ["Batches", "Consumer", "Partitions", "Share"]

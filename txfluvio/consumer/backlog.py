@@ -59,12 +59,13 @@ class Chunk:
 
 
 class _Push:
-    __slots__ = ("batches", "end", "index", "size")
+    __slots__ = ("batches", "end", "index", "jump", "size")
 
-    def __init__(self, batches: list[Batch], size: int, end: int) -> None:
+    def __init__(self, batches: list[Batch], size: int, end: int, jump: bool = False) -> None:
         self.batches = batches
         self.size = size
         self.end = end
+        self.jump = jump
         self.index = 0
 
 
@@ -118,6 +119,14 @@ class Backlog:
         self._returned = None
         self.held = 0
         self.position = self.received = offset
+
+    def jump(self, offset: int) -> None:
+        """Go on receiving at ``offset``; what was received is handed out first."""
+        self.received = offset
+        if self:
+            self._pushes.append(_Push([], 0, offset, jump=True))
+        else:
+            self.position = offset
 
     def add(self, records: RecordSet, next_filter_offset: int = 0) -> bool:
         """Take in what a reply brought; False if it holds no complete batch.
@@ -193,7 +202,10 @@ class Backlog:
         if push.index == len(push.batches):
             self._pushes.popleft()
             self.held -= push.size
-            self._advance(push.end)
+            if push.jump:
+                self.position = push.end
+            else:
+                self._advance(push.end)
         return Chunk(records, start, self.position)
 
     def give_back(self, chunk: Chunk) -> None:

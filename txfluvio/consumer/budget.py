@@ -9,8 +9,10 @@ come whole: if it does not fit, it comes when nothing else can be handed out.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
+
+import attrs
 
 
 def share(limit: int, streams: int, most: int) -> int:
@@ -22,21 +24,94 @@ def share(limit: int, streams: int, most: int) -> int:
     return max(1, min(most, limit >> max(0, streams - 1).bit_length()))
 
 
+@attrs.frozen
+class _Demand:
+    size: int
+    large: bool
+    granted: Callable[[], None]
+
+
 class Allowance:
-    """One stream's part: what it holds, what is under way to it, what it waits for."""
+    """One stream's part; made by :meth:`Budget.join`.
 
-    __slots__ = ("_granted", "_large", "_wanted", "credit", "held", "slot")
+    :ivar slot: bytes it may always have.
+    :ivar held: bytes it holds.
+    :ivar credit: bytes that may be under way to it.
+    """
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, budget: Budget, slot: int) -> None:
+        self._budget = budget
+        self._demand: _Demand | None = None
+        self._paused = False
         self.slot = slot
         self.held = 0
         self.credit = 0
-        self._wanted = 0
-        self._large = False
-        self._granted: Callable[[], None] | None = None
 
-    def _counted(self, more: int = 0) -> int:
+    @property
+    def counted(self) -> int:
+        """Bytes that count against the limit."""
+        return self._with(0)
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether this is the stream that holds, or is about to get, what did not fit."""
+        return self._budget._overdraft is self
+
+    def ask(self, size: int, granted: Callable[[], None], *, large: bool = False) -> None:
+        """Ask for ``size`` bytes to be under way; calls ``granted``, at once or later.
+
+        :param large: whether it may overdraw the budget when nothing else can be handed out.
+        """
+        assert self._demand is None
+        self._demand = _Demand(size, large, granted)
+        if not self._paused:
+            self._budget._queue(self)
+
+    def withdraw(self) -> None:
+        """Ask no longer, and expect nothing that is under way."""
+        self._budget._unqueue(self)
+        self._demand = None
+        self.account(held=self.held, credit=0)
+
+    def pause(self) -> None:
+        """Be granted nothing until :meth:`resume`."""
+        self._paused = True
+        self._budget._unqueue(self)
+
+    def resume(self) -> None:
+        """Go on asking."""
+        if self._paused:
+            self._paused = False
+            if self._demand is not None:
+                self._budget._queue(self)
+
+    def resize(self, slot: int) -> None:
+        """Have another slot."""
+        self._change(slot, self.held, self.credit)
+
+    def account(self, *, held: int, credit: int | None = None) -> None:
+        """Say what is held now, and what is under way if that has changed."""
+        self._change(self.slot, held, self.credit if credit is None else credit)
+
+    def leave(self) -> None:
+        """Count no longer."""
+        self.withdraw()
+        self._change(0, 0, 0)
+
+    def _with(self, more: int) -> int:
         return max(self.slot, self.held + self.credit + more)
+
+    def _change(self, slot: int, held: int, credit: int) -> None:
+        counted, used = self.counted, self.held + self.credit
+        self.slot, self.held, self.credit = slot, held, credit
+        self._budget._changed(self, self.counted - counted, held + credit < used)
+
+    def _grant(self) -> None:
+        demand = self._demand
+        assert demand is not None
+        self._demand = None
+        self.account(held=self.held, credit=self.credit + demand.size)
+        demand.granted()
 
 
 class Budget:
@@ -50,107 +125,56 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.counted = 0
-        self._waiting: deque[Allowance] = deque()
+        self._waiting: OrderedDict[Allowance, None] = OrderedDict()
         self._overdraft: Allowance | None = None
         self._idle = False
 
     def join(self, slot: int) -> Allowance:
         """Count one more stream."""
-        allowance = Allowance(slot)
         self.counted += slot
-        return allowance
-
-    def leave(self, allowance: Allowance) -> None:
-        """Count a stream no longer."""
-        self.cancel(allowance)
-        self._count(allowance, slot=0, held=0, credit=0)
-
-    def resize(self, allowance: Allowance, slot: int) -> None:
-        """Give a stream another slot."""
-        self._count(allowance, slot=slot)
-
-    def account(self, allowance: Allowance, *, held: int, credit: int | None = None) -> None:
-        """Say what a stream holds now, and what is under way to it, if that has changed."""
-        self._count(allowance, held=held, credit=credit)
-
-    def overdrawn_by(self, allowance: Allowance) -> bool:
-        """Whether this stream holds, or is about to get, what did not fit."""
-        return self._overdraft is allowance
-
-    def request(
-        self, allowance: Allowance, size: int, granted: Callable[[], None], *, large: bool = False
-    ) -> None:
-        """Ask for ``size`` bytes to be under way; calls ``granted``, at once or later.
-
-        :param large: whether it may overdraw the budget when nothing else can be handed out.
-        """
-        assert allowance._granted is None
-        allowance._wanted = size
-        allowance._large = large
-        allowance._granted = granted
-        self._waiting.append(allowance)
-        self._serve(allowance)
-
-    def cancel(self, allowance: Allowance) -> None:
-        """Withdraw a request that was not granted yet."""
-        if allowance._granted is not None:
-            self._waiting.remove(allowance)
-            allowance._granted = None
+        return Allowance(self, slot)
 
     def idle(self, idle: bool) -> None:
         """Say whether somebody waits for records and none can be handed out."""
         self._idle = idle
-        if idle:
-            self._overdraw()
+        self._overdraw()
 
-    def _fits(self, allowance: Allowance) -> bool:
-        size = allowance._wanted
-        if allowance.held + allowance.credit + size <= allowance.slot:
-            return True
-        return self.counted - allowance._counted() + allowance._counted(size) <= self.limit
+    def _queue(self, allowance: Allowance) -> None:
+        self._waiting[allowance] = None
+        self._serve(allowance)
 
-    def _count(
-        self,
-        allowance: Allowance,
-        *,
-        slot: int | None = None,
-        held: int | None = None,
-        credit: int | None = None,
-    ) -> None:
-        used = allowance.held + allowance.credit
-        counted = allowance._counted()
-        if slot is not None:
-            allowance.slot = slot
-        if held is not None:
-            allowance.held = held
-        if credit is not None:
-            allowance.credit = credit
-        self.counted += allowance._counted() - counted
-        if allowance is self._overdraft and allowance.held + allowance.credit <= allowance.slot:
+    def _unqueue(self, allowance: Allowance) -> None:
+        self._waiting.pop(allowance, None)
+
+    def _changed(self, allowance: Allowance, by: int, released: bool) -> None:
+        self.counted += by
+        if allowance is self._overdraft and allowance.counted == allowance.slot:
             self._overdraft = None
-        if allowance.held + allowance.credit < used or allowance._counted() < counted:
+        if released or by < 0:
             self._serve(allowance)
 
     def _serve(self, first: Allowance) -> None:
         """Grant what fits: to ``first``, whose own slot may do, then in the order of asking."""
-        if first._granted is not None and self._fits(first):
+        if first in self._waiting and self._fits(first):
             self._grant(first)
-        while self._waiting and self._fits(self._waiting[0]):
-            self._grant(self._waiting[0])
-        if self._idle:
-            self._overdraw()
+        while self._waiting and self._fits(oldest := next(iter(self._waiting))):
+            self._grant(oldest)
+        self._overdraw()
 
     def _overdraw(self) -> None:
-        if self._overdraft is None:
+        if self._idle and self._overdraft is None:
             for allowance in self._waiting:
-                if allowance._large:
+                assert allowance._demand is not None
+                if allowance._demand.large:
                     self._overdraft = allowance
                     self._grant(allowance)
                     return
 
+    def _fits(self, allowance: Allowance) -> bool:
+        assert allowance._demand is not None
+        counted = allowance._with(allowance._demand.size)
+        return counted == allowance.slot or self.counted - allowance.counted + counted <= self.limit
+
     def _grant(self, allowance: Allowance) -> None:
-        granted = allowance._granted
-        assert granted is not None
-        self.cancel(allowance)
-        self._count(allowance, credit=allowance.credit + allowance._wanted)
-        granted()
+        del self._waiting[allowance]
+        allowance._grant()

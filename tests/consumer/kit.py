@@ -1,0 +1,191 @@
+"""A consumer of a fake cluster, all in memory, with the clock in the test's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txfluvio.cluster import Cluster
+from txfluvio.config import ClientConfig, ConsumerConfig, RetryPolicy
+from txfluvio.consumer.consumer import Consumer
+from txfluvio.testing.broker import FakeBroker
+from txfluvio.transport.factory import connect
+from txfluvio.transport.memory import MemoryNetwork
+from txfluvio.transport.protocol import FluvioProtocol
+from txfluvio.wire.compression import Compression
+from txfluvio.wire.records import Record, RecordSet, encode_batch
+
+T = TypeVar("T")
+
+RETRY = RetryPolicy(initial=0.5, maximum=4.0, jitter=0.0)
+
+
+@attrs.frozen
+class _Dialer:
+    network: MemoryNetwork
+    config: ClientConfig
+
+    def dial(
+        self, host: str, port: int, *, server_name: str | None = None
+    ) -> Deferred[FluvioProtocol]:
+        endpoint = self.network.endpoint(host, port)
+        address = f"{host}:{port}"
+        return connect(endpoint, self.config, clock=self.network.clock, address=address)
+
+
+class ConsumerCase(SynchronousTestCase):
+    """Has a running broker and a client's cluster.
+
+    :cvar SPUS: how many SPUs there are.
+    :cvar TOPICS: the topics, and how many partitions each has.
+    """
+
+    SPUS = 1
+    TOPICS: dict[str, Any] = {"orders": 1}
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.broker = FakeBroker(
+            self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
+        )
+        self.result(self.broker.start())
+        self.cluster = self.connected()
+
+    def tearDown(self) -> None:
+        self.result(self.cluster.stop())
+        self.result(self.broker.stop())
+        self.turn()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def connected(self, **settings: Any) -> Cluster:
+        """A client's cluster with these settings, started."""
+        config = self.broker.client_config(
+            **{"retry": RETRY, "idle_probe": 1e6, "request_timeout": 30.0, **settings}
+        )
+        dialer = _Dialer(self.network, config)
+        cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=Random(1))
+        self.result(cluster.start())
+        return cluster
+
+    # Time
+
+    def turn(self, turns: int = 1) -> None:
+        """Let everything happen that needs no time."""
+        for _ in range(turns):
+            for _ in range(1_000):
+                if not any(c.getTime() <= self.clock.seconds() for c in self._due()):
+                    break
+                self.clock.advance(0)
+            else:
+                self.fail("it never comes to rest")
+
+    def wait(self, seconds: float, step: float = 0.25) -> None:
+        """Let time go by, a step at a time."""
+        self.turn()
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+            self.turn()
+
+    def _due(self) -> Sequence[Any]:
+        return self.clock.getDelayedCalls()
+
+    def result(self, deferred: Deferred[T], seconds: float = 20.0) -> T:
+        """What a Deferred fires with, when it has been given some time."""
+        self.turn()
+        spent = 0.0
+        while not deferred.called and spent < seconds:
+            self.wait(0.25)
+            spent += 0.25
+        return self.successResultOf(deferred)
+
+    def failure(self, deferred: Deferred[Any], *kinds: type[BaseException]) -> Any:
+        """The error a Deferred fails with, when it has been given some time."""
+        self.turn()
+        spent = 0.0
+        while not deferred.called and spent < 100.0:
+            self.wait(0.25)
+            spent += 0.25
+        return self.failureResultOf(deferred, *kinds).value
+
+    # Records
+
+    def append(
+        self,
+        count: int,
+        *,
+        topic: str = "orders",
+        partition: int = 0,
+        size: int = 1,
+        batch: int | None = None,
+        codec: Compression = Compression.NONE,
+    ) -> None:
+        """Append records, ``batch`` to a batch, whose values are their offsets."""
+        replica = self.broker.replica(topic, partition)
+        base = replica.log.leo
+        per_batch = batch or count
+        for first in range(base, base + count, per_batch):
+            values = [
+                str(offset).encode().ljust(size)
+                for offset in range(first, min(first + per_batch, base + count))
+            ]
+            self.append_batch(
+                encode_batch(values, compression=codec), topic=topic, partition=partition
+            )
+
+    def append_batch(self, data: bytes, *, topic: str = "orders", partition: int = 0) -> None:
+        replica = self.broker.replica(topic, partition)
+        replica.append(RecordSet.of(data).batches(check_crc=False), self.broker.now())
+
+    # Consumers
+
+    def consumer(
+        self, topics: Any = "orders", cluster: Cluster | None = None, **kw: Any
+    ) -> Consumer:
+        """A consumer that is not started; settings and arguments may be mixed."""
+        names = {field.name for field in attrs.fields(ConsumerConfig)}
+        config = ConsumerConfig(**{name: kw.pop(name) for name in names & kw.keys()})
+        consumer = Consumer(
+            cluster or self.cluster, topics, config=config, clock=self.clock, rng=Random(2), **kw
+        )
+        self.addCleanup(self._closed, consumer)
+        return consumer
+
+    def _closed(self, consumer: Consumer) -> None:
+        closing = consumer.close()
+        closing.addErrback(lambda _: None)
+
+    def started(self, topics: Any = "orders", **kw: Any) -> Consumer:
+        """A consumer that is started."""
+        consumer = self.consumer(topics, **kw)
+        self.result(consumer.start())
+        return consumer
+
+    def read(self, consumer: Consumer, count: int) -> list[Record]:
+        """So many records, one by one."""
+        return [self.result(consumer.next()) for _ in range(count)]
+
+    def read_all(self, consumer: Consumer) -> list[Record]:
+        """Every record there is until the end."""
+
+        async def read() -> list[Record]:
+            return [record async for record in consumer]
+
+        return self.result(Deferred.fromCoroutine(read()), seconds=100.0)
+
+    def offsets(self, records: Sequence[Record]) -> list[int | None]:
+        return [record.offset for record in records]
+
+    def nothing_comes(self, consumer: Consumer, seconds: float = 2.0) -> None:
+        """No record comes within so many seconds."""
+        wait = consumer.next()
+        self.wait(seconds)
+        self.assertNoResult(wait)
+        wait.cancel()
+        self.failureResultOf(wait)

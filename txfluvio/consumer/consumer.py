@@ -1,0 +1,568 @@
+"""The front of consuming: one :class:`Consumer` over the streams of its partitions.
+
+Here is what the user asks and waits for: iteration, positions, pausing, commits, start and end.
+Each partition's course is its own (:mod:`txfluvio.consumer.stream`); what they share is the budget
+of bytes and the outlet (:mod:`txfluvio.consumer.outlet`), which hands out a chunk of each in turn.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Coroutine, Iterable
+from random import Random
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..cluster import Cluster, Retrying, Topology
+from ..config import ConsumerConfig, OffsetStrategy
+from ..errors import (
+    AlreadyRunning,
+    ConsumerClosed,
+    FluvioError,
+    InvalidConfig,
+    NotStarted,
+    OffsetManagementDisabled,
+    PartitionNotFound,
+    UsageError,
+    WaitTimedOut,
+)
+from ..offset import Offset, OffsetKind
+from ..transport.waiting import Waiting
+from ..wire.records import Record
+from .budget import Budget, share
+from .offsets import Flusher, stored_offsets
+from .outlet import Outlet
+from .requests import Target
+from .share import Partitions, Selection
+from .stream import PartitionStream, Reading
+
+T = TypeVar("T")
+
+
+class _Life(enum.Enum):
+    NEW = enum.auto()
+    STARTING = enum.auto()
+    RUNNING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Batches:
+    """What :meth:`Consumer.batches` iterates over: lists of records, each of one partition."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Record]:
+        return await self._consumer._lend_batch()
+
+
+class Consumer:
+    """The records of one or several topics, as an async iterator.
+
+    Made by ``client.consumer(...)``; making it does no I/O. ``async with consumer`` (or
+    :meth:`start` and :meth:`close`) checks the topics and finds where each partition starts.
+    Records of one partition come in the order of their offsets, each once; partitions take turns.
+
+    Connections that are lost, leaders that change, partitions that are added are seen to without a
+    word. What the user has to know is raised by the iteration, behind the records received before
+    it: ``OffsetEvicted``, ``OffsetOutOfRange`` and ``LogTruncated`` (or the reset that
+    ``ConsumerConfig.reset`` asks for), ``TopicDeleted``, ``ProtocolError``, ``PermissionDenied``,
+    and whatever else cannot be retried. It is raised again until that partition is told where to
+    go on, by :meth:`seek`, or paused; the other partitions go on.
+
+    A log that was cut by an election and written again to beyond the position looks as if nothing
+    had happened: under ReadUncommitted the records that took the place of delivered ones, below
+    the position, are not seen.
+
+    :param topics: the topic's name, or several.
+    :param start: where to start in each partition. None: at the end; where offsets are stored,
+        behind the last one stored, or else at the beginning. Partitions added later start at their
+        beginning.
+    :param stop: the first offset not to read, in each partition: ``Offset.absolute(n)``, or
+        ``Offset.end()`` for the end as it is when the consumer starts. The iteration ends when all
+        partitions got there, and partitions added later are not read.
+    :param partitions: a partition, some, a :class:`~txfluvio.consumer.share.Share`, or None for
+        all of each topic, those added later included.
+    :param config: see :class:`~txfluvio.config.ConsumerConfig`.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topics: str | Iterable[str],
+        *,
+        start: Offset | None = None,
+        stop: Offset | None = None,
+        partitions: Partitions = None,
+        config: ConsumerConfig | None = None,
+        clock: IReactorTime,
+        rng: Random,
+    ) -> None:
+        self._cluster = cluster
+        self._topics = _names(topics)
+        self._config = ConsumerConfig() if config is None else config
+        self._selection = Selection.of(partitions)
+        self._reading = Reading(config=self._config, stop=_checked_stop(stop))
+        self._start_at = self._checked_start(start)
+        self._clock = clock
+        self._rng = rng
+        self._streams: dict[Target, PartitionStream] = {}
+        self._budget = Budget(self._config.buffer_memory)
+        self._outlet = Outlet(self._budget, self._finished, clock)
+        self._hand = self._outlet.hand
+        self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, clock)
+        self._life = _Life.NEW
+        self._starting: Deferred[None] | None = None
+        self._unsubscribe: Callable[[], object] = _nothing
+        self._gone = False
+        self._when_gone: Waiting[None] = Waiting()
+
+    # Start and end
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self.close()
+        except FluvioError as failed:
+            if error is None:
+                raise
+            self._log.warn("while closing a consumer: {failed}", failed=failed)
+
+    def start(self) -> Deferred[None]:
+        """Check the topics and partitions and find where to start; fires when that is known.
+
+        Each partition's leader is asked, and waited for, at most ``ClientConfig.request_timeout``
+        in all. Cancelling it closes the consumer.
+
+        :raises TopicNotFound: by the metadata.
+        :raises PartitionNotFound: by the metadata.
+        :raises WaitTimedOut: a partition has no online leader.
+        :raises OffsetEvicted: the offset to start at is no longer there, and nothing else about
+            it is set. Other errors of the first look at a partition come here too.
+        """
+        if self._life is _Life.CLOSED:
+            return fail(ConsumerClosed())
+        if self._life is not _Life.NEW:
+            return fail(AlreadyRunning("consumer"))
+        self._life = _Life.STARTING
+        self._starting = Deferred.fromCoroutine(self._start())
+        return self._starting
+
+    def close(self) -> Deferred[None]:
+        """Store what was processed, if that is done automatically, and end; fires when all is over.
+
+        A wait for records ends with ``StopAsyncIteration``, records not handed out are dropped,
+        connections are closed. The record in hand does not count as processed: its successor was
+        not asked for. Cancelling it skips the storing.
+
+        :raises FluvioError: the offsets could not be stored within
+            ``ClientConfig.connect_timeout``; the consumer is closed all the same.
+        """
+        if self._life is _Life.CLOSED:
+            return succeed(None) if self._gone else self._when_gone.add()
+        before, self._life = self._life, _Life.CLOSED
+        return Deferred.fromCoroutine(self._close(before))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, by whomever."""
+        return self._life is _Life.CLOSED
+
+    # Records
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Record:
+        hand = self._hand
+        index = hand.index
+        if index == hand.count:
+            await self._refill()
+            index = 0
+        hand.index = index + 1
+        return hand.records[index]
+
+    def batches(self) -> Batches:
+        """The records as lists, each of consecutive records of one partition.
+
+        ``async for batch in consumer.batches()`` costs a fraction of iterating record by record.
+        A list holds one batch of the log or several small ones; asking for the next means that
+        all of it was processed.
+        """
+        return Batches(self)
+
+    def next(self, timeout: float | None = None) -> Deferred[Record]:
+        """The next record.
+
+        Fails with ``StopAsyncIteration`` where ``async for`` would end. Cancelling it, or its
+        timing out, loses nothing: the record comes with the next call.
+
+        :param timeout: seconds to wait; None: for ever.
+        :raises WaitTimedOut: nothing came within ``timeout``.
+        """
+        hand = self._hand
+        if hand.index < hand.count:
+            hand.index += 1
+            return succeed(hand.records[hand.index - 1])
+        return self._begin(self.__anext__, timeout)
+
+    def next_batch(self, timeout: float | None = None) -> Deferred[list[Record]]:
+        """The next records of one partition, at least one; in all else as :meth:`next`."""
+        return self._begin(self._lend_batch, timeout)
+
+    # Partitions
+
+    @property
+    def partitions(self) -> tuple[tuple[str, int], ...]:
+        """The partitions being read, each as (topic, number), in order."""
+        return tuple(sorted((target.topic, target.partition) for target in self._streams))
+
+    def position(self, partition: int, *, topic: str | None = None) -> int | None:
+        """The offset of the next record to be handed out.
+
+        :param topic: needed with several topics only.
+        :return: None while it is not known, after a :meth:`seek` relative to the end or beginning.
+        :raises PartitionNotFound: it is none of those that are read.
+        """
+        stream = self._find(partition, topic)
+        return self._outlet.position(stream) if stream.placed else None
+
+    def lag(self, partition: int, *, topic: str | None = None) -> Deferred[int]:
+        """How many offsets there are from the position to the high watermark, asked now.
+
+        Not negative: under ReadUncommitted the position may be above the high watermark.
+        """
+        return Deferred.fromCoroutine(self._lag(partition, topic))
+
+    def seek(self, partition: int, to: int | Offset, *, topic: str | None = None) -> None:
+        """Go on at another offset; no record from before comes after this call.
+
+        It takes a new stream, also within what is received. Errors about the place, if it is not
+        in the log, are raised by the iteration. What is committed next is this position.
+
+        :param to: an absolute offset, or an :class:`~txfluvio.offset.Offset` other than stored.
+        """
+        place = Offset.absolute(to) if isinstance(to, int) else to
+        if not isinstance(place, Offset) or place.kind is OffsetKind.STORED:
+            raise InvalidConfig("seek", to, "an offset, absolute or relative to an end of the log")
+        stream = self._find(partition, topic)
+        if stream is self._hand.source:
+            self._hand.put_down()
+        self._outlet.withdraw(stream)
+        stream.seek(place)
+
+    def pause(self, partition: int, *, topic: str | None = None) -> None:
+        """Hand out no more records of a partition, the rest of the batch in hand included."""
+        stream = self._find(partition, topic)
+        if stream.paused:
+            return
+        hand = self._hand
+        if stream is hand.source and hand.index < hand.count:
+            stream.backlog.give_back(hand.cut())
+        self._outlet.withdraw(stream)
+        stream.pause()
+
+    def resume(self, partition: int, *, topic: str | None = None) -> None:
+        """Go on after :meth:`pause`, with the very next record."""
+        stream = self._find(partition, topic)
+        stream.resume()
+        self._outlet.offer(stream)
+
+    # Stored offsets
+
+    def commit(self) -> Deferred[None]:
+        """Store that everything handed out so far, the record in hand included, was processed.
+
+        Fires when the cluster has it: the consumer that resumes with ``Offset.stored()`` gets the
+        records that follow. It may be called at any time, inside the loop too, and waits where a
+        partition is without a leader. Cancelling it ends the wait; the offsets may be stored.
+
+        :raises OffsetManagementDisabled: no offsets are stored by this consumer.
+        :raises BrokerError: an SPU could not store them.
+        """
+        return Deferred.fromCoroutine(self._commit())
+
+    def flush_offsets(self) -> Deferred[None]:
+        """Store now what counts as processed and is not stored yet; as :meth:`commit` in the rest.
+
+        Where offsets are stored automatically the record in hand is not among it, otherwise what
+        was not committed.
+        """
+        return Deferred.fromCoroutine(self._flush())
+
+    # What streams tell
+
+    def stream_placed(self, stream: PartitionStream) -> None:
+        """A stream knows its position; not for users."""
+        self._outlet.wake()
+
+    def stream_ready(self, stream: PartitionStream) -> None:
+        """A stream has something to hand out, or is at its end; not for users."""
+        self._outlet.offer(stream)
+
+    # Handing out
+
+    async def _refill(self) -> None:
+        if self.closed:
+            raise StopAsyncIteration
+        self._must_run()
+        await self._outlet.refill()
+
+    async def _lend_batch(self) -> list[Record]:
+        hand = self._hand
+        if hand.index == hand.count:
+            await self._refill()
+        return hand.lend()
+
+    def _finished(self) -> bool:
+        return self._reading.stop is not None and all(s.ended for s in self._streams.values())
+
+    def _begin(
+        self, step: Callable[[], Coroutine[Any, Any, T]], timeout: float | None
+    ) -> Deferred[T]:
+        if self.closed:
+            return fail(ConsumerClosed())
+        wait = Deferred.fromCoroutine(step())
+        if timeout is None:
+            return wait
+        topics = ", ".join(self._topics)
+        return _deadline(wait, timeout, self._clock, lambda: f"no record of {topics} has come")
+
+    # Partitions and positions
+
+    def _find(self, partition: int, topic: str | None) -> PartitionStream:
+        self._must_run()
+        if topic is None:
+            if len(self._topics) > 1:
+                raise UsageError(f"which topic's partition {partition}? there are several topics")
+            (topic,) = self._topics
+        stream = self._streams.get(Target(topic, partition))
+        if stream is None:
+            count = sum(target.topic == topic for target in self._streams)
+            raise PartitionNotFound(topic, partition, count)
+        return stream
+
+    def _must_run(self) -> None:
+        if self.closed:
+            raise ConsumerClosed
+        if self._life is not _Life.RUNNING:
+            raise NotStarted("consumer")
+
+    async def _lag(self, partition: int, topic: str | None) -> int:
+        stream = self._find(partition, topic)
+        end = await stream.ask_high_watermark()
+        return max(0, end - self._outlet.position(stream))
+
+    # Stored offsets
+
+    def _may_store(self) -> None:
+        self._must_run()
+        if not self._reading.stores_offsets:
+            raise OffsetManagementDisabled
+
+    async def _commit(self) -> None:
+        self._may_store()
+        self._mark(self._outlet.position)
+        await self._store()
+
+    async def _flush(self) -> None:
+        self._may_store()
+        if self._config.offsets is OffsetStrategy.AUTO:
+            self._mark(self._outlet.processed)
+        await self._store()
+
+    def _mark(self, position: Callable[[PartitionStream], int]) -> None:
+        for stream in self._streams.values():
+            if stream.touched and stream.placed:
+                stream.bookmark.processed = position(stream)
+
+    async def _store(self) -> None:
+        await _all(stream.bookmark.flush() for stream in self._streams.values())
+
+    # Start and end
+
+    def _checked_start(self, start: Offset | None) -> Offset:
+        if start is None:
+            return Offset.stored() if self._reading.stores_offsets else Offset.end()
+        if not isinstance(start, Offset):
+            raise InvalidConfig("start", start, "an Offset")
+        if start.kind is OffsetKind.STORED and self._config.consumer_id is None:
+            raise InvalidConfig("start", start, "another Offset, or ConsumerConfig.consumer_id set")
+        return start
+
+    async def _start(self) -> None:
+        try:
+            chosen = self._choose(self._cluster.topology)
+            stored = await self._find_stored()
+            self._unsubscribe = self._cluster.subscribe(self._topology_changed)
+            self._add(chosen, self._start_at, stored)
+            seconds = self._cluster.config.request_timeout
+            placed = Deferred.fromCoroutine(self._all_placed())
+            await _deadline(placed, seconds, self._clock, self._why_not_placed)
+        except Exception as error:
+            if self.closed:
+                raise ConsumerClosed from error
+            self._life = _Life.CLOSED
+            await self._shut()
+            raise
+        self._life = _Life.RUNNING
+        self._topology_changed(self._cluster.topology)
+        if self._config.offsets is OffsetStrategy.AUTO:
+            self._flusher.start()
+
+    async def _find_stored(self) -> dict[Target, int]:
+        if self._start_at.kind is not OffsetKind.STORED:
+            return {}
+        name = self._config.consumer_id
+        assert name is not None
+        config = self._cluster.config
+        return await Retrying(config.retry, self._clock, self._rng).call(
+            lambda seconds: stored_offsets(self._cluster, name, seconds),
+            seconds=config.request_timeout,
+            again=lambda error: error.retriable,
+        )
+
+    async def _all_placed(self) -> None:
+        while True:
+            for stream in self._streams.values():
+                if stream.failure is not None:
+                    raise stream.failure
+            if all(stream.placed for stream in self._streams.values()):
+                return
+            await self._outlet.turn()
+
+    def _why_not_placed(self) -> str:
+        lost = ", ".join(str(target) for target, s in self._streams.items() if not s.placed)
+        return f"where to start in {lost} is not known: nobody leads it, or its leader is silent"
+
+    def _choose(self, topology: Topology) -> list[Target]:
+        """The partitions that are to be read, of those there are.
+
+        :raises TopicNotFound: there is no such topic.
+        :raises PartitionNotFound: one that was asked for by number is not there.
+        """
+        chosen = []
+        for name in self._topics:
+            count = topology.topic(name).partition_count
+            for missing in self._selection.missing(range(count)):
+                raise PartitionNotFound(name, missing, count)
+            chosen += [Target(name, number) for number in self._selection.choose(range(count))]
+        return chosen
+
+    def _topology_changed(self, topology: Topology) -> None:
+        for stream in self._streams.values():
+            stream.topology_changed(topology)
+        if self._life is _Life.RUNNING and self._selection.grows and self._reading.stop is None:
+            there = [topology.topics[name] for name in self._topics if name in topology.topics]
+            targets = [
+                Target(topic.name, number)
+                for topic in there
+                for number in self._selection.choose(range(topic.partition_count))
+            ]
+            self._add([t for t in targets if t not in self._streams], Offset.beginning(), {})
+
+    def _add(self, targets: list[Target], start: Offset, stored: dict[Target, int]) -> None:
+        if not targets:
+            return
+        count = len(self._streams) + len(targets)
+        slot = share(self._config.buffer_memory, count, self._config.max_bytes)
+        for stream in self._streams.values():
+            stream.resize(slot)
+        for target in targets:
+            stream = self._streams[target] = PartitionStream(
+                self,
+                self._cluster,
+                target,
+                self._reading,
+                start=start,
+                stored=stored.get(target),
+                allowance=self._budget.join(slot),
+                clock=self._clock,
+                rng=self._rng,
+            )
+            stream.run()
+
+    async def _close(self, before: _Life) -> None:
+        self._flusher.stop()
+        storing = before is _Life.RUNNING and self._config.offsets is OffsetStrategy.AUTO
+        if storing:
+            self._mark(self._outlet.processed)
+        self._outlet.close()
+        if self._starting is not None:
+            self._starting.cancel()
+        try:
+            if storing:
+                await _deadline(
+                    Deferred.fromCoroutine(self._store()),
+                    self._cluster.config.connect_timeout,
+                    self._clock,
+                    lambda: "the offsets of what was processed last are not stored",
+                )
+        finally:
+            await self._shut()
+
+    async def _shut(self) -> None:
+        """Let go of everything; waits for the connections to be gone."""
+        self._unsubscribe()
+        self._outlet.close()
+        streams, self._streams = self._streams, {}
+        await _all(stream.close() for stream in streams.values())
+        self._gone = True
+        for waiter in self._when_gone.take():
+            waiter.callback(None)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _names(topics: str | Iterable[str]) -> tuple[str, ...]:
+    names = (topics,) if isinstance(topics, str) else tuple(dict.fromkeys(topics))
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise InvalidConfig("topics", topics, "the name of a topic, or several")
+    return names
+
+
+def _checked_stop(stop: Offset | None) -> Offset | None:
+    if stop is not None and (not isinstance(stop, Offset) or stop.kind is OffsetKind.STORED):
+        raise InvalidConfig("stop", stop, "an Offset other than stored, or None")
+    return stop
+
+
+def _deadline(
+    wait: Deferred[T], seconds: float, clock: IReactorTime, missing: Callable[[], str]
+) -> Deferred[T]:
+    """``wait``, which fails with WaitTimedOut if it takes longer."""
+
+    def late(result: T | Failure, seconds: float) -> T | Failure:
+        if not isinstance(result, Failure) or result.check(CancelledError) is None:
+            return result
+        return Failure(WaitTimedOut(missing(), seconds))
+
+    return wait.addTimeout(seconds, clock, late)
+
+
+async def _all(deferreds: Iterable[Deferred[None]]) -> None:
+    """Wait for all of them; the first failure is raised, if there is one."""
+    results: list[tuple[bool, Any]] = await DeferredList(list(deferreds), consumeErrors=True)
+    for good, result in results:
+        if not good:
+            result.raiseException()

@@ -1,0 +1,187 @@
+"""Stored offsets: how far a partition was processed, and bringing that to the cluster.
+
+What is stored is the offset of the last record that was processed, as all Fluvio clients do;
+reading goes on at the next. Storing goes to the SPU that serves the partition's stream, on the
+connection of that stream, and to nobody else: a :class:`Bookmark` keeps what is to be stored while
+there is no such connection. Reading goes to the leader of the system topic ``consumer-offset``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..cluster import Cluster
+from ..errors import FluvioError, broker_error
+from ..wire.spu import ConsumerOffsetFilter, FetchConsumerOffsetsRequest
+from .requests import Target
+
+SYSTEM_TOPIC = "consumer-offset"
+"""The topic that stored offsets are in: one partition, made by the SC in the background."""
+
+
+async def stored_offsets(cluster: Cluster, consumer_id: str, seconds: float) -> dict[Target, int]:
+    """What is stored for a consumer, by partition: offsets of last processed records.
+
+    Where the system topic does not exist, nothing is stored.
+
+    :param seconds: for finding its leader, and again for its answer.
+    :raises NotLeaderForPartition: the SPU asked does not know yet that it leads the system topic,
+        for a moment after its start, or does no longer.
+    :raises FluvioError: nobody leads it, or the leader could not be asked.
+    """
+    if SYSTEM_TOPIC not in cluster.topology.topics:
+        return {}
+    leader = await cluster.wait_for(
+        lambda topology: topology.leader_of(SYSTEM_TOPIC, 0),
+        missing=f"{SYSTEM_TOPIC}/0 has no online leader",
+        timeout=seconds,
+    )
+    wanted = ConsumerOffsetFilter(consumer_id=consumer_id)
+    request = FetchConsumerOffsetsRequest(filter_opts=wanted)
+    reply = await cluster.spu_request(leader, request, timeout=seconds)
+    if reply.error_code:
+        error = reply.error_code
+        raise broker_error(error.code, error.fields, what=f"offsets of {consumer_id}")
+    return {
+        Target(found.replica_id.topic, found.replica_id.partition): found.offset
+        for found in reply.consumers
+        if found.consumer_id == consumer_id
+    }
+
+
+class Bookmark:
+    """How far one partition was processed, and how far that is stored.
+
+    One update is under way at a time, always with the newest position; whoever waits for an older
+    one to be stored is answered with it.
+
+    :ivar processed: the position behind the last processed record; None: none was.
+    :ivar stored: what ``processed`` was when it was last stored; None: never.
+    """
+
+    def __init__(self) -> None:
+        self.processed: int | None = None
+        self.stored: int | None = None
+        self._store: Callable[[int], Deferred[None]] | None = None
+        self._storing: Deferred[None] | None = None
+        self._sent: int | None = None
+        self._round = 0
+        # Who waits, and which round will answer.
+        self._waiters: dict[Deferred[None], int] = {}
+
+    def connect(self, store: Callable[[int], Deferred[None]]) -> None:
+        """From now on, ``store`` brings the offset of a last processed record to the cluster."""
+        self._store = store
+        self._send()
+
+    def disconnect(self) -> None:
+        """There is no way to the cluster; what is under way may or may not get there."""
+        self._store = None
+        if self._storing is not None:
+            self._storing.cancel()
+
+    def flush(self) -> Deferred[None]:
+        """Store what was processed; fires when it is stored.
+
+        While there is no connection it waits for the next. Cancelling it ends the wait only.
+        """
+        if self._storing is None and self.stored == self.processed:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(self._forget)
+        on_its_way = self._storing is not None and self._sent == self.processed
+        self._waiters[waiter] = self._round if on_its_way else self._round + 1
+        self._send()
+        return waiter
+
+    def fail(self, error: FluvioError) -> None:
+        """Nothing can be stored any more: tell everybody who waits."""
+        self._answer(self._round + 1, error)
+
+    def _send(self) -> None:
+        asked = any(number > self._round for number in self._waiters.values())
+        if self._store is not None and self._storing is None and asked:
+            assert self.processed is not None
+            self._round += 1
+            self._sent = self.processed
+            storing = self._storing = self._store(self._sent - 1)
+            storing.addCallbacks(self._done, self._failed)
+
+    def _done(self, _: None) -> None:
+        self._storing = None
+        self.stored = self._sent
+        self._answer(self._round)
+        self._send()
+
+    def _failed(self, failure: Failure) -> None:
+        self._storing = None
+        error = failure.value
+        if self._store is None or (isinstance(error, FluvioError) and error.retriable):
+            self._round -= 1
+            return
+        assert isinstance(error, Exception)
+        self._answer(self._round, error)
+        self._send()
+
+    def _answer(self, number: int, error: Exception | None = None) -> None:
+        """Tell those whom a round was to answer, with an error or that all is well."""
+        answered = [waiter for waiter, due in self._waiters.items() if due <= number]
+        for waiter in answered:
+            del self._waiters[waiter]
+        for waiter in answered:
+            if error is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(Failure(error))
+
+    def _forget(self, waiter: Deferred[None]) -> None:
+        self._waiters.pop(waiter, None)
+
+
+class Flusher:
+    """Stores what was processed, again and again.
+
+    :param flush: does it; its failure is logged, and the next time is tried all the same.
+    :param interval: seconds between two times; one is left out while the last is not over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, flush: Callable[[], Deferred[None]], interval: float, clock: IReactorTime
+    ) -> None:
+        self._flush = flush
+        self._interval = interval
+        self._clock = clock
+        self._next: IDelayedCall | None = None
+        self._flushing: Deferred[None] | None = None
+
+    def start(self) -> None:
+        """Begin, one interval from now."""
+        self._next = self._clock.callLater(self._interval, self._tick)
+
+    def stop(self) -> None:
+        """End; what is under way is left alone, but not waited for."""
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        if self._flushing is not None:
+            self._flushing.cancel()
+
+    def _tick(self) -> None:
+        self.start()
+        if self._flushing is None:
+            flushing = self._flushing = self._flush()
+            flushing.addErrback(self._failed).addBoth(self._flushed)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            failure.trap(FluvioError)
+            self._log.warn("offsets not stored, yet: {error}", error=failure.value)
+
+    def _flushed(self, _: None) -> None:
+        self._flushing = None

@@ -1,0 +1,142 @@
+"""Where records leave: whose turn it is, what is in the user's hands, and who waits for more.
+
+Streams that have something to hand out stand in a ring, and a chunk of each is taken in turn. A
+chunk is handed out from a list, so that one record costs no Deferred and no turn of the reactor;
+between two chunks the reactor gets a turn, and whoever waits goes on from there on a clean stack,
+never inside the arrival of a push. A wait that is cancelled has taken nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..errors import AlreadyRunning, FluvioError
+from .backlog import Chunk
+from .budget import Budget
+from .hand import Hand
+from .stream import PartitionStream
+
+
+class Outlet:
+    """Hands out what the streams of one consumer have.
+
+    :param budget: told when somebody waits in vain.
+    :param finished: whether there will be nothing more.
+
+    :ivar hand: what was handed out last, and what is left of its chunk.
+    """
+
+    def __init__(self, budget: Budget, finished: Callable[[], bool], clock: IReactorTime) -> None:
+        self._budget = budget
+        self._finished = finished
+        self._clock = clock
+        self._ring: deque[PartitionStream] = deque()
+        self._waiter: Deferred[None] | None = None
+        self._waking: IDelayedCall | None = None
+        self._closed = False
+        self.hand: Hand[PartitionStream] = Hand()
+
+    async def refill(self) -> None:
+        """Take the next chunk in hand, when there is one; the last one counts as processed.
+
+        :raises StopAsyncIteration: there is nothing more, or it is closed.
+        :raises AlreadyRunning: somebody waits already.
+        :raises FluvioError: a partition has failed, and its turn has come.
+        """
+        if self._waiter is not None:
+            raise AlreadyRunning("consumer")
+        self.hand.put_down()
+        while not self._closed:
+            await self.turn(at_once=bool(self._ring) or self._finished())
+            if self._pick_up():
+                return
+            if self._finished():
+                break
+        raise StopAsyncIteration
+
+    async def turn(self, *, at_once: bool = False) -> None:
+        """Let the reactor go on: for one turn, or until something has changed."""
+        self._waiter = Deferred()
+        if at_once:
+            self.wake()
+        else:
+            self._budget.idle(True)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._budget.idle(False)
+
+    def wake(self) -> None:
+        """Something has changed: let whoever waits look, in another turn of the reactor."""
+        if self._waking is None and self._waiter is not None:
+            self._waking = self._clock.callLater(0, self._awake)
+
+    def offer(self, stream: PartitionStream) -> None:
+        """Let a stream take its turn if it has records, or an error, and is not paused."""
+        self._line_up(stream)
+        self.wake()
+
+    def withdraw(self, stream: PartitionStream) -> None:
+        """A stream takes no turn until it is offered again."""
+        if stream.listed:
+            stream.listed = False
+            self._ring.remove(stream)
+
+    def position(self, stream: PartitionStream) -> int:
+        """The offset of the next record to be handed out."""
+        return self.hand.position if stream is self.hand.source else stream.backlog.position
+
+    def processed(self, stream: PartitionStream) -> int:
+        """The position behind the last record that was processed."""
+        return self.hand.processed if stream is self.hand.source else stream.backlog.position
+
+    def close(self) -> None:
+        """Hand out nothing more; whoever waits is told that this is the end."""
+        self._closed = True
+        self._ring.clear()
+        self.hand.put_down()
+        if self._waking is not None:
+            self._waking.cancel()
+        self._awake()
+
+    def _awake(self) -> None:
+        self._waking = None
+        if self._waiter is not None:
+            self._waiter.callback(None)
+
+    def _line_up(self, stream: PartitionStream) -> None:
+        has_something = bool(stream.backlog) or stream.failure is not None
+        if has_something and not stream.listed and not stream.paused:
+            stream.listed = True
+            self._ring.append(stream)
+
+    def _pick_up(self) -> bool:
+        """Whether a chunk with records is in hand now."""
+        while self._ring:
+            stream = self._ring.popleft()
+            stream.listed = False
+            try:
+                chunk = self._take(stream)
+            finally:
+                self._line_up(stream)
+            if chunk.records:
+                self.hand.pick_up(stream, chunk)
+                return True
+        return False
+
+    def _take(self, stream: PartitionStream) -> Chunk:
+        try:
+            chunk = stream.backlog.take()
+        except FluvioError as error:
+            stream.fail(error)
+            raise
+        if chunk is None:
+            assert stream.failure is not None
+            raise stream.failure
+        stream.taken()
+        return chunk

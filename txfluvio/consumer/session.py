@@ -1,0 +1,158 @@
+"""One stream on a connection of its own: what is sent on it, and what its pushes mean.
+
+Everything here dies with the connection. Streams cannot be closed on the wire, so a stream that
+is not wanted any more takes its connection with it; and since it is the only one there, its id is
+known before the first push tells it.
+
+A stream has one push under way and sends the next when an offset is acknowledged: send me from
+there on. That is the whole flow control. An acknowledgement leaves as soon as it is known where
+the push ends and the budget has room for one more, and the connection itself is never paused,
+since acknowledgements and commits are answered on it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..errors import BrokerError, FetchSessionNotFound, FluvioError, ProtocolError
+from ..transport.protocol import FluvioProtocol, ReplyStream
+from ..wire.schema import Message, Request
+from ..wire.spu import (
+    PartitionResponse,
+    StreamFetchRequest,
+    StreamFetchResponse,
+    UpdateConsumerOffsetResponse,
+    UpdateOffsetsResponse,
+)
+from . import requests
+from .backlog import Backlog
+from .budget import Allowance
+
+R = TypeVar("R", bound=Message)
+
+
+class SessionOwner(Protocol):
+    """The partition whose stream it is."""
+
+    @property
+    def listening(self) -> bool:
+        """Whether pushes are wanted."""
+
+    def keep(self, brought: PartitionResponse) -> bool:
+        """Take what came in; False if it holds no complete batch."""
+
+    def refused(self, error: BrokerError) -> None:
+        """The SPU has ended the stream, not the connection."""
+
+    def interrupt(self, reason: FluvioError | None = None) -> None:
+        """The session is over."""
+
+
+class Session:
+    """A connection and the stream on it.
+
+    :ivar oversized: fires with the size of a batch that no push can bring, or None if a push was
+        too short to tell even that.
+    """
+
+    def __init__(
+        self,
+        owner: SessionOwner,
+        connection: FluvioProtocol,
+        target: requests.Target,
+        backlog: Backlog,
+        allowance: Allowance,
+    ) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._target = target
+        self._backlog = backlog
+        self._allowance = allowance
+        self._stream: ReplyStream | None = None
+        self._over = False
+        self.oversized: Deferred[int | None] = Deferred()
+
+    def request(self, message: Request[R]) -> Deferred[R]:
+        """Ask the SPU something, in the order of all that is asked on this connection."""
+        return self._connection.request(message)
+
+    def open(self, message: StreamFetchRequest) -> None:
+        """Open the stream; nothing comes while there is nothing to send."""
+        stream = self._stream = self._connection.open_stream(message)
+        stream.on_reply = self._pushed
+        stream.on_closed = self._lost
+
+    def close(self) -> Deferred[FluvioError]:
+        """End the stream, by ending the connection; fires when it is gone."""
+        self._over = True
+        self._allowance.withdraw()
+        if self._stream is not None:
+            self._stream.close()
+        closed = self._connection.when_closed()
+        self._connection.close()
+        return closed
+
+    def acknowledge(self) -> None:
+        """Ask for the next push, now or when there is room for it."""
+        if self._owner.listening:
+            self._allowance.ask(self._allowance.slot, self._send_acknowledgement)
+
+    def store(self, offset: int) -> Deferred[None]:
+        """Store an offset for the stream's consumer.
+
+        :raises BrokerError: it could not be stored. Retriable where a new session may help.
+        """
+        reply = self._connection.request(requests.store(offset))
+        return reply.addCallbacks(self._stored, self._not_stored)
+
+    def _pushed(self, push: StreamFetchResponse) -> None:
+        if self._over or not self._owner.listening:
+            return
+        try:
+            brought = self._target.pushed(push)
+            whole = self._owner.keep(brought)
+        except ProtocolError as error:
+            self._owner.interrupt(error)
+            return
+        if brought.error_code:
+            self._owner.refused(self._target.error(brought.error_code))
+        elif whole or not len(brought.records):
+            self.acknowledge()
+        else:
+            self.oversized.callback(brought.records.needed())
+
+    def _send_acknowledgement(self) -> None:
+        message = requests.acknowledge(self._backlog.received)
+        try:
+            self._connection.send(message, self._acknowledged, self._lost)
+        except FluvioError as error:
+            self._lost(error)
+
+    def _acknowledged(self, reply: UpdateOffsetsResponse) -> None:
+        if any(status.error for status in reply.status):
+            self._lost(_renewable(FetchSessionNotFound(what=str(self._target))))
+
+    def _stored(self, reply: UpdateConsumerOffsetResponse) -> None:
+        if reply.error_code:
+            error = self._target.error(reply.error_code)
+            if isinstance(error, FetchSessionNotFound):
+                self._lost(_renewable(error))
+            raise error
+
+    def _not_stored(self, failure: Failure) -> Failure:
+        if isinstance(failure.value, FluvioError):
+            self._lost(failure.value)
+        return failure
+
+    def _lost(self, reason: FluvioError) -> None:
+        """The connection is gone, or answers no more, which is as good as gone."""
+        if not self._over:
+            self._owner.interrupt(reason)
+
+
+def _renewable(error: FluvioError) -> FluvioError:
+    error.retriable = True
+    return error

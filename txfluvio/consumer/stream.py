@@ -1,0 +1,457 @@
+"""One partition's stream: opened at the leader, and opened again when it must be.
+
+A :class:`PartitionStream` keeps its partition's :class:`~txfluvio.consumer.backlog.Backlog` filled
+from whichever SPU leads it. It goes through one :class:`~txfluvio.consumer.session.Session` after
+another: find the leader, connect, ask for the ends of the log, open. What moves it on to the next
+is an interruption: a connection that is lost, a leader that changed (the old one's stream would
+just fall silent, so the metadata tells), a seek.
+
+- Elections can make a log shorter and retention takes its beginning away, so the ends of the log
+  are asked for before any opening.
+- Under ReadCommitted an SPU sends broken frames to a stream that starts above the high watermark:
+  such a start waits until the watermark is there.
+- A push ends anywhere, perhaps inside its first batch; that batch is then fetched by itself, and
+  acknowledged past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..cluster import Cluster, Topology
+from ..config import ConsumerConfig, Isolation, OffsetStrategy
+from ..errors import BrokerError, FluvioError, ProtocolError, TopicDeleted
+from ..offset import Offset
+from ..wire.spu import (
+    IsolationLevel,
+    PartitionResponse,
+    SmartModuleInvocation,
+    StreamFetchRequest,
+)
+from .backlog import Backlog
+from .budget import Allowance
+from .offsets import Bookmark
+from .place import Place
+from .requests import Target
+from .retries import Retries
+from .session import Session
+
+T = TypeVar("T")
+
+FIRST_LOOK = 64 * 1024
+"""Bytes to fetch of a batch whose push was too short to tell its size."""
+
+WATERMARK_POLL = 0.5
+"""Seconds between two looks at a high watermark that has to reach the position first."""
+
+FRAME_RESERVE = 4096
+"""Bytes of a reply that are not records, generously."""
+
+_OTHER = 2
+
+
+class StreamOwner(Protocol):
+    """The consumer whose stream it is. It may not act at once: a stream is in the middle of it."""
+
+    def stream_placed(self, stream: PartitionStream) -> None:
+        """Its position is known."""
+
+    def stream_ready(self, stream: PartitionStream) -> None:
+        """It has records, has reached its stop, or has failed."""
+
+
+@attrs.frozen
+class Reading:
+    """How the streams of one consumer read.
+
+    :ivar config: the consumer's settings.
+    :ivar stop: the first offset not to read, or None.
+    :ivar smartmodules: the chain to run on the SPU.
+    """
+
+    config: ConsumerConfig
+    stop: Offset | None = None
+    smartmodules: tuple[SmartModuleInvocation, ...] = ()
+
+    @property
+    def committed_only(self) -> bool:
+        """Whether only replicated records are read."""
+        return self.config.isolation is Isolation.READ_COMMITTED
+
+    @property
+    def stores_offsets(self) -> bool:
+        """Whether offsets are stored."""
+        return self.config.offsets is not OffsetStrategy.NONE
+
+
+class _Interrupted(Exception):
+    """The session is over; for ``reason``, or to begin another at once."""
+
+    def __init__(self, reason: FluvioError | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class PartitionStream:
+    """The records of one partition, from wherever it is led.
+
+    :param start: where to start; found with the partition's leader.
+    :param stored: the offset stored for the consumer, for ``Offset.stored()``.
+    :param allowance: how many bytes it may hold.
+
+    :ivar backlog: what was received and not handed out.
+    :ivar bookmark: how far it was processed, and how far that is stored.
+    :ivar failure: why there will be no more records, until the next :meth:`seek`; or None.
+    :ivar high_watermark: the end of what is replicated, as of the last reply.
+    :ivar touched: whether records were handed out.
+    :ivar paused: whether records are not to be handed out.
+    :ivar listed: the owner's: whether it waits for its turn.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        owner: StreamOwner,
+        cluster: Cluster,
+        target: Target,
+        reading: Reading,
+        *,
+        start: Offset,
+        stored: int | None,
+        allowance: Allowance,
+        clock: IReactorTime,
+        rng: Random,
+    ) -> None:
+        self.target = target
+        self.backlog = Backlog(
+            target.topic,
+            target.partition,
+            filtered=bool(reading.smartmodules),
+            check_crc=reading.config.check_crc,
+            limit=cluster.config.max_decompressed_size,
+        )
+        self.bookmark = Bookmark()
+        self.failure: Exception | None = None
+        self.high_watermark = 0
+        self.touched = False
+        self.paused = False
+        self.listed = False
+        self._owner = owner
+        self._cluster = cluster
+        self._reading = reading
+        self._place = Place(
+            target,
+            self.backlog,
+            start=start,
+            stored=stored,
+            stop=reading.stop,
+            reset=reading.config.reset,
+        )
+        self._allowance = allowance
+        self._clock = clock
+        self._retries = Retries(cluster.config.retry, clock, rng)
+        self._work: Deferred[None] | None = None
+        self._closing = False
+        self._waiting: Deferred[Any] | None = None
+        self._interruption: _Interrupted | None = None
+        self._leader: int | None = None
+        self._gone: Deferred[FluvioError] | None = None
+
+    @property
+    def placed(self) -> bool:
+        """Whether the position is known."""
+        return self._place.known
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stop was reached and everything before it was handed out."""
+        return self.placed and self.backlog.complete and not self.backlog
+
+    @property
+    def listening(self) -> bool:
+        """Whether pushes are wanted."""
+        return self._interruption is None and not self._resting
+
+    # What the owner asks for
+
+    def run(self) -> None:
+        """Begin."""
+        self._work = Deferred.fromCoroutine(self._run())
+        self._work.addErrback(self._crashed)
+
+    def close(self) -> Deferred[None]:
+        """End; fires when the connection is gone."""
+        self._closing = True
+        self.interrupt()
+        self.bookmark.disconnect()
+        self._allowance.leave()
+        closed: Deferred[None] = Deferred()
+        assert self._work is not None
+        self._work.addCallback(closed.callback)
+        return closed
+
+    def seek(self, to: Offset) -> None:
+        """Go on at ``to``, whatever was received or has failed."""
+        self.failure = None
+        self._place.seek(to)
+        self._interruption = None
+        self.interrupt()
+
+    def pause(self) -> None:
+        """Ask for nothing more; what does not fit the budget is given up, and read again later."""
+        self.paused = True
+        self._allowance.pause()
+        if self._allowance.overdrawn:
+            self.backlog.place(self.backlog.position)
+            self.interrupt()
+
+    def resume(self) -> None:
+        """Ask again."""
+        self.paused = False
+        self._allowance.resume()
+
+    def resize(self, slot: int) -> None:
+        """Be content with pushes of at most ``slot`` bytes, which takes another stream."""
+        if slot < self._allowance.slot:
+            self._allowance.resize(slot)
+            self.interrupt()
+
+    def taken(self) -> None:
+        """Records were handed out."""
+        self.touched = True
+        self._allowance.account(held=self.backlog.held)
+
+    def fail(self, error: Exception) -> None:
+        """Read no more; the user sees the error behind the records received so far."""
+        if self.failure is None:
+            self._log.info("{target}: {error}", target=self.target, error=error)
+            self.failure = error
+            self._owner.stream_ready(self)
+
+    def topology_changed(self, topology: Topology) -> None:
+        """Compare where the partition is led with where its stream is."""
+        if self._resting:
+            return
+        target = self.target
+        if target.topic not in topology.topics:
+            self.interrupt(TopicDeleted(what=f"topic {target.topic}"))
+        elif self._leader not in (None, topology.leader_of(target.topic, target.partition)):
+            self._log.info("{target}: the leader has changed", target=target)
+            self.interrupt()
+
+    async def ask_high_watermark(self) -> int:
+        """The high watermark as the leader has it now."""
+        leader = await self._led(timeout=self._cluster.config.request_timeout)
+        return self.target.ends(await self._cluster.spu_request(leader, self.target.ask_ends()))[1]
+
+    # What a session tells
+
+    def keep(self, brought: PartitionResponse) -> bool:
+        """Take what came in; False if it holds no complete batch."""
+        self._retries.received()
+        whole = self.backlog.add(brought.records, brought.next_filter_offset)
+        if not brought.error_code:
+            self.high_watermark = brought.high_watermark
+        self._allowance.account(held=self.backlog.held, credit=0)
+        if whole:
+            self._place.held = True
+            self._owner.stream_ready(self)
+        return whole
+
+    def refused(self, error: BrokerError) -> None:
+        """The SPU has ended the stream; its connection is well, and good for storing offsets."""
+        if error.code == _OTHER and self.backlog.received > self.high_watermark:
+            lost = self._place.beyond(0, self.high_watermark, error)
+            if lost is not None:
+                self.fail(lost)
+            self.interrupt()
+        elif error.retriable or self._place.can_reset(error):
+            error.retriable = True
+            self.interrupt(error)
+        else:
+            self.fail(error)
+            if not self._owes:
+                self.interrupt()
+
+    def interrupt(self, reason: FluvioError | None = None) -> None:
+        """End the session: for a reason, which may call for a delay, or to begin another."""
+        if self._interruption is None:
+            self._interruption = _Interrupted(reason)
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    # The course of things
+
+    async def _run(self) -> None:
+        while not self._closing:
+            try:
+                await self._session()
+            except _Interrupted as interrupted:
+                error = interrupted.reason
+            except FluvioError as failed:
+                error = failed
+            else:
+                error = None
+            if error is not None and not self._closing:
+                try:
+                    await self._recover(error)
+                except _Interrupted:
+                    continue
+        if self._gone is not None:
+            await self._gone
+
+    async def _session(self) -> None:
+        self._leader = None
+        if self._resting and not self._owes:
+            await self._park()
+        leader = self._leader = await self._until(self._led)
+        connection = await self._until(lambda: self._cluster.open_connection(leader))
+        session = Session(self, connection, self.target, self.backlog, self._allowance)
+        try:
+            await self._find_place(session)
+            if self._resting and not self._owes:
+                return
+            if not self._resting:
+                await self._credit(self._allowance.slot)
+            session.open(self._opening())
+            self._retries.opened()
+            if self._reading.stores_offsets:
+                self.bookmark.connect(session.store)
+            while True:
+                needed = await self._until(lambda: session.oversized)
+                session.oversized = Deferred()
+                await self._fetch_whole(session, needed)
+        finally:
+            self._gone = session.close()
+            self.bookmark.disconnect()
+
+    def _opening(self) -> StreamFetchRequest:
+        config = self._reading.config
+        return StreamFetchRequest(
+            topic=self.target.topic,
+            partition=self.target.partition,
+            fetch_offset=self.high_watermark if self._resting else self.backlog.received,
+            max_bytes=self._allowance.slot,
+            isolation=IsolationLevel(config.isolation),
+            smartmodules=self._reading.smartmodules,
+            consumer_id=config.consumer_id if self._reading.stores_offsets else None,
+        )
+
+    async def _recover(self, error: FluvioError) -> None:
+        """Wait before the next attempt, or, where there is none, until somebody seeks."""
+        delay = self._retries.delay(error)
+        if delay is None:
+            self.fail(error)
+            self.bookmark.fail(error)
+            await self._park()
+        else:
+            self._log.info(
+                "{target}: again in {delay:.2f} s: {error}",
+                target=self.target,
+                delay=delay,
+                error=error,
+            )
+            await self._sleep(delay)
+
+    @property
+    def _resting(self) -> bool:
+        """Whether nothing more is to be read."""
+        return self.failure is not None or (self.placed and self.backlog.complete)
+
+    @property
+    def _owes(self) -> bool:
+        """Whether offsets may have to be stored yet, for which there has to be a stream."""
+        return self._reading.stores_offsets and (self.touched or bool(self.backlog))
+
+    def _led(self, timeout: float | None = None) -> Deferred[int]:
+        target = self.target
+
+        def leader(topology: Topology) -> int | None:
+            if target.topic not in topology.topics:
+                raise TopicDeleted(what=f"topic {target.topic}")
+            return topology.leader_of(target.topic, target.partition)
+
+        return self._cluster.wait_for(
+            leader, missing=f"{target} has no online leader", timeout=timeout
+        )
+
+    async def _find_place(self, session: Session) -> None:
+        """Ask for the ends of the log until the position is one that can be opened."""
+        while True:
+            reply = await self._until(lambda: session.request(self.target.ask_ends()))
+            first, self.high_watermark = self.target.ends(reply)
+            error = self._place.find(first, self.high_watermark)
+            if error is not None:
+                self.fail(error)
+            self._owner.stream_placed(self)
+            if self._resting:
+                self._owner.stream_ready(self)
+                return
+            if not self._reading.committed_only or self.backlog.received <= self.high_watermark:
+                return
+            await self._sleep(WATERMARK_POLL)
+
+    async def _fetch_whole(self, session: Session, needed: int | None) -> None:
+        """Fetch a batch that no push can bring, of ``needed`` bytes if that is known."""
+        wanted = FIRST_LOOK if needed is None else needed
+        while True:
+            if wanted > self._cluster.config.max_frame_size - FRAME_RESERVE:
+                raise ProtocolError(f"a batch of {wanted} bytes, over max_frame_size")
+            await self._credit(wanted, large=True)
+            brought = await self._fetch(session, wanted)
+            if self.keep(brought):
+                session.acknowledge()
+                return
+            before, wanted = wanted, brought.records.needed() or 0
+            if wanted <= before:
+                raise ProtocolError(f"{len(brought.records)} bytes of a batch of {before}")
+
+    async def _fetch(self, session: Session, size: int) -> PartitionResponse:
+        isolation = self._reading.config.isolation
+        request = self.target.fetch(self.backlog.received, size, isolation)
+        return self.target.fetched(await self._until(lambda: session.request(request)))
+
+    async def _credit(self, size: int, *, large: bool = False) -> None:
+        """Wait until the budget lets so many bytes be under way."""
+        granted: Deferred[None] = Deferred()
+        self._allowance.ask(size, lambda: granted.callback(None), large=large)
+        await self._until(lambda: granted)
+
+    async def _until(self, begin: Callable[[], Deferred[T]]) -> T:
+        """Begin something and wait for it, unless interrupted."""
+        self._go_on()
+        event = self._waiting = begin()
+        try:
+            return await event
+        except CancelledError:
+            self._go_on()
+            raise
+        finally:
+            self._waiting = None
+
+    def _go_on(self) -> None:
+        interruption, self._interruption = self._interruption, None
+        if interruption is not None:
+            raise interruption
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._until(lambda: deferLater(self._clock, seconds))
+
+    async def _park(self) -> NoReturn:
+        await self._until(Deferred[None])
+        raise AssertionError("nothing fires it")
+
+    def _crashed(self, failure: Failure) -> None:
+        self._log.failure("{target}: a bug", failure, target=self.target)
+        assert isinstance(failure.value, Exception)
+        self.fail(failure.value)
