@@ -13,55 +13,23 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from txfluvio.testing.cluster import Cluster, Key, ReplicaReport
+from txfluvio.testing.cluster import Cluster
+from txfluvio.testing.replica import Replica
 from txfluvio.testing.server import Complaint, Server
+from txfluvio.testing.spu import Spu
+from txfluvio.testing.timers import Timers
 from txfluvio.wire.framing import Frames
 from txfluvio.wire.headers import (
     REPLY_BODY,
     encode_request,
     reply_correlation_id,
 )
-from txfluvio.wire.sc import PartitionSpec
+from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.schema import Message, Request
 
 ReplyT = TypeVar("ReplyT", bound=Message)
 
 VERSION = 19
-
-
-@attrs.frozen
-class Report:
-    leo: int = 0
-    hw: int = 0
-    size: int = 0
-
-
-class Spu:
-    """An SPU whose replicas have only what a test says they have."""
-
-    def __init__(self, id: int) -> None:
-        self.id = id
-        self.on_report: Callable[[Key, ReplicaReport], None] | None = None
-        self.roles: dict[Key, str] = {}
-        self.silent = False
-
-    def host(self, key: Key, spec: PartitionSpec, /) -> None:
-        self.roles.setdefault(key, "")
-        if not self.silent:
-            self.report(key)
-
-    def lead(self, key: Key, followers: tuple[int, ...], /) -> None:
-        self.roles[key] = "leader"
-
-    def follow(self, key: Key, /) -> None:
-        self.roles[key] = "follower"
-
-    def drop(self, key: Key, /) -> None:
-        del self.roles[key]
-
-    def report(self, key: Key, leo: int = 0, hw: int = 0, size: int = 0) -> None:
-        assert self.on_report is not None
-        self.on_report(key, Report(leo, hw, size))
 
 
 @attrs.define
@@ -168,7 +136,7 @@ class Kit:
             count=itertools.count(1).__next__,
             complaints=self.complaints.append,
         )
-        self.spus: dict[int, Spu] = {}
+        self._timers = Timers(self.clock)
         for number in range(spus):
             self.add_spu(5001 + number)
         if start:
@@ -176,9 +144,19 @@ class Kit:
             self.settle()
 
     def add_spu(self, spu_id: int, *, up: bool = True) -> Spu:
-        spu = self.spus[spu_id] = Spu(spu_id)
+        spu = Spu(
+            spu_id,
+            timers=self._timers,
+            now=self.clock.seconds,
+            release=self.cluster.release,
+            neighbours=self.cluster,
+        )
         self.cluster.add_spu(spu, host="127.0.0.1", port=9000 + spu_id % 1000, up=up)
         return spu
+
+    def replica(self, spu_id: int, topic: str, partition: int = 0) -> Replica:
+        """What an SPU has of a partition."""
+        return self.cluster.spus[spu_id].replicas[topic, partition]
 
     def settle(self) -> None:
         """Run everything that is due now."""
@@ -194,6 +172,11 @@ class Kit:
         call = (client or self.client()).send(request, version=version)
         self.settle()
         return call.reply
+
+    def append(self, spu_id: int, topic: str, *values: bytes, partition: int = 0) -> None:
+        """Have a leader store records, each in a batch of its own."""
+        batches = [Batch(encode_batch([value]), 0) for value in values]
+        self.replica(spu_id, topic, partition).append(batches, self.clock.seconds())
 
     def result(self, waiting: Deferred[Any]) -> Any:
         """What a Deferred has fired with by now."""

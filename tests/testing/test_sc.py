@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.testing.sc_kit import Kit
+from txfluvio.testing.metadata import Timing
 from txfluvio.wire.sc import (
     PARTITION,
     SPU,
@@ -49,8 +50,7 @@ def test_a_created_topic_is_answered_when_all_its_partitions_are_online() -> Non
 
 
 def test_a_topic_whose_spu_says_nothing_is_not_answered_before_90_seconds() -> None:
-    kit = Kit()
-    kit.spus[5001].silent = True
+    kit = Kit(timing=Timing(first_report=1000))
     call = kit.client().send(create("orders"))
     kit.clock.advance(89.9)
     assert call.replies == []
@@ -65,7 +65,7 @@ def test_a_deleted_topic_is_gone_with_its_partitions() -> None:
     assert kit.ask(DeleteRequest(kind=TOPIC, key="orders")).error_code.code == 0
     assert kit.ask(ListRequest(kind=TOPIC)).objects == ()
     assert kit.ask(ListRequest(kind=PARTITION)).objects == ()
-    assert ("orders", 0) not in kit.spus[5001].roles
+    assert ("orders", 0) not in kit.cluster.spus[5001].replicas
 
 
 def test_a_missing_topic_can_not_be_deleted() -> None:

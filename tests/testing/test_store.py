@@ -197,6 +197,14 @@ class TestHiding:
         assert store.diff(2, hidden=True).updates == (item("a", "new"),)
         assert store.diff(0, hidden=True).everything == (item("a", "new"),)
 
+    def test_the_cluster_itself_sees_a_hidden_object_go_only_when_it_does(self) -> None:
+        store = loaded("a")
+        store.hide("a")
+        assert store.diff(1, hidden=True).deletes == ()
+        store.delete("a")
+        assert store.diff(2, hidden=True).deletes == (item("a"),)
+        assert store.diff(2).deletes == ()
+
     def test_an_object_shown_again_is_an_update(self) -> None:
         store = loaded("a")
         store.hide("a")

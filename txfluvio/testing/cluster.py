@@ -2,15 +2,16 @@
 
 A :class:`Cluster` keeps the metadata and plays the part between the SC and its SPUs, which no
 client ever sees: SPUs are told what they host and lead, their reports make partitions online,
-they come and go. It knows no sockets. Who listens (:mod:`txfluvio.testing.broker`) hands requests
-to :attr:`Cluster.sc` and to the SPUs, and tells the cluster where they can be reached.
+followers copy from leaders, SPUs come and go. It knows no sockets. Who listens
+(:mod:`txfluvio.testing.broker`) hands requests to :attr:`Cluster.sc` and to the SPUs, ends the
+connections of what is down, and tells the cluster where its SPUs can be reached.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -25,6 +26,7 @@ from ..wire.sc import (
     Endpoint,
     IngressAddr,
     IngressPort,
+    PartitionResolution,
     PartitionSpec,
     PartitionStatus,
     ReplicaStatus,
@@ -34,73 +36,34 @@ from ..wire.sc import (
     StatusResponse,
     TopicSpec,
 )
+from ..wire.schema import evolve
 from . import lifecycle
-from .metadata import Controllers, Loop, Metadata, Timing
+from .metadata import Contents, Controllers, Loop, Metadata, Timing
 from .operations import Operations
 from .policies import Policy, Root
 from .releases import FLUVIO_0_18, Release
+from .replica import Key, Report, Role
 from .sc import Sc
+from .spu import Spu
 from .store import Diff, Item
 from .timers import Timers
 
-Key = tuple[str, int]
-"""A partition: its topic's name and its number."""
 
-FIRST_SPU_ID = 5001
-
-
-class ReplicaReport(Protocol):
-    """What an SPU says of a replica of its own.
-
-    :ivar leo: the offset that the next record will get.
-    :ivar hw: the offset behind the last record that all replicas have.
-    :ivar size: bytes on disk.
-    """
-
-    @property
-    def leo(self) -> int: ...
-
-    @property
-    def hw(self) -> int: ...
-
-    @property
-    def size(self) -> int: ...
-
-
-class SpuNode(Protocol):
-    """What a cluster needs of an SPU.
-
-    :ivar on_report: to be called whenever a replica has changed, and once it is hosted.
-    """
-
-    on_report: Callable[[Key, ReplicaReport], None] | None
-
-    @property
-    def id(self) -> int: ...
-
-    def host(self, key: Key, spec: PartitionSpec, /) -> None:
-        """Have a replica; one that is there already stays as it is."""
-
-    def lead(self, key: Key, followers: tuple[int, ...], /) -> None:
-        """Lead the partition from now on."""
-
-    def follow(self, key: Key, /) -> None:
-        """Follow the partition's leader from now on."""
-
-    def drop(self, key: Key, /) -> None:
-        """Forget a replica and its records."""
-
-
-@attrs.define
+@attrs.define(eq=False)
 class _Node:
-    """An SPU as the cluster sees it: what it was told, what it said, what is to be passed on."""
+    """An SPU as the cluster sees it.
 
-    spu: SpuNode
-    up: bool = True
+    :ivar told: what it knows of its partitions while it runs.
+    :ivar reports: what it last said of each replica while it runs.
+    :ivar fresh: the partitions of whose replicas it has news for the SC.
+    """
+
+    spu: Spu
+    up: bool
     told: dict[Key, PartitionSpec] = attrs.Factory(dict)
-    reports: dict[Key, ReplicaReport] = attrs.Factory(dict)
+    reports: dict[Key, Report] = attrs.Factory(dict)
     fresh: dict[Key, None] = attrs.Factory(dict)
-    reporting: bool = False
+    report_due: bool = False
     last_report: float = float("-inf")
 
 
@@ -113,8 +76,12 @@ class Cluster:
     :param release: what the servers say of themselves.
     :param policy: who may do what.
     :param timing: how long things take.
-    :ivar sc: what answers on the SC's port; another one after :meth:`restart_sc`.
-    :ivar metadata: all objects.
+    :param quick_recreate_race: a topic that is deleted and created anew at once may lose its
+        partitions until the next full load, and news of a partition may be lost with that of a
+        deleted one, as happens on a real cluster.
+    :param on_change: called after every change of the metadata.
+    :ivar sc: what answers on the SC's port.
+    :ivar metadata: all objects; others after the SC went and came.
     """
 
     def __init__(
@@ -126,50 +93,120 @@ class Cluster:
         release: Release = FLUVIO_0_18,
         policy: Policy | None = None,
         timing: Timing | None = None,
+        quick_recreate_race: bool = False,
+        on_change: Callable[[], object] = lambda: None,
     ) -> None:
         self.scheduler = scheduler
-        self._now = scheduler.seconds if now is None else now
+        self.now: Callable[[], float] = scheduler.seconds if now is None else now
+        self.release = release
         self.timing = Timing() if timing is None else timing
+        self.quick_recreate_race = quick_recreate_race
+        self._on_change = on_change
         self._rng = random.Random(seed)
         self._policy: Policy = Root() if policy is None else policy
-        self._release = release
         self._timers = Timers(scheduler)
         self._nodes: dict[int, _Node] = {}
-        self._make_sc()
+        self._copying: dict[Key, None] = {}
+        self._stalls: list[Callable[[Key], bool]] = []
+        self._ongoing: dict[int, Deferred[Any]] = {}
+        self._next = 0
+        self._sc_runs = False
+        self._make_metadata()
+        self.sc = Sc(
+            self.metadata,
+            self.operations,
+            timers=self._sc_timers,
+            timing=self.timing,
+            release=release,
+            now=self.now,
+        )
 
-    def _make_sc(self) -> None:
+    def start(self) -> None:
+        """Load the metadata and set everything going."""
+        self._run_sc(self.metadata.contents())
+
+    def stop(self) -> None:
+        """End everything timed, for good; what still waits for something is cancelled."""
+        self._sc_runs = False
+        self._sc_timers.stop()
+        self._timers.stop()
+        self._cancel_ongoing()
+
+    # The SC
+
+    @property
+    def automatic_elections(self) -> bool:
+        """Whether a partition whose leader goes gets another one by itself."""
+        return self.controllers.automatic_elections
+
+    @automatic_elections.setter
+    def automatic_elections(self, value: bool) -> None:
+        self.controllers.automatic_elections = value
+
+    @property
+    def system_topic(self) -> bool:
+        """Whether the topic of consumer offsets is created when it is missing."""
+        return self.controllers.system_topic
+
+    @system_topic.setter
+    def system_topic(self, value: bool) -> None:
+        self.controllers.system_topic = value
+
+    @property
+    def policy(self) -> Policy:
+        """Who may do what."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, value: Policy) -> None:
+        self._policy = self.operations.policy = value
+
+    def sc_down(self) -> None:
+        """The SC is gone: nothing changes in the metadata. SPUs go on with what they know."""
+        if self._sc_runs:
+            self._sc_runs = False
+            self._sc_timers.stop()
+            self._cancel_ongoing()
+
+    def sc_up(self) -> None:
+        """The SC is back with what it had stored; its epochs start anew."""
+        if self._sc_runs:
+            return
+        contents = self.metadata.contents()
+        before = self.controllers
+        self._make_metadata()
+        self.controllers.automatic_elections = before.automatic_elections
+        self.controllers.system_topic = before.system_topic
+        self.sc.serve(self.metadata, self.operations, self._sc_timers)
+        self._run_sc(contents)
+        for spu_id, node in self._nodes.items():
+            self._resolve(spu_id, SpuResolution.ONLINE if node.up else SpuResolution.OFFLINE)
+            if node.up:
+                node.fresh = dict.fromkeys(node.told)
+                self._timers.later(self.timing.first_report, self._report, node)
+
+    def reload(self) -> None:
+        """Load all metadata anew now, as happens every 300 seconds: watches get everything."""
+        self.controllers.reload()
+
+    def _make_metadata(self) -> None:
         self._sc_timers = timers = Timers(self.scheduler)
         self.metadata = Metadata(self._rng)
         self.controllers = Controllers(self.metadata, timers, self.timing)
         self.operations = Operations(
             self.metadata, timers=timers, timing=self.timing, policy=self._policy
         )
-        self.sc = Sc(
-            self.metadata,
-            self.operations,
-            timers=timers,
-            timing=self.timing,
-            release=self._release,
-            now=self._now,
-        )
 
-    def start(self) -> None:
-        """Load the metadata and set everything going."""
-        for store in self.metadata.stores:
-            store.load(list(store))
-        self._run_sc()
-
-    def _run_sc(self) -> None:
+    def _run_sc(self, contents: Contents) -> None:
+        self._sc_runs = True
+        self.metadata.load(contents)
         self.controllers.start()
-        Loop(self._assign, self.metadata.partitions, timers=self._sc_timers, delay=self.timing.step)
+        step = self.timing.step
+        Loop(self._assign, self.metadata.partitions, timers=self._sc_timers, delay=step)
+        for store in self.metadata.stores:
+            store.subscribe(self._on_change)
 
-    def stop(self) -> None:
-        """End the SC's connections and everything timed, for good."""
-        self.sc.close_all()
-        self._sc_timers.stop()
-        self._timers.stop()
-
-    # Topics, from Python
+    # Topics
 
     def create_topic(
         self, name: str, *, partitions: int = 1, replication: int = 1, spec: TopicSpec | None = None
@@ -181,26 +218,113 @@ class Cluster:
         Fails with the ``BrokerError`` that a client would get. Cancelling stops the waiting only.
         """
         if spec is None:
-            spec = TopicSpec(
-                replicas=Computed(partitions=partitions, replication_factor=replication)
-            )
+            replicas = Computed(partitions=partitions, replication_factor=replication)
+            spec = TopicSpec(replicas=replicas)
         request = CreateRequest(kind=TOPIC, name=name, spec=spec)
-        return Deferred.fromCoroutine(_done(self.operations.create(request, None)))
+        return self._done(self.operations.create(request, None))
 
     def delete_topic(self, name: str) -> Deferred[None]:
         """Delete a topic, a system topic as well; fires when it has left the metadata."""
         request = DeleteRequest(kind=TOPIC, key=name, force=True)
-        return Deferred.fromCoroutine(_done(self.operations.delete(request)))
+        return self._done(self.operations.delete(request))
+
+    def _done(self, work: Awaitable[StatusResponse]) -> Deferred[None]:
+        async def done() -> None:
+            answer = await work
+            code = answer.error_code
+            if code:
+                raise broker_error(code.code, code.fields, answer.error_message, what=answer.name)
+
+        return self._until_stop(Deferred.fromCoroutine(done()))
+
+    def hide_from_metadata(self, topic: str, partition: int | None = None) -> Callable[[], None]:
+        """Let clients see a topic with its partitions, or one partition, as deleted.
+
+        All goes on as before for those who do not look. Returns a function that shows it again.
+        """
+        partitions = self.metadata.partitions
+        if partition is None:
+            names = [item.name for item in self.metadata.partitions_of(topic)]
+            self.metadata.topics.hide(topic)
+        else:
+            names = [lifecycle.partition_name(topic, partition)]
+        for name in names:
+            partitions.hide(name)
+
+        def show() -> None:
+            metadata = self.metadata
+            if partition is None:
+                metadata.topics.show(topic)
+            for name in names:
+                metadata.partitions.show(name)
+
+        return show
+
+    def move_leader(self, topic: str, partition: int, to: int) -> None:
+        """Make the SPU ``to`` the leader of a partition of which it has a replica.
+
+        :raises UsageError: it has none, or there is no such partition.
+        """
+        item = self._partition(topic, partition)
+        if to not in item.spec.replicas:
+            raise UsageError(f"SPU {to} has no replica of {topic}/{partition}")
+        if to != item.spec.leader:
+            spec: PartitionSpec = evolve(item.spec, leader=to)
+            self.metadata.partitions.put(Item(item.name, spec, item.status))
+
+    def stall_replication(
+        self, topic: str | None = None, partition: int | None = None
+    ) -> Callable[[], None]:
+        """Let followers of a partition, of a topic or of all get nothing.
+
+        Returns a function that lets them catch up.
+        """
+
+        def stalled(key: Key) -> bool:
+            return topic in (None, key[0]) and partition in (None, key[1])
+
+        self._stalls.append(stalled)
+
+        def resume() -> None:
+            if stalled in self._stalls:
+                self._stalls.remove(stalled)
+                for key in self._hosted():
+                    self._copy_soon(key)
+
+        return resume
+
+    def _partition(self, topic: str, partition: int) -> lifecycle.PartitionItem:
+        item = self.metadata.partitions.get(lifecycle.partition_name(topic, partition))
+        if item is None:
+            raise UsageError(f"there is no partition {topic}/{partition}")
+        return item
+
+    # What still waits
+
+    def _until_stop(self, waiter: Deferred[None]) -> Deferred[None]:
+        number = self._next = self._next + 1
+
+        def over(result: Any) -> Any:
+            self._ongoing.pop(number, None)
+            return result
+
+        self._ongoing[number] = waiter
+        return waiter.addBoth(over)
+
+    def _cancel_ongoing(self) -> None:
+        ongoing, self._ongoing = self._ongoing, {}
+        for waiter in ongoing.values():
+            waiter.cancel()
 
     # SPUs
 
     @property
-    def spus(self) -> Mapping[int, SpuNode]:
+    def spus(self) -> Mapping[int, Spu]:
         """The SPUs by id, running or not."""
         return {spu_id: node.spu for spu_id, node in self._nodes.items()}
 
     def add_spu(
-        self, spu: SpuNode, *, host: str, port: int, rack: str | None = None, up: bool = True
+        self, spu: Spu, *, host: str, port: int, rack: str | None = None, up: bool = True
     ) -> None:
         """Register an SPU under the name ``custom-spu-ID``.
 
@@ -208,10 +332,10 @@ class Cluster:
         """
         if spu.id in self._nodes:
             raise UsageError(f"there is an SPU {spu.id} already")
-        node = _Node(spu, up=up)
+        node = _Node(spu, up)
         self._nodes[spu.id] = node
 
-        def reported(key: Key, report: ReplicaReport) -> None:
+        def reported(key: Key, report: Report) -> None:
             self._reported(node, key, report)
 
         spu.on_report = reported
@@ -233,15 +357,17 @@ class Cluster:
             node.told.clear()
             node.reports.clear()
             node.fresh.clear()
+            node.spu.stop()
             self._resolve(spu_id, SpuResolution.OFFLINE)
 
     def spu_up(self, spu_id: int) -> None:
-        """An SPU is back, with what it had."""
+        """An SPU is back, with the logs it had."""
         node = self._node(spu_id)
-        if not node.up:
-            node.up = True
-            self._resolve(spu_id, SpuResolution.ONLINE)
-            self._tell(item for item in self.metadata.partitions if spu_id in item.spec.replicas)
+        if node.up:
+            return
+        node.up = True
+        self._resolve(spu_id, SpuResolution.ONLINE)
+        self._tell(item for item in self.metadata.partitions if spu_id in item.spec.replicas)
 
     def _node(self, spu_id: int) -> _Node:
         node = self._nodes.get(spu_id)
@@ -250,36 +376,55 @@ class Cluster:
         return node
 
     def _resolve(self, spu_id: int, resolution: SpuResolution) -> None:
+        if not self._sc_runs:
+            return
         spus = self.metadata.spus
-        spus.set_status(
-            *[
-                (item.name, SpuStatus(resolution=resolution))
-                for item in spus
-                if item.spec.id == spu_id
-            ]
-        )
+        status = SpuStatus(resolution=resolution)
+        spus.set_status(*[(item.name, status) for item in spus if item.spec.id == spu_id])
+
+    # What SPUs know of each other
+
+    def exists(self, key: Key) -> bool:
+        """Whether there is such a partition, led by whomever."""
+        return lifecycle.partition_name(*key) in self.metadata.partitions
+
+    def leader(self, key: Key) -> Spu | None:
+        """The running SPU that leads a partition."""
+        item = self.metadata.partitions.get(lifecycle.partition_name(*key))
+        node = None if item is None else self._nodes.get(item.spec.leader)
+        return None if node is None or node.spu.leads(key) is None else node.spu
 
     # Between the SC and its SPUs
 
     def _assign(self, partitions: Diff[PartitionSpec, PartitionStatus]) -> None:
         for item in partitions.deletes:
-            self._drop(lifecycle.partition_key(item.name))
+            self._delete(lifecycle.partition_key(item.name))
         if partitions.full:
-            there = {lifecycle.partition_key(item.name): None for item in partitions.everything}
             for key in self._hosted():
-                if key not in there:
-                    self._drop(key)
+                if not self.exists(key):
+                    self._delete(key)
         self._tell((*partitions.everything, *partitions.updates))
 
     def _hosted(self) -> list[Key]:
         return sorted({key: None for node in self._nodes.values() for key in node.told})
 
-    def _drop(self, key: Key) -> None:
+    def _delete(self, key: Key) -> None:
+        """A partition is gone, from the disks of SPUs that are down as well."""
         for node in self._nodes.values():
-            if node.told.pop(key, None) is not None:
-                node.reports.pop(key, None)
+            hosted = node.told.pop(key, None) is not None
+            node.reports.pop(key, None)
+            if not self.quick_recreate_race:
                 node.fresh.pop(key, None)
-                node.spu.drop(key)
+            node.spu.drop(key)
+            offsets = node.spu.stored_offsets
+            if offsets is not None:
+                offsets.forget(key)
+            if hosted and self.quick_recreate_race:
+                self._sc_timers.later(self.timing.removal, self._removed, key)
+
+    def _removed(self, key: Key) -> None:
+        """An SPU says that it has removed a replica; the SC forgets what has that name by now."""
+        self.metadata.partitions.delete(lifecycle.partition_name(*key))
 
     def _tell(self, partitions: Iterable[lifecycle.PartitionItem]) -> None:
         """Tell SPUs what they have to host, lead and follow, where that is news."""
@@ -287,41 +432,54 @@ class Cluster:
             key = lifecycle.partition_key(item.name)
             for spu_id in item.spec.replicas:
                 node = self._nodes.get(spu_id)
-                if node is None or not node.up or node.told.get(key) == item.spec:
-                    continue
-                node.told[key] = item.spec
-                node.spu.host(key, item.spec)
-                if item.spec.leader == spu_id:
-                    followers = tuple(one for one in item.spec.replicas if one != spu_id)
-                    node.spu.lead(key, followers)
-                else:
-                    node.spu.follow(key)
+                if node is not None and node.up and node.told.get(key) != item.spec:
+                    self._tell_one(node, key, item)
 
-    def _reported(self, node: _Node, key: Key, report: ReplicaReport) -> None:
-        if key not in node.told:
-            return
+    def _tell_one(self, node: _Node, key: Key, item: lifecycle.PartitionItem) -> None:
+        spu = node.spu
+        node.told[key] = item.spec
+        spu.host(key, item.spec)
+        if item.spec.leader != spu.id:
+            spu.follow(key)
+        else:
+            known = key in node.reports
+            spu.lead(key, [one for one in item.spec.replicas if one != spu.id])
+            if known and item.status.resolution is not PartitionResolution.ONLINE:
+                node.fresh[key] = None
+                self._timers.later(self.timing.first_report, self._report, node)
+        self._copy_soon(key)
+
+    def _reported(self, node: _Node, key: Key, report: Report) -> None:
         known = node.reports.get(key)
         node.reports[key] = report
         if known is not None and (known.leo, known.hw) == (report.leo, report.hw):
             return
-        leader = self._nodes.get(node.told[key].leader)
+        self._copy_soon(key)
+        spec = node.told.get(key)
+        leader = None if spec is None else self._nodes.get(spec.leader)
         if leader is None or not leader.up:
             return
         leader.fresh[key] = None
         if known is None:
             self._timers.later(self.timing.first_report, self._report, leader)
-        elif not leader.reporting:
-            leader.reporting = True
+        elif not leader.report_due:
+            leader.report_due = True
             since = self.scheduler.seconds() - leader.last_report
-            self._timers.later(max(0.0, self.timing.report - since), self._report_all, leader)
+            self._timers.later(max(0.0, self.timing.report - since), self._report_due, leader)
 
-    def _report_all(self, node: _Node) -> None:
-        node.reporting = False
+    def _report_due(self, node: _Node) -> None:
+        node.report_due = False
         self._report(node)
 
     def _report(self, node: _Node) -> None:
         """Pass on what an SPU has to say of the partitions it leads, all at once."""
+        if not self._sc_runs or not node.up or not node.fresh:
+            return
         fresh, node.fresh = node.fresh, {}
+        node.last_report = self.scheduler.seconds()
+        if self.quick_recreate_race and not all(map(self.exists, fresh)):
+            # The SC throws away a report that speaks of a partition it no longer has.
+            return
         changes = []
         for key in fresh:
             name = lifecycle.partition_name(*key)
@@ -335,10 +493,9 @@ class Cluster:
                 if spu_id != node.spu.id
             ]
             leader = ReplicaStatus(spu=node.spu.id, hw=report.hw, leo=report.leo)
-            changes.append((name, lifecycle.merged(item.status, leader, followers, report.size)))
-        if changes:
-            node.last_report = self.scheduler.seconds()
-            self.metadata.partitions.set_status(*changes)
+            status = lifecycle.merged(item.status, leader, followers, report.size)
+            changes.append((name, status))
+        self.metadata.partitions.set_status(*changes)
 
     def _replica_status(self, spu_id: int, key: Key) -> ReplicaStatus:
         node = self._nodes.get(spu_id)
@@ -347,9 +504,21 @@ class Cluster:
             return ReplicaStatus(spu=spu_id)
         return ReplicaStatus(spu=spu_id, hw=report.hw, leo=report.leo)
 
+    # Replication
 
-async def _done(work: Any) -> None:
-    answer: StatusResponse = await work
-    if answer.error_code:
-        code = answer.error_code
-        raise broker_error(code.code, code.fields, answer.error_message, what=answer.name)
+    def _copy_soon(self, key: Key) -> None:
+        if key not in self._copying:
+            self._copying[key] = None
+            self._timers.later(self.timing.replication, self._copy, key)
+
+    def _copy(self, key: Key) -> None:
+        del self._copying[key]
+        leader = self.leader(key)
+        source = None if leader is None else leader.leads(key)
+        if source is None or any(stalled(key) for stalled in self._stalls):
+            return
+        for spu_id in source.followers:
+            node = self._nodes.get(spu_id)
+            replica = None if node is None else node.spu.replicas.get(key)
+            if replica is not None and replica.role is Role.FOLLOWER:
+                replica.copy_from(source, spu=spu_id, now=self.now())

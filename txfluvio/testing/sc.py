@@ -128,10 +128,11 @@ class Sc:
         """Whether a connection that sent an impossible frame size stays, with nothing more read."""
         return self._session(connection).watched
 
-    def close_all(self) -> None:
-        """End every connection, as the end of the process does."""
-        for connection in list(self._sessions):
-            connection.close()
+    def serve(self, stores: Stores, operations: Operations, timers: Timers) -> None:
+        """Go on with other objects, as after a restart; connections have to end before."""
+        self._stores = stores
+        self.operations = operations
+        self._timers = timers
 
     def _session(self, connection: Connection) -> _Session:
         session = self._sessions.get(connection)

@@ -50,6 +50,16 @@ class Diff(Generic[SpecT, StatusT]):
     deletes: tuple[Item[SpecT, StatusT], ...] = ()
 
 
+@attrs.frozen
+class _Removal(Generic[SpecT, StatusT]):
+    """An object that is gone: for clients, unless it was hidden; really, unless it is hidden."""
+
+    epoch: int
+    item: Item[SpecT, StatusT]
+    seen: bool = True
+    real: bool = True
+
+
 class Store(Generic[SpecT, StatusT]):
     """All objects of one type.
 
@@ -67,11 +77,11 @@ class Store(Generic[SpecT, StatusT]):
         # In the order of their last change, so that a diff need not look at the unchanged.
         self._items: dict[str, Item[SpecT, StatusT]] = {}
         self._changed: dict[str, int] = {}
-        self._removed: list[tuple[int, Item[SpecT, StatusT]]] = []
+        self._removed: list[_Removal[SpecT, StatusT]] = []
         self._hidden: dict[str, None] = {}
         self._waiting: dict[str, Item[SpecT, StatusT]] = {}
         self._listing: tuple[Item[SpecT, StatusT], ...] | None = None
-        self._listeners: dict[int, Callable[[], None]] = {}
+        self._listeners: dict[int, Callable[[], object]] = {}
         self._next_listener = 0
 
     def __contains__(self, name: object) -> bool:
@@ -95,7 +105,7 @@ class Store(Generic[SpecT, StatusT]):
             self._listing = self._shuffled(shown)
         return self._listing
 
-    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call ``listener`` after every change, until the function returned is called."""
         key = self._next_listener
         self._next_listener += 1
@@ -161,10 +171,9 @@ class Store(Generic[SpecT, StatusT]):
         self.epoch += 1
         for item in gone:
             del self._changed[item.name]
-            if item.name in self._hidden:
-                del self._hidden[item.name]
-            else:
-                self._removed.append((self.epoch, item))
+            hidden = item.name in self._hidden
+            self._hidden.pop(item.name, None)
+            self._removed.append(_Removal(self.epoch, item, seen=not hidden))
         if len(self._removed) > MAX_REMOVED:
             self._mark_fence()
         self._tell()
@@ -176,7 +185,7 @@ class Store(Generic[SpecT, StatusT]):
             return
         self._hidden[name] = None
         self.epoch += 1
-        self._removed.append((self.epoch, item))
+        self._removed.append(_Removal(self.epoch, item, real=False))
         self._tell()
 
     def show(self, name: str) -> None:
@@ -200,10 +209,11 @@ class Store(Generic[SpecT, StatusT]):
             if hidden or name not in self._hidden:
                 updates.append(self._items[name])
         deletes = []
-        for epoch, item in reversed(self._removed):
-            if epoch <= last:
+        for removal in reversed(self._removed):
+            if removal.epoch <= last:
                 break
-            deletes.append(item)
+            if removal.real if hidden else removal.seen:
+                deletes.append(removal.item)
         return Diff(
             self.epoch, updates=self._shuffled(updates[::-1]), deletes=tuple(reversed(deletes))
         )
