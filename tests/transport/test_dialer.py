@@ -1,0 +1,122 @@
+"""Dialling gives a connection that can be used, over TCP and in memory alike."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import connectionDone
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from tests.transport.peer import ANSWER, ASK, SPU_VERSIONS, Peer, Peers, PeerTestCase
+from txfluvio.config import ClientConfig
+from txfluvio.errors import ConnectFailed, Disconnected
+from txfluvio.transport.dialer import Dialer, MemoryDialer, TcpDialer
+
+the_reactor: Any = reactor
+with_reactor: Callable[[Callable[[], Coroutine[Any, Any, None]]], Callable[[], object]] = (
+    pytest_twisted.ensureDeferred
+)
+
+
+class MemoryDialerTests(PeerTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        config = ClientConfig(endpoint="sc:9003", connect_timeout=3)
+        self.dialer: Dialer = MemoryDialer(self.network, config, self.clock)
+
+    def test_it_dials_what_it_is_told_to(self) -> None:
+        dialling = self.dialer.dial("spu", 9005)
+        self.network.pump()
+        protocol = self.successResultOf(dialling)
+        self.assertEqual((protocol.address, protocol.usable), ("spu:9005", True))
+
+    def test_a_failure_says_what_was_dialled(self) -> None:
+        dialling = self.dialer.dial("::1", 9010)
+        self.network.pump()
+        self.assertIn("[::1]:9010", str(self.failureResultOf(dialling, ConnectFailed).value))
+
+    def test_its_patience_is_that_of_the_settings(self) -> None:
+        self.network.hang("spu", 9005)
+        dialling = self.dialer.dial("spu", 9005)
+        self.clock.advance(3)
+        self.assertIn("within 3 s", str(self.failureResultOf(dialling, ConnectFailed).value))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+def test_an_address_is_dialled_without_resolving_it() -> None:
+    memory = MemoryReactorClock()
+    config = ClientConfig(endpoint="sc:9003")
+    for host in ("127.0.0.1", "::1"):
+        dialling = TcpDialer(memory, config).dial(host, 9005)
+        assert memory.tcpClients[-1][:2] == (host, 9005)
+        dialling.addErrback(lambda failure: None).cancel()
+
+
+class LastingPeer(Peer):
+    """A peer that answers what it is asked, and says when its connection is lost."""
+
+    def __init__(self) -> None:
+        super().__init__(SPU_VERSIONS)
+        self.gone: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        known = len(self.headers)
+        super().dataReceived(data)
+        for header in self.headers[known:]:
+            if header.api_key == ASK.api.key:
+                self.reply(ANSWER, header.correlation_id)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.gone.callback(None)
+
+
+class LastingPeers(Peers):
+    def buildProtocol(self, addr: object) -> LastingPeer:
+        peer = LastingPeer()
+        self.built.append(peer)
+        return peer
+
+
+@with_reactor
+async def test_over_loopback() -> None:
+    peers = LastingPeers()
+    port = await TCP4ServerEndpoint(the_reactor, 0, interface="127.0.0.1").listen(peers)
+    dialer = TcpDialer(the_reactor, ClientConfig(endpoint="sc:9003", keepalive=15))
+    protocol = await dialer.dial("127.0.0.1", port.getHost().port)
+    (peer,) = peers.built
+
+    tcp = protocol.transport.getHandle()  # type: ignore[union-attr]
+    assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        assert tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+
+    asking = [protocol.request(ASK) for _ in range(100)]
+    for deferred in asking:
+        assert await deferred == ANSWER
+
+    closed = protocol.when_closed()
+    protocol.close()
+    assert isinstance(await closed, Disconnected)
+    assert isinstance(peer, LastingPeer)
+    await peer.gone
+    await port.stopListening()
+
+
+@with_reactor
+async def test_nobody_listens_on_loopback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    dialer = TcpDialer(the_reactor, ClientConfig(endpoint="sc:9003"))
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(ConnectFailed, match=f"{host}:{free}.*refused"):
+            await dialer.dial(host, free)
