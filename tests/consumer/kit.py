@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -15,13 +15,17 @@ from txfluvio.cluster import Cluster
 from txfluvio.config import ClientConfig, ConsumerConfig, RetryPolicy
 from txfluvio.consumer.consumer import Consumer
 from txfluvio.testing.broker import FakeBroker
+from txfluvio.testing.journal import Direction
 from txfluvio.transport.factory import connect
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Record, RecordSet, encode_batch
+from txfluvio.wire.sc import TOPIC, AddPartition, UpdateRequest
+from txfluvio.wire.schema import Message
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Message)
 
 RETRY = RetryPolicy(initial=0.5, maximum=4.0, jitter=0.0)
 
@@ -114,6 +118,23 @@ class ConsumerCase(SynchronousTestCase):
             spent += 0.25
         return self.failureResultOf(deferred, *kinds).value
 
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine returns."""
+        return self.result(Deferred.fromCoroutine(work), seconds=100.0)
+
+    # The cluster
+
+    def asked(self, kind: type[R]) -> list[R]:
+        """The requests of one kind that servers got, oldest first."""
+        entries = (e for e in self.broker.journal if e.direction is Direction.REQUEST)
+        return [message for e in entries if isinstance(message := e.message, kind)]
+
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Make a topic larger by so many partitions."""
+        request = UpdateRequest(kind=TOPIC, key=topic, action=AddPartition(count=count))
+        self.result(self.cluster.sc_request(request))
+        self.wait(1.0)
+
     # Records
 
     def append(
@@ -177,9 +198,9 @@ class ConsumerCase(SynchronousTestCase):
         async def read() -> list[Record]:
             return [record async for record in consumer]
 
-        return self.result(Deferred.fromCoroutine(read()), seconds=100.0)
+        return self.do(read())
 
-    def offsets(self, records: Sequence[Record]) -> list[int | None]:
+    def offsets(self, records: Iterable[Record]) -> list[int | None]:
         return [record.offset for record in records]
 
     def nothing_comes(self, consumer: Consumer, seconds: float = 2.0) -> None:
