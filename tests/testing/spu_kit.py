@@ -177,16 +177,20 @@ class Kit:
         self.clock.advance(1_700_000_000)
         self.complaints: list[Complaint] = []
         self.journal = Journal(self.clock.seconds)
-        self.spu = Spu(SPU_ID, timers=Timers(self.clock), now=self.clock.seconds, release=release)
+        self.use(Spu(SPU_ID, timers=Timers(self.clock), now=self.clock.seconds, release=release))
+        if host:
+            self.host()
+
+    def use(self, spu: Spu) -> None:
+        """Have clients speak to this SPU."""
+        self.spu = spu
         self.server = Server(
-            self.spu.name,
-            self.spu,
+            spu.name,
+            spu,
             count=itertools.count(1).__next__,
             journal=self.journal,
             complaints=self.complaints.append,
         )
-        if host:
-            self.host()
 
     def host(self, key: Key = ORDERS, followers: Sequence[int] = (), **settings: Any) -> Replica:
         """Lead a partition of a topic with these settings."""
