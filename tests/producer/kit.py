@@ -40,7 +40,7 @@ from txfluvio.wire.sc import (
     WatchRequest,
     WatchResponse,
 )
-from txfluvio.wire.schema import SC_APIS, SPU_APIS, Api, Message, Request, evolve
+from txfluvio.wire.schema import SC_APIS, SPU_APIS, Api, Message, evolve
 from txfluvio.wire.spu import (
     PartitionProduceResponse,
     ProduceRequest,
@@ -63,7 +63,7 @@ _PORT = 9005
 class Asked:
     """A request that a server got."""
 
-    message: Request[Any]
+    message: Any
     size: int
     version: int
     correlation_id: int
@@ -169,6 +169,7 @@ class Leader(Server):
     :ivar asked: the requests it got, oldest first.
     :ivar holding: whether it keeps its answers to itself, until :meth:`answer`.
     :ivar codes: the answers to the next batches, instead of storing them; ``NO_ERROR``: store one.
+    :ivar code: the answer to every batch, while there are no other ``codes``.
     :ivar logs: the records of each partition.
     """
 
@@ -180,6 +181,7 @@ class Leader(Server):
         self.owed: list[Asked] = []
         self.holding = False
         self.codes: list[ErrorCode] = []
+        self.code = NO_ERROR
         self.logs: dict[int, list[Record]] = {}
 
     def values(self, partition: int = 0) -> list[bytes]:
@@ -220,7 +222,7 @@ class Leader(Server):
             connection.transport.abortConnection()
 
     def _store(self, number: int, batches: Iterable[Batch]) -> PartitionProduceResponse:
-        code = self.codes.pop(0) if self.codes else NO_ERROR
+        code = self.codes.pop(0) if self.codes else self.code
         log = self.logs.setdefault(number, [])
         base = len(log)
         if not code or code.code == Code.REQUEST_TIMED_OUT:
@@ -285,8 +287,13 @@ class ProducerTestCase(SynchronousTestCase):
         self.successResultOf(stopped)
 
     def turn(self, seconds: float = 0.0) -> None:
-        """Let happen what happens within so many seconds."""
-        self.clock.advance(seconds)
+        """Let happen what happens within so many seconds, each thing at its time."""
+        end = self.clock.seconds() + seconds
+        self.clock.advance(0)
+        while any(call.getTime() <= end for call in self.clock.getDelayedCalls()):
+            first = min(call.getTime() for call in self.clock.getDelayedCalls())
+            self.clock.advance(first - self.clock.seconds())
+        self.clock.advance(end - self.clock.seconds())
 
     # The cluster
 

@@ -1,0 +1,118 @@
+"""What is sent together leaves together: linger, batch size, request size."""
+
+from __future__ import annotations
+
+from tests.producer.kit import ProducerTestCase
+from txfluvio.producer.accumulator import size_alone
+
+
+class BatchingTests(ProducerTestCase):
+    def test_without_linger_what_is_sent_in_a_row_leaves_together(self) -> None:
+        producer = self.started()
+        for value in (b"a", b"b", b"c"):
+            producer.send(value)
+        self.assertEqual(self.leader.asked, [])
+        self.turn()
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a", b"b", b"c"]])
+
+    def test_what_is_sent_while_a_request_is_under_way_leaves_with_the_next(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        for value in (b"a", b"b", b"c"):
+            producer.send(value)
+            self.turn(1.0)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"]])
+        self.leader.holding = False
+        self.leader.answer()
+        self.turn()
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"], [b"b", b"c"]])
+
+    def test_a_batch_lingers_for_more_records(self) -> None:
+        producer = self.started(linger=1.0)
+        producer.send(b"a")
+        self.turn(0.9)
+        producer.send(b"b")
+        self.assertEqual(self.leader.asked, [])
+        self.turn(0.1)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a", b"b"]])
+
+    def test_the_next_batch_lingers_for_itself(self) -> None:
+        producer = self.started(linger=1.0)
+        producer.send(b"a")
+        self.turn(1.0)
+        producer.send(b"b")
+        self.turn(0.9)
+        self.assertEqual(len(self.leader.asked), 1)
+        self.turn(0.1)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"], [b"b"]])
+
+    def test_a_full_batch_does_not_linger(self) -> None:
+        producer = self.started(linger=1.0, batch_size=size_alone(None, b"x" * 100))
+        producer.send(b"x" * 100)
+        self.turn()
+        self.assertEqual(len(self.leader.asked), 1)
+
+    def test_a_batch_with_another_behind_it_does_not_linger(self) -> None:
+        producer = self.started(linger=1.0, batch_size=200)
+        producer.send(b"x" * 100)
+        producer.send(b"y" * 100)
+        self.turn()
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"x" * 100]])
+        self.turn(1.0)
+        self.assertEqual(len(self.leader.asked), 2)
+
+    def test_batches_of_one_request_are_entries_of_their_own(self) -> None:
+        producer = self.started(batch_size=200)
+        producer.send_many([b"x" * 100] * 3)
+        self.turn()
+        (asked,) = self.leader.asked
+        (topic,) = asked.message.topics
+        self.assertEqual([entry.partition_index for entry in topic.partitions], [0, 0, 0])
+        self.assertEqual([batch.values() for batch in asked.batches], [[b"x" * 100]] * 3)
+
+    def test_a_request_holds_no_more_than_its_size(self) -> None:
+        size = size_alone(None, b"x" * 100)
+        producer = self.started(batch_size=size, max_request_size=2 * size)
+        producer.send_many([b"x" * 100] * 5)
+        self.turn()
+        self.assertEqual([len(asked.batches) for asked in self.leader.asked], [2, 2, 1])
+
+    def test_a_connection_that_is_slow_to_take_bytes_is_waited_for(self) -> None:
+        producer = self.started(batch_size=100_000)
+        producer.send(b"x")
+        self.turn()
+        (connection,) = self.leader.connections
+        connection.transport.pauseProducing()
+        for _ in range(100):
+            producer.send(b"x" * 99_000, partition=0)
+            self.turn(0.0)
+        connection.transport.resumeProducing()
+        self.turn()
+        self.assertEqual(len(self.leader.values()), 101)
+
+
+class ManyPartitionsTests(ProducerTestCase):
+    partitions = 3
+
+    def test_partitions_linger_each_for_itself(self) -> None:
+        producer = self.started(linger=1.0)
+        producer.send(b"a", partition=0)
+        self.turn(0.5)
+        producer.send(b"b", partition=1)
+        self.turn(0.5)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"]])
+        self.turn(0.5)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"], [b"b"]])
+
+    def test_a_partition_that_has_to_wait_holds_up_no_other(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started()
+        waits, goes = producer.send(b"a", partition=0), producer.send(b"b", partition=1)
+        self.turn()
+        self.assertNoResult(waits)
+        self.successResultOf(goes)
+        self.lead({0: 2})
+        self.turn()
+        self.successResultOf(waits)
+        self.assertEqual(self.other.values(0), [b"a"])

@@ -1,0 +1,509 @@
+"""What goes wrong on the way: tried again where that helps, reported as what it is where not."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from tests.producer.kit import FIRST_RETRY, NAME, REQUEST_TIMEOUT, ProducerTestCase
+from txfluvio.config import Delivery, Isolation
+from txfluvio.errors import (
+    BrokerError,
+    ClientClosed,
+    CompressionError,
+    ConnectFailed,
+    DeliveryTimedOut,
+    Disconnected,
+    Effect,
+    FluvioError,
+    MessageTooLarge,
+    NotAllStored,
+    NotLeaderForPartition,
+    PartitionFull,
+    PartitionShortCircuited,
+    ProtocolError,
+    ReplicationTimedOut,
+    RequestTimedOut,
+    StorageError,
+    TopicNotFound,
+    WaitTimedOut,
+)
+from txfluvio.producer import RecordMetadata
+from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
+from txfluvio.wire.spu import ProduceResponse
+
+NOT_LEADER = error(Code.NOT_LEADER_FOR_PARTITION)
+NOT_REPLICATED = error(Code.REQUEST_TIMED_OUT, timeout_ms=1500, kind=RequestKind.PRODUCE)
+
+
+class Case(ProducerTestCase):
+    def error_of(self, sent: Deferred[RecordMetadata]) -> FluvioError:
+        error = self.failureResultOf(sent).value
+        assert isinstance(error, FluvioError)
+        return error
+
+
+class AnswerTests(Case):
+    """The broker's word on a batch."""
+
+    def answered(self, code: ErrorCode, **config: object) -> FluvioError:
+        producer = self.started(**config)
+        self.leader.codes = [code]
+        sent = producer.send(b"x")
+        self.turn()
+        failed = self.error_of(sent)
+        after = producer.send(b"after")
+        self.turn()
+        self.successResultOf(after)
+        self.assertEqual(self.leader.values()[-1], b"after")
+        return failed
+
+    def test_a_refusal_is_named_tells_the_partition_and_harms_nothing_after_it(self) -> None:
+        refusals: list[tuple[ErrorCode, type[BrokerError]]] = [
+            (error(Code.MESSAGE_TOO_LARGE), MessageTooLarge),
+            (error(Code.COMPRESSION_ERROR), CompressionError),
+            (error(Code.PARTITION_SHORT_CIRCUITED), PartitionShortCircuited),
+            (
+                error(Code.PARTITION_FULL, replica_key=ReplicaKey(topic=NAME, partition=0)),
+                PartitionFull,
+            ),
+        ]
+        for code, cls in refusals:
+            failed = self.answered(code)
+            self.assertIsInstance(failed, cls)
+            self.assertIs(failed.effect, Effect.NONE)
+            self.assertIn(f"{NAME}/0", str(failed))
+
+    def test_a_write_that_failed_may_have_stored_some(self) -> None:
+        failed = self.answered(error(Code.STORAGE_ERROR))
+        self.assertIsInstance(failed, StorageError)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+        self.assertEqual(len(self.leader.asked), 2)
+
+    def test_stored_but_not_replicated_is_never_sent_again(self) -> None:
+        failed = self.answered(NOT_REPLICATED, isolation=Isolation.READ_COMMITTED)
+        self.assertIsInstance(failed, ReplicationTimedOut)
+        self.assertIs(failed.effect, Effect.DONE)
+        self.assertEqual(self.leader.values(), [b"x", b"after"])
+
+    def test_an_error_nobody_knows_is_not_taken_for_success(self) -> None:
+        failed = self.answered(ErrorCode(31_000))
+        self.assertIs(type(failed), BrokerError)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+
+    def test_batches_of_one_request_have_their_outcomes_each(self) -> None:
+        producer = self.started(batch_size=100)
+        self.leader.codes = [NO_ERROR, error(Code.MESSAGE_TOO_LARGE), NO_ERROR]
+        sent = [producer.send(value * 50) for value in (b"a", b"b", b"c")]
+        self.turn()
+        self.assertEqual(len(self.leader.asked), 1)
+        self.assertEqual(self.successResultOf(sent[0]).offset, 0)
+        self.assertIsInstance(self.error_of(sent[1]), MessageTooLarge)
+        self.assertEqual(self.successResultOf(sent[2]).offset, 1)
+
+    def test_each_sender_gets_an_error_of_its_own(self) -> None:
+        producer = self.started()
+        self.leader.codes = [error(Code.MESSAGE_TOO_LARGE)]
+        sent = [producer.send(b"a"), producer.send(b"b")]
+        self.turn()
+        self.assertIsNot(self.error_of(sent[0]), self.error_of(sent[1]))
+
+    def test_of_records_sent_together_each_has_its_outcome(self) -> None:
+        producer = self.started(batch_size=100)
+        self.leader.codes = [NO_ERROR, error(Code.MESSAGE_TOO_LARGE), NO_ERROR]
+        sent = producer.send_many([value * 50 for value in (b"a", b"b", b"c")])
+        self.turn()
+        failed = self.failureResultOf(sent, NotAllStored).value
+        assert isinstance(failed, NotAllStored)
+        self.assertEqual((failed.stored, failed.total), (2, 3))
+        first, second, third = failed.outcomes
+        self.assertEqual((first.offset, third.offset), (0, 1))
+        self.assertIsInstance(second, MessageTooLarge)
+        self.assertIs(failed.__cause__, second)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+
+    def test_where_none_of_them_can_have_been_stored_that_is_said(self) -> None:
+        producer = self.started()
+        self.leader.codes = [error(Code.MESSAGE_TOO_LARGE)]
+        sent = producer.send_many([b"a", b"b"])
+        self.turn()
+        failed = self.failureResultOf(sent, NotAllStored).value
+        assert isinstance(failed, NotAllStored)
+        self.assertIs(failed.effect, Effect.NONE)
+
+    def test_an_answer_that_does_not_fit_the_request_proves_nothing(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn()
+        self.leader.owed.pop().reply(ProduceResponse(responses=()))
+        self.turn()
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, ProtocolError)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+
+
+class AtLeastOnceTests(Case):
+    def test_records_go_to_the_leader_of_the_moment(self) -> None:
+        producer = self.started()
+        producer.send(b"a")
+        self.turn()
+        self.lead({0: 2})
+        self.turn()
+        producer.send(b"b")
+        self.turn()
+        self.assertEqual((self.leader.values(), self.other.values()), ([b"a"], [b"b"]))
+
+    def test_where_the_leader_has_changed_they_are_sent_again_to_the_new_one(self) -> None:
+        producer = self.started()
+        self.leader.codes = [NOT_LEADER]
+        sent = producer.send(b"x")
+        self.turn()
+        self.assertNoResult(sent)
+        self.lead({0: 2})
+        self.turn()
+        self.successResultOf(sent)
+        self.assertEqual((self.leader.values(), self.other.values()), ([], [b"x"]))
+
+    def test_where_no_other_leader_is_known_the_same_is_asked_again_after_a_while(self) -> None:
+        producer = self.started()
+        self.leader.codes = [NOT_LEADER, NOT_LEADER]
+        sent = producer.send(b"x")
+        self.turn(FIRST_RETRY * 0.9)
+        self.assertEqual(len(self.leader.asked), 1)
+        self.turn(FIRST_RETRY * 0.1)
+        self.assertEqual(len(self.leader.asked), 2)
+        self.turn(FIRST_RETRY * 1.9)
+        self.assertEqual(len(self.leader.asked), 2)
+        self.turn(FIRST_RETRY * 0.1)
+        self.successResultOf(sent)
+
+    def test_a_success_lets_the_waits_start_anew(self) -> None:
+        producer = self.started()
+        for _ in range(2):
+            self.leader.codes = [NOT_LEADER]
+            sent = producer.send(b"x")
+            self.turn(FIRST_RETRY)
+            self.successResultOf(sent)
+
+    def test_a_connection_lost_under_a_request_is_replaced(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn()
+        self.leader.lose()
+        self.leader.holding = False
+        self.turn()
+        self.assertNoResult(sent)
+        self.turn(FIRST_RETRY)
+        self.successResultOf(sent)
+        self.assertEqual(self.leader.values(), [b"x"])
+
+    def test_a_record_whose_answer_was_lost_is_stored_twice(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn()
+        self.leader.work()
+        self.leader.lose()
+        self.leader.holding = False
+        self.turn(FIRST_RETRY)
+        self.assertEqual(self.successResultOf(sent).offset, 1)
+        self.assertEqual(self.leader.values(), [b"x", b"x"])
+
+    def test_the_same_bytes_are_sent_again(self) -> None:
+        self.leader.codes = [NOT_LEADER]
+        producer = self.started(compression="gzip")
+        producer.send(b"x")
+        self.turn(FIRST_RETRY)
+        first, second = self.leader.asked
+        self.assertEqual(
+            first.message.topics[0].partitions[0].records,
+            second.message.topics[0].partitions[0].records,
+        )
+
+    def test_a_leader_that_can_not_be_reached_is_dialled_again(self) -> None:
+        self.refuse()
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn(FIRST_RETRY)
+        self.assertNoResult(sent)
+        self.accept()
+        self.turn(FIRST_RETRY * 2)
+        self.successResultOf(sent)
+
+    def test_a_partition_without_a_leader_is_waited_for(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn(60.0)
+        self.assertNoResult(sent)
+        self.lead({0: 2})
+        self.turn()
+        self.successResultOf(sent)
+
+    def test_order_holds_over_every_repetition(self) -> None:
+        producer = self.started(batch_size=100)
+        values = [b"%d" % number * 40 for number in range(30)]
+        sent = []
+        for number, value in enumerate(values):
+            self.leader.code = NOT_LEADER if number % 3 else NO_ERROR
+            self.leader.holding = number % 5 == 1
+            sent.append(producer.send(value))
+            self.turn(FIRST_RETRY)
+            if self.leader.holding:
+                self.leader.lose()
+        self.leader.code = NO_ERROR
+        self.leader.holding = False
+        self.turn(10.0)
+        for one in sent:
+            self.successResultOf(one)
+        self.assertEqual(self.leader.values(), values)
+
+    def test_a_silent_leader_is_given_up_at_the_requests_deadline_with_its_connection(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn()
+        (silent,) = self.leader.connections
+        self.turn(REQUEST_TIMEOUT)
+        self.assertNotIn(silent, self.leader.connections)
+        self.leader.owed.clear()
+        self.leader.holding = False
+        self.turn(FIRST_RETRY)
+        self.successResultOf(sent)
+
+    def test_a_request_that_waits_for_replicas_is_given_that_time_on_top(self) -> None:
+        self.leader.holding = True
+        producer = self.started(
+            isolation=Isolation.READ_COMMITTED, replication_timeout=5.0, batch_size=100
+        )
+        producer.send_many([b"x" * 50] * 2)
+        self.turn(REQUEST_TIMEOUT + 9.9)
+        self.assertEqual(len(self.leader.connections), 1)
+        self.leader.holding = False
+        self.leader.answer()
+        self.turn()
+        self.assertEqual(len(self.leader.values()), 2)
+
+    def test_a_lost_leadership_may_have_come_after_the_append_where_replicas_are_waited_for(
+        self,
+    ) -> None:
+        producer = self.started(isolation=Isolation.READ_COMMITTED, delivery_timeout=1.0)
+        self.leader.codes = [NOT_LEADER] * 100
+        sent = producer.send(b"x")
+        self.turn(1.0)
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, DeliveryTimedOut)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+
+    def test_the_retry_policy_may_end_it_earlier(self) -> None:
+        policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
+        self.cluster.config = attrs.evolve(self.cluster.config, retry=policy)
+        producer = self.started()
+        self.leader.codes = [NOT_LEADER] * 100
+        sent = producer.send(b"x")
+        self.turn(2.0)
+        self.assertIsInstance(self.error_of(sent), NotLeaderForPartition)
+
+
+class DeliveryTimeoutTests(Case):
+    """After delivery_timeout every record has an outcome, whatever the cluster does."""
+
+    def late(self, sent: Deferred[RecordMetadata]) -> DeliveryTimedOut:
+        failed = self.error_of(sent)
+        assert isinstance(failed, DeliveryTimedOut)
+        self.assertEqual((failed.what, failed.seconds), (f"{NAME}/0", 5.0))
+        return failed
+
+    def test_nobody_leads(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(4.9)
+        self.assertNoResult(sent)
+        self.turn(0.1)
+        failed = self.late(sent)
+        self.assertIs(failed.effect, Effect.NONE)
+        self.assertIsInstance(failed.__cause__, WaitTimedOut)
+
+    def test_the_leader_is_not_there(self) -> None:
+        self.refuse()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        failed = self.late(sent)
+        self.assertIs(failed.effect, Effect.NONE)
+        self.assertIsInstance(failed.__cause__, ConnectFailed)
+
+    def test_the_leader_can_neither_be_reached_nor_not(self) -> None:
+        self.hang()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        self.assertIs(self.late(sent).effect, Effect.NONE)
+
+    def test_the_leader_does_not_lead(self) -> None:
+        self.leader.codes = [NOT_LEADER] * 100
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        failed = self.late(sent)
+        self.assertIs(failed.effect, Effect.NONE)
+        self.assertIsInstance(failed.__cause__, NotLeaderForPartition)
+
+    def test_the_leader_does_not_answer(self) -> None:
+        self.leader.holding = True
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        failed = self.late(sent)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+        self.assertIsInstance(failed.__cause__, RequestTimedOut)
+
+    def test_an_attempt_that_may_have_stored_it_is_not_forgotten(self) -> None:
+        self.leader.holding = True
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn()
+        self.leader.lose()
+        self.refuse()
+        self.turn(5.0)
+        failed = self.late(sent)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+        self.assertIsInstance(failed.__cause__, ConnectFailed)
+
+    def test_a_refusal_after_such_an_attempt_says_so_too(self) -> None:
+        self.leader.holding = True
+        sent = self.started().send(b"x")
+        self.turn()
+        self.leader.lose()
+        self.leader.holding = False
+        self.leader.codes = [error(Code.MESSAGE_TOO_LARGE)]
+        self.turn(FIRST_RETRY)
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, MessageTooLarge)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+
+    def test_each_record_has_its_own_time(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(delivery_timeout=5.0)
+        first = producer.send(b"a")
+        self.turn(3.0)
+        second = producer.send(b"b")
+        self.turn(2.0)
+        self.late(first)
+        self.assertNoResult(second)
+        self.turn(3.0)
+        self.late(second)
+
+    def test_the_producer_goes_on_afterwards(self) -> None:
+        self.refuse()
+        producer = self.started(delivery_timeout=5.0)
+        sent = producer.send(b"a")
+        self.turn(5.0)
+        self.late(sent)
+        self.accept()
+        after = producer.send(b"b")
+        self.turn(5.0)
+        self.successResultOf(after)
+        self.assertEqual(self.leader.values(), [b"b"])
+
+
+class AtMostOnceTests(Case):
+    def once(self) -> Deferred[RecordMetadata]:
+        return self.started(delivery=Delivery.AT_MOST_ONCE, delivery_timeout=60.0).send(b"x")
+
+    def test_it_is_stored_once_where_nothing_goes_wrong(self) -> None:
+        sent = self.once()
+        self.turn()
+        self.assertEqual(self.successResultOf(sent).offset, 0)
+
+    def test_a_lost_connection_leaves_it_unknown(self) -> None:
+        self.leader.holding = True
+        sent = self.once()
+        self.turn()
+        self.leader.lose()
+        self.turn()
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, Disconnected)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+        self.turn(60.0)
+        self.assertEqual(len(self.leader.asked), 1)
+
+    def test_no_answer_leaves_it_unknown(self) -> None:
+        self.leader.holding = True
+        sent = self.once()
+        self.turn(REQUEST_TIMEOUT)
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, RequestTimedOut)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+
+    def test_an_error_in_the_answer_is_no_success(self) -> None:
+        self.leader.codes = [NOT_LEADER]
+        sent = self.once()
+        self.turn()
+        self.assertIsInstance(self.error_of(sent), NotLeaderForPartition)
+        self.turn(60.0)
+        self.assertEqual(len(self.leader.asked), 1)
+
+    def test_what_never_left_is_still_sent(self) -> None:
+        self.refuse()
+        sent = self.once()
+        self.turn(1.0)
+        self.accept()
+        self.turn(1.0)
+        self.successResultOf(sent)
+        self.assertEqual(self.leader.values(), [b"x"])
+
+
+class NoHopeTests(Case):
+    """Where waiting can not help, it is not waited."""
+
+    def test_the_topic_was_deleted(self) -> None:
+        producer = self.started()
+        self.delete_topic()
+        self.turn()
+        sent = producer.send(b"x")
+        self.turn()
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, TopicNotFound)
+        self.assertIs(failed.effect, Effect.NONE)
+
+    def test_the_topic_was_deleted_while_a_leader_was_waited_for(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        sent = self.started().send(b"x")
+        self.turn()
+        self.delete_topic()
+        self.turn()
+        self.assertIsInstance(self.error_of(sent), TopicNotFound)
+
+    def test_a_topic_made_again_is_produced_to(self) -> None:
+        producer = self.started()
+        self.delete_topic()
+        self.turn()
+        self.failureResultOf(self.sent_in_a_turn(producer))
+        self.make_topic(1)
+        self.turn()
+        self.successResultOf(self.sent_in_a_turn(producer))
+
+    def sent_in_a_turn(self, producer: object) -> Deferred[RecordMetadata]:
+        sent: Deferred[RecordMetadata] = producer.send(b"x")  # type: ignore[attr-defined]
+        self.turn()
+        return sent
+
+    def test_the_client_was_closed(self) -> None:
+        producer = self.started()
+        self.cluster.stop()
+        self.turn()
+        sent = producer.send(b"x")
+        self.turn()
+        self.assertIsInstance(self.error_of(sent), ClientClosed)
+
+    def test_the_client_was_closed_under_a_request(self) -> None:
+        self.leader.holding = True
+        sent = self.started().send(b"x")
+        self.turn()
+        self.cluster.stop()
+        self.turn(FIRST_RETRY)
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, ClientClosed)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
