@@ -10,18 +10,21 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Protocol, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorTime,
     IStreamClientEndpoint,
 )
+from twisted.python.failure import Failure
 
 from ..config import ClientConfig
+from ..errors import HandshakeFailed, InvalidConfig
 from .factory import connect
 from .memory import MemoryNetwork
 from .protocol import FluvioProtocol
+from .tls import Tls, TlsAttempt
 
 
 class Dialer(Protocol):
@@ -36,8 +39,47 @@ class Dialer(Protocol):
 
         :param server_name: the name to verify and to send by TLS; ``None``: ``host``. Without TLS
             it does not matter.
-        :return: fails with :class:`~txfluvio.errors.ConnectFailed` or one of its subclasses.
+        :return: fails with :class:`~txfluvio.errors.ConnectFailed` or one of its subclasses; with
+            :class:`~txfluvio.errors.InvalidConfig` if TLS can not be set up as asked.
         """
+
+
+class _Way:
+    """What all dialers do with an endpoint: TLS over it, if it is asked for, and the handshake.
+
+    The endpoint's own timeout should be longer than ``connect_timeout``: then the error is the same
+    for every kind of endpoint.
+    """
+
+    def __init__(self, config: ClientConfig, clock: IReactorTime) -> None:
+        self._config = config
+        self._clock = clock
+        self._tls: Tls | None = None
+
+    def through(
+        self, endpoint: IStreamClientEndpoint, host: str, port: int, server_name: str | None
+    ) -> Deferred[FluvioProtocol]:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self._config.tls is None:
+            return connect(endpoint, self._config, clock=self._clock, address=address)
+        try:
+            if self._tls is None:
+                self._tls = Tls(self._config.tls)
+            attempt = self._tls.attempt(server_name or host)
+        except InvalidConfig as error:
+            return fail(error)
+        over = attempt.over(endpoint, self._clock)
+        connecting = connect(over, self._config, clock=self._clock, address=address)
+        return connecting.addErrback(_explained, attempt)
+
+
+def _explained(failure: Failure, attempt: TlsAttempt) -> Failure:
+    failure.trap(HandshakeFailed)
+    error = cast(HandshakeFailed, failure.value)
+    explained = attempt.explain(error)
+    if explained is error:
+        return failure
+    raise explained from error
 
 
 class TcpDialer:
@@ -48,15 +90,14 @@ class TcpDialer:
 
     def __init__(self, reactor: IReactorTCP, config: ClientConfig) -> None:
         self._reactor = reactor
-        self._clock = cast(IReactorTime, reactor)
         self._config = config
+        self._way = _Way(config, cast(IReactorTime, reactor))
 
     def dial(
         self, host: str, port: int, *, server_name: str | None = None
     ) -> Deferred[FluvioProtocol]:
-        endpoint = _tcp_endpoint(self._reactor, host, port, self._config.connect_timeout)
-        address = _address(host, port)
-        return connect(endpoint, self._config, clock=self._clock, address=address)
+        endpoint = _tcp_endpoint(self._reactor, host, port, self._config.connect_timeout + 1)
+        return self._way.through(endpoint, host, port, server_name)
 
 
 class MemoryDialer:
@@ -65,29 +106,22 @@ class MemoryDialer:
     def __init__(self, network: MemoryNetwork, config: ClientConfig, clock: IReactorTime) -> None:
         self._network = network
         self._config = config
-        self._clock = clock
+        self._way = _Way(config, clock)
 
     def dial(
         self, host: str, port: int, *, server_name: str | None = None
     ) -> Deferred[FluvioProtocol]:
         endpoint = self._network.endpoint(host, port, self._config.connect_timeout + 1)
-        return connect(endpoint, self._config, clock=self._clock, address=_address(host, port))
+        return self._way.through(endpoint, host, port, server_name)
 
 
 def _tcp_endpoint(
     reactor: IReactorTCP, host: str, port: int, timeout: float
 ) -> IStreamClientEndpoint:
-    """An endpoint without a detour over the resolver's threads where there is nothing to resolve.
-
-    Its own timeout is the longer one, so that the error is the same for every kind of endpoint.
-    """
+    """An endpoint that troubles the resolver's threads only where there is a name to resolve."""
     try:
         version = ip_address(host).version
     except ValueError:
-        return HostnameEndpoint(reactor, host, port, timeout + 1)
+        return HostnameEndpoint(reactor, host, port, timeout)
     endpoint = TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint
-    return endpoint(reactor, host, port, timeout + 1)
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return endpoint(reactor, host, port, timeout)

@@ -135,12 +135,12 @@ async def _connect(
             protocol.abort()
 
 
-class _TooLate(Exception):
+class TooLate(Exception):
     """The time for the whole attempt is over."""
 
 
 def _too_late(result: object, seconds: float) -> NoReturn:
-    raise _TooLate(f"nothing came of it within {seconds:g} s")
+    raise TooLate(f"nothing came of it within {seconds:g} s")
 
 
 def _handshake_failure(address: str, protocol: FluvioProtocol, error: Exception) -> FluvioError:

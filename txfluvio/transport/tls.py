@@ -1,0 +1,325 @@
+"""TLS for a connection, and what went wrong with it in words.
+
+Twisted's own client options verify as much as this does, but tell of a refused certificate only
+that it was refused. Here each attempt looks at the certificates itself while OpenSSL does, and so
+can say which of them is expired, for other names, or of an unknown authority. What a server thinks
+of the client's certificate comes as an alert; with TLS 1.3 only after the handshake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any, Final
+
+import attrs
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+from service_identity.exceptions import CertificateError, VerificationError
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    TLSVersion,
+    platformTrust,
+    trustRootFromCertificates,
+)
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from zope.interface import implementer
+
+from ..config import TlsConfig, TlsVersion
+from ..errors import (
+    CertificateExpired,
+    CertificateNameMismatch,
+    CertificateNotYetValid,
+    CertificateUntrusted,
+    ClientCertificateRefused,
+    ClientCertificateRequired,
+    FluvioError,
+    HandshakeFailed,
+    InvalidConfig,
+    NotTls,
+    RequestTimedOut,
+    TlsFailed,
+)
+from .factory import TooLate
+
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+
+_VERIFICATION: Final = {
+    2: "the certificate of its issuer is missing",
+    7: "its signature is wrong",
+    _NOT_YET_VALID: "it is not valid yet",
+    _EXPIRED: "it is past its end",
+    18: "it is signed by itself",
+    19: "its chain ends in an authority that is not trusted",
+    20: "its issuer is not among the authorities",
+    21: "its chain can not be verified",
+    23: "it is revoked",
+    24: "one in its chain is not the certificate of an authority",
+    26: "it is not meant for servers",
+}
+"""What OpenSSL's verification codes mean."""
+
+_SPOKEN_PLAINLY: Final = (
+    "wrong version number",
+    "http request",
+    "https proxy request",
+    "packet length too long",
+    "record layer failure",
+    "unexpected message",
+    "unknown protocol",
+)
+"""What OpenSSL says of a peer whose first bytes are no TLS."""
+
+_ABOUT_CERTIFICATES: Final = (
+    "alert bad certificate",
+    "alert certificate expired",
+    "alert certificate revoked",
+    "alert certificate unknown",
+    "alert no certificate",
+    "alert unknown ca",
+    "alert unsupported certificate",
+)
+"""What OpenSSL says of a peer that refuses the client's certificate."""
+
+
+class Tls:
+    """TLS as the settings ask for it, for any number of connections.
+
+    :raises InvalidConfig: a file can not be read, or holds not what it should.
+    """
+
+    def __init__(self, config: TlsConfig) -> None:
+        self._config = config
+        self._options = _options(config)
+
+    def attempt(self, server_name: str) -> TlsAttempt:
+        """TLS for one connection.
+
+        :param server_name: the name, or the address, the server's certificate has to be for.
+        :raises InvalidConfig: it is neither.
+        """
+        return TlsAttempt(self._options, self._config, _Identity.of(server_name))
+
+
+@attrs.frozen
+class _Identity:
+    """Who the server has to be."""
+
+    name: str
+    expected: DNS_ID | IPAddress_ID
+    sent: bytes | None
+    """What is sent as SNI: addresses are not."""
+
+    @classmethod
+    def of(cls, name: str) -> _Identity:
+        try:
+            ip_address(name)
+        except ValueError:
+            pass
+        else:
+            return cls(name, IPAddress_ID(name), None)
+        try:
+            encoded = name.encode("idna")
+            return cls(name, DNS_ID(encoded.decode("ascii")), encoded)
+        except ValueError as error:
+            raise InvalidConfig("TlsConfig.server_name", name, "the name of a host") from error
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class TlsAttempt:
+    """TLS for one connection, and what was seen of the server's certificates."""
+
+    def __init__(self, options: CertificateOptions, config: TlsConfig, identity: _Identity) -> None:
+        self._options = options
+        self._config = config
+        self._identity = identity
+        self._certificate: crypto.X509 | None = None
+        self._refusal: tuple[type[TlsFailed], str] | None = None
+
+    def over(self, endpoint: IStreamClientEndpoint, clock: IReactorTime) -> IStreamClientEndpoint:
+        """An endpoint that speaks TLS over another one."""
+        return _TlsEndpoint(endpoint, self, clock)
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        connection = SSL.Connection(self._options.getContext(), None)
+        if self._identity.sent is not None:
+            connection.set_tlsext_host_name(self._identity.sent)
+        if self._config.anonymous:
+            mode = SSL.VERIFY_NONE
+        else:
+            mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        connection.set_verify(mode, self._verify)
+        return connection
+
+    def explain(self, error: HandshakeFailed) -> FluvioError:
+        """What a failed handshake means, in view of what was seen."""
+        address = error.address
+        if self._refusal is not None:
+            cls, reason = self._refusal
+            return self._failure(cls, address, reason)
+        complaint = _complaint(error)
+        if complaint is None:
+            if self._certificate is None and _timed_out(error):
+                return self._failure(NotTls, address, "it says nothing, as plain Fluvio ports do")
+            return error
+        if "certificate required" in complaint:
+            return self._failure(ClientCertificateRequired, address, complaint)
+        if any(words in complaint for words in _ABOUT_CERTIFICATES):
+            known = self._config.has_certificate
+            cls = ClientCertificateRefused if known else ClientCertificateRequired
+            return self._failure(cls, address, complaint)
+        if self._certificate is None and any(words in complaint for words in _SPOKEN_PLAINLY):
+            return self._failure(NotTls, address, complaint)
+        return self._failure(TlsFailed, address, complaint)
+
+    def _failure(self, cls: type[TlsFailed], address: str, reason: str) -> TlsFailed:
+        names = () if self._certificate is None else _names(self._certificate)
+        return cls(address, reason, server_name=self._identity.name, names=names)
+
+    def _verify(
+        self, connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int
+    ) -> bool:
+        """OpenSSL's question for each certificate; an exception here counts as no."""
+        if depth == 0 or self._certificate is None:
+            self._certificate = certificate
+        if self._config.anonymous:
+            return True
+        if not ok:
+            reason = _VERIFICATION.get(code, f"OpenSSL gives the reason {code}")
+            if depth > 0:
+                reason = f"in its chain, {', '.join(_names(certificate))}: {reason}"
+            self._refusal = _refusals.get(code, CertificateUntrusted), reason
+            return False
+        if depth == 0:
+            try:
+                verify_service_identity(
+                    extract_patterns(certificate), [self._identity.expected], []
+                )
+            except VerificationError:
+                self._refusal = CertificateNameMismatch, "no name in it matches"
+                return False
+            except CertificateError as error:
+                self._refusal = CertificateNameMismatch, str(error)
+                return False
+        return True
+
+
+_refusals: Final[dict[int, type[TlsFailed]]] = {
+    _EXPIRED: CertificateExpired,
+    _NOT_YET_VALID: CertificateNotYetValid,
+}
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class _TlsEndpoint:
+    below: IStreamClientEndpoint
+    attempt: TlsAttempt
+    clock: IReactorTime
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        # Given no clock, the wrapper takes the global reactor for its small delayed writes.
+        factory = TLSMemoryBIOFactory(self.attempt, True, protocolFactory, clock=self.clock)
+        connecting: Deferred[Any] = self.below.connect(factory)
+        return connecting.addCallback(_unwrapped)
+
+
+def _unwrapped(wrapper: ProtocolWrapper) -> IProtocol:
+    return wrapper.wrappedProtocol
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _complaint(error: BaseException) -> str | None:
+    """What OpenSSL had to say, if it was the cause."""
+    for cause in _causes(error):
+        if isinstance(cause, SSL.Error):
+            queue = cause.args[0] if cause.args and isinstance(cause.args[0], list) else []
+            return ", ".join(str(entry[-1]) for entry in queue) or "OpenSSL gives no reason"
+    return None
+
+
+def _timed_out(error: BaseException) -> bool:
+    return any(isinstance(cause, RequestTimedOut | TooLate) for cause in _causes(error))
+
+
+def _names(certificate: crypto.X509) -> tuple[str, ...]:
+    """The names a certificate is for; lacking these, its common names."""
+    parsed = certificate.to_cryptography()
+    names: list[str] = []
+    with contextlib.suppress(x509.ExtensionNotFound, ValueError):
+        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names += found.get_values_for_type(x509.DNSName)
+        names += map(str, found.get_values_for_type(x509.IPAddress))
+    if not names:
+        with contextlib.suppress(ValueError):
+            common = parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+            names += (str(name.value) for name in common)
+    return tuple(names)
+
+
+# The settings as OpenSSL takes them
+
+
+def _options(config: TlsConfig) -> CertificateOptions:
+    """Reads the files, and lets OpenSSL take what is in them."""
+    read = config.inline()
+    arguments: dict[str, Any] = {
+        "raiseMinimumTo": {
+            TlsVersion.TLS_1_2: TLSVersion.TLSv1_2,
+            TlsVersion.TLS_1_3: TLSVersion.TLSv1_3,
+        }[config.minimum_version]
+    }
+    if read.ca_pem is not None:
+        with _expected(config, "ca", "at least one certificate"):
+            authorities = [
+                Certificate(crypto.X509.from_cryptography(authority))
+                for authority in x509.load_pem_x509_certificates(read.ca_pem)
+            ]
+        arguments["trustRoot"] = trustRootFromCertificates(authorities)
+    elif not config.anonymous:
+        arguments["trustRoot"] = platformTrust()
+    if read.cert_pem is not None and read.key_pem is not None:
+        with _expected(config, "cert", "at least one certificate"):
+            first, *chain = x509.load_pem_x509_certificates(read.cert_pem)
+        with _expected(config, "key", "a private key, not encrypted"):
+            key = load_pem_private_key(read.key_pem, None)
+        arguments |= {"certificate": first, "extraCertChain": chain, "privateKey": key}
+    options = CertificateOptions(**arguments)
+    with _expected(config, "key", "the key that belongs to the certificate"):
+        options.getContext()
+    return options
+
+
+@contextlib.contextmanager
+def _expected(config: TlsConfig, part: str, expected: str) -> Iterator[None]:
+    """Name the setting in whose file or text something else was found."""
+    try:
+        yield
+    except (ValueError, TypeError, UnsupportedAlgorithm, SSL.Error) as error:
+        path = getattr(config, f"{part}_file")
+        source = "pem" if path is None else "file"
+        setting = f"TlsConfig.{part}_{source}"
+        raise InvalidConfig(setting, "(not shown)" if path is None else path, expected) from error
