@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tests.testing.sc_kit import Kit
 from txfluvio.testing.metadata import Timing
+from txfluvio.testing.releases import FLUVIO_0_17
 from txfluvio.wire.sc import (
     PARTITION,
     SPU,
+    TABLE_FORMAT,
     TOPIC,
     Computed,
     CreateRequest,
@@ -14,6 +16,7 @@ from txfluvio.wire.sc import (
     ListRequest,
     PartitionResolution,
     SpuResolution,
+    TableFormatSpec,
     TopicResolution,
     TopicSpec,
     WatchRequest,
@@ -128,3 +131,30 @@ def test_a_partition_watch_sees_a_new_partition_offline_and_then_online() -> Non
     first, *_, last = statuses
     assert (first.resolution, first.leader.spu, first.size) == (PartitionResolution.OFFLINE, -1, -2)
     assert (last.resolution, last.leader.leo, last.size) == (PartitionResolution.ONLINE, 0, 0)
+
+
+class TestComplaints:
+    """What clients do wrong and the SC does not mind is said loudly."""
+
+    def test_a_version_that_was_not_offered(self) -> None:
+        kit = Kit(release=FLUVIO_0_17)
+        kit.ask(ListRequest(kind=SPU), version=19)
+        (complaint,) = kit.complaints
+        assert complaint.text == "List at version 19, which was not offered"
+
+    def test_a_call_that_was_not_offered(self) -> None:
+        kit = Kit(release=FLUVIO_0_17.without(sc=(1003,)))
+        kit.ask(ListRequest(kind=SPU), version=18)
+        assert [one.text for one in kit.complaints] == ["List, which was not offered"]
+
+    def test_a_dry_run_that_is_none(self) -> None:
+        kit = Kit()
+        spec = TableFormatSpec(name="tf")
+        kit.ask(CreateRequest(kind=TABLE_FORMAT, name="tf", spec=spec, dry_run=True))
+        assert [one.text for one in kit.complaints] == ["TableFormat 'tf': no dry run, created"]
+
+    def test_nothing_is_said_of_what_is_right(self) -> None:
+        kit = Kit()
+        kit.ask(create("t"))
+        kit.ask(ListRequest(kind=TOPIC))
+        assert kit.complaints == []

@@ -447,16 +447,20 @@ class Cluster:
             if known and item.status.resolution is not PartitionResolution.ONLINE:
                 node.fresh[key] = None
                 self._timers.later(self.timing.first_report, self._report, node)
-        self._copy_soon(key)
+        if len(item.spec.replicas) > 1:
+            self._copy_soon(key)
 
     def _reported(self, node: _Node, key: Key, report: Report) -> None:
         known = node.reports.get(key)
         node.reports[key] = report
         if known is not None and (known.leo, known.hw) == (report.leo, report.hw):
             return
-        self._copy_soon(key)
         spec = node.told.get(key)
-        leader = None if spec is None else self._nodes.get(spec.leader)
+        if spec is None:
+            return
+        if len(spec.replicas) > 1:
+            self._copy_soon(key)
+        leader = self._nodes.get(spec.leader)
         if leader is None or not leader.up:
             return
         leader.fresh[key] = None

@@ -19,7 +19,9 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from ..errors import ProtocolError
 from ..wire.codes import Code, error
+from ..wire.headers import RequestHeader
 from ..wire.sc import (
+    CUSTOM_SPU,
     PARTITION,
     SMART_MODULE,
     SPU,
@@ -39,7 +41,7 @@ from ..wire.sc import (
     WatchRequest,
     WatchResponse,
 )
-from ..wire.schema import SC_APIS, Message, Reader, string, u32
+from ..wire.schema import SC_APIS, Api, Message, Reader, string, u32
 from ..wire.versions import ApiVersionsRequest, ApiVersionsResponse
 from .metadata import Metadata as Stores
 from .metadata import Timing
@@ -53,6 +55,9 @@ from .timers import Timers
 
 WATCHED = (TOPIC, PARTITION, SPU, SPU_GROUP, SMART_MODULE, TABLE_FORMAT)
 """The kinds that can be watched: custom SPUs and mirrors can not."""
+
+DRY_RUN = (TOPIC, CUSTOM_SPU)
+"""The kinds for which a dry run creates nothing."""
 
 MIRRORING_LABEL = "MirroringConnect"
 """The label of every request for mirroring."""
@@ -106,6 +111,7 @@ class Sc:
             return None
         if header.api_version < OLDEST_VERSION:
             raise ProtocolError(f"version {header.api_version} of {api.name} is too old")
+        self._look_at_version(header, api, connection)
         label = _label(request)
         unknown = error(Code.OTHER, text="unknown admin object type")
         if call in (CreateRequest, DeleteRequest) and not self.operations.creates(label):
@@ -145,6 +151,17 @@ class Sc:
             connection.on_close(forget)
         return session
 
+    def _look_at_version(self, header: RequestHeader, api: Api, connection: Connection) -> None:
+        """Any version is understood; one that was not offered is the client's mistake."""
+        for offer in self.release.sc:
+            if offer.api_key == api.key:
+                if not offer.min_version <= header.api_version <= offer.max_version:
+                    connection.complain(
+                        f"{api.name} at version {header.api_version}, which was not offered"
+                    )
+                return
+        connection.complain(f"{api.name}, which was not offered")
+
     def _versions(self) -> ApiVersionsResponse:
         release = self.release
         return ApiVersionsResponse(api_keys=release.sc, platform_version=release.platform_version)
@@ -153,6 +170,8 @@ class Sc:
         operations, principal = self.operations, connection.principal
         answer: Message
         if isinstance(message, CreateRequest):
+            if message.dry_run and message.kind not in DRY_RUN:
+                connection.complain(f"{message.kind.label} {message.name!r}: no dry run, created")
             answer = await operations.create(message, principal)
         elif isinstance(message, DeleteRequest):
             answer = await operations.delete(message)
