@@ -402,6 +402,7 @@ class Producer:
 
     def _queue(self, many: Many) -> None:
         self._waiting.append(many)
+        self._watch_time()
         self._admit()
         if self._waiting and self._waiting[0] is many:
             self.hurry()
@@ -469,8 +470,7 @@ class Producer:
         self._stirred[sender] = None
         if self._look_call is None:
             self._look_call = self._clock.callLater(0, self._look)
-        if self._expire_call is None:
-            self._expire_call = self._clock.callLater(self._config.delivery_timeout, self._expire)
+        self._watch_time()
 
     def _look(self) -> None:
         self._look_call = None
@@ -483,11 +483,13 @@ class Producer:
             self._waiting or self._flushes or self._budget.tight or self._state is _State.CLOSING
         )
 
+    def _watch_time(self) -> None:
+        """See to it that what was just sent is given up in time: one timer does for all."""
+        if self._expire_call is None:
+            self._expire_call = self._clock.callLater(self._config.delivery_timeout, self._expire)
+
     def _expire(self) -> None:
-        self._expire_call = None
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
-        for sender in list(self._senders.values()):
-            sender.expire(now)
         late = []
         while self._waiting and self._waiting[0].since + timeout <= now:
             late.append(self._waiting.popleft())
@@ -495,14 +497,19 @@ class Producer:
             self._budget.renounce(self)
         for many in late:
             many.give_up(lambda partition: self._no_room(partition, timeout))
+        for sender in list(self._senders.values()):
+            sender.expire(now)
         self._settled()
-        # What is under way and too old ends with its request.
+        self._expire_call = None
+        if self._state is _State.CLOSED:
+            return
         ends = [
             batch.created + timeout for sender in self._senders.values() for batch in sender.held
         ]
         ends += [many.since + timeout for many in self._waiting]
+        # What is under way and too old ends with its request.
         ahead = [end for end in ends if end > now]
-        if ahead and self._expire_call is None and self._state is not _State.CLOSED:
+        if ahead:
             self._expire_call = self._clock.callLater(min(ahead) - now, self._expire)
 
     def _no_room(self, partition: int, seconds: float) -> FluvioError:

@@ -1,0 +1,133 @@
+"""Cancelling withdraws what has not left, and ends the wait for what has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from tests.producer.kit import FIRST_RETRY, ProducerTestCase
+from txfluvio.errors import Disconnected
+from txfluvio.wire.codes import Code, error
+
+
+class CancelTests(ProducerTestCase):
+    def cancel(self, *sent: Deferred[Any]) -> None:
+        for one in sent:
+            one.cancel()
+            self.failureResultOf(one, CancelledError)
+
+    def test_a_record_that_has_not_left_is_withdrawn(self) -> None:
+        producer = self.started()
+        sent = [producer.send(value) for value in (b"a", b"b", b"c")]
+        self.cancel(sent[1])
+        self.turn()
+        self.assertEqual(self.leader.values(), [b"a", b"c"])
+        self.assertEqual([self.successResultOf(sent[n]).offset for n in (0, 2)], [0, 1])
+
+    def test_where_all_are_withdrawn_nothing_is_sent(self) -> None:
+        producer = self.started()
+        self.cancel(producer.send(b"a"), producer.send(b"b"))
+        self.turn()
+        self.assertEqual(self.leader.asked, [])
+        self.assertEqual(producer.buffered, 0)
+
+    def test_a_record_that_has_left_is_stored_all_the_same(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = [producer.send(b"a"), producer.send(b"b")]
+        self.turn()
+        self.cancel(sent[0])
+        self.leader.answer()
+        self.turn()
+        self.assertEqual(self.leader.values(), [b"a", b"b"])
+        self.assertEqual(self.successResultOf(sent[1]).offset, 1)
+
+    def test_a_record_that_may_have_left_is_sent_again_all_the_same(self) -> None:
+        self.leader.code = error(Code.NOT_LEADER_FOR_PARTITION)
+        producer = self.started()
+        sent = [producer.send(b"a"), producer.send(b"b")]
+        self.turn()
+        self.cancel(sent[0])
+        self.leader.code = error(Code.NONE)
+        self.turn(FIRST_RETRY)
+        self.assertEqual(self.leader.values(), [b"a", b"b"])
+
+    def test_a_record_that_waits_for_a_leader_is_withdrawn(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started()
+        sent = producer.send(b"a")
+        self.turn(1.0)
+        self.cancel(sent)
+        self.lead({0: 1})
+        self.turn()
+        self.assertEqual(self.leader.asked, [])
+
+    def test_a_record_that_waits_for_room_is_withdrawn(self) -> None:
+        self.leader.holding = True
+        producer = self.started(buffer_memory=1000, batch_size=1000, max_request_size=1000)
+        sent = [producer.send(b"x" * 900) for _ in range(4)]
+        self.cancel(sent[3], sent[2])
+        self.turn()
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+        self.assertEqual(len(self.leader.values()), 2)
+
+    def test_of_many_those_that_have_not_left_are_withdrawn(self) -> None:
+        self.leader.holding = True
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=3000)
+        before = producer.send(b"before")
+        many = producer.send_many([b"%d" % number * 400 for number in range(20)])
+        after = producer.send(b"after")
+        self.turn()
+        left = self.leader.asked[0].values
+        self.cancel(many)
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+        self.assertEqual(self.leader.values(), [*left, b"after"])
+        self.assertEqual(self.successResultOf(before).offset, 0)
+        self.assertEqual(self.successResultOf(after).offset, len(left))
+
+    def test_cancelling_one_harms_no_other_call(self) -> None:
+        producer = self.started()
+        one, many = producer.send(b"a"), producer.send_many([b"b"])
+        self.cancel(many)
+        self.turn()
+        self.successResultOf(one)
+        self.assertEqual(self.leader.values(), [b"a"])
+
+    def test_a_callback_may_cancel_who_is_next(self) -> None:
+        producer = self.started()
+        first, second = producer.send(b"a"), producer.send(b"b")
+        first.addCallback(lambda _: second.cancel())
+        self.turn()
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.leader.values(), [b"a", b"b"])
+
+    def test_an_error_reaches_nobody_who_has_cancelled(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = [producer.send(b"a"), producer.send(b"b")]
+        self.turn()
+        self.cancel(sent[0])
+        self.cluster.stop()
+        self.turn(1.0)
+        self.failureResultOf(sent[1])
+        self.flushLoggedErrors(Disconnected)
+
+    def test_a_flush_may_be_given_up(self) -> None:
+        self.leader.holding = True
+        producer = self.started(linger=5.0)
+        sent = producer.send(b"a")
+        flushed = producer.flush()
+        self.turn()
+        self.cancel(flushed)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(sent)
+        producer.send(b"b")
+        self.turn()
+        self.assertEqual(len(self.leader.asked), 1)

@@ -1,0 +1,348 @@
+"""Flushing and closing send what was accepted: no record is dropped in silence."""
+
+from __future__ import annotations
+
+import re
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import CancelledError, Deferred
+
+from tests.producer.kit import FIRST_RETRY, NAME, ProducerTestCase
+from txfluvio.errors import (
+    DeliveryTimedOut,
+    Effect,
+    MessageTooLarge,
+    NotAllStored,
+    ProducerClosed,
+)
+from txfluvio.wire.codes import Code, error
+
+OWNERS = re.compile(r"txfluvio\.(producer\.|cluster\.metadata)")
+
+
+class FlushTests(ProducerTestCase):
+    partitions = 2
+
+    def test_where_nothing_waits_it_is_done_and_nothing_is_sent(self) -> None:
+        producer = self.started()
+        self.successResultOf(producer.flush())
+        producer.send(b"a")
+        self.turn()
+        self.successResultOf(producer.flush())
+        self.assertEqual(len(self.leader.asked), 1)
+
+    def test_it_sends_what_lingers_and_waits_for_its_outcome(self) -> None:
+        self.leader.holding = True
+        producer = self.started(linger=60.0)
+        producer.send_many([b"a", b"b"])
+        flushed = producer.flush()
+        self.turn()
+        self.assertEqual(len(self.leader.asked), 2)
+        self.leader.answer()
+        self.turn()
+        self.assertNoResult(flushed)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(flushed)
+
+    def test_it_waits_for_what_is_under_way(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a")
+        self.turn()
+        flushed = producer.flush()
+        self.assertNoResult(flushed)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(flushed)
+
+    def test_it_does_not_wait_for_what_is_sent_later(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a", partition=0)
+        flushed = producer.flush()
+        self.turn()
+        later = producer.send(b"b", partition=0)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(flushed)
+        self.assertNoResult(later)
+        self.leader.answer()
+        self.turn()
+
+    def test_it_waits_for_what_waits_for_room(self) -> None:
+        self.leader.holding = True
+        producer = self.started(
+            linger=60.0, batch_size=1000, max_request_size=1000, buffer_memory=1000
+        )
+        for _ in range(3):
+            producer.send(b"x" * 900, partition=0)
+        last = producer.send_many([b"y"] * 3, partition=0)
+        flushed = producer.flush()
+        self.turn()
+        while self.leader.owed:
+            self.assertNoResult(flushed)
+            self.leader.answer()
+            self.turn()
+        self.successResultOf(flushed)
+        self.assertEqual(len(self.successResultOf(last)), 3)
+
+    def test_it_does_not_fail_by_what_becomes_of_a_record(self) -> None:
+        producer = self.started()
+        self.leader.codes = [error(Code.MESSAGE_TOO_LARGE)]
+        sent = producer.send(b"a")
+        flushed = producer.flush()
+        self.turn()
+        self.successResultOf(flushed)
+        self.failureResultOf(sent, MessageTooLarge)
+
+    def test_what_was_withdrawn_holds_it_up_no_longer(self) -> None:
+        self.lead({0: None, 1: None})
+        self.turn()
+        producer = self.started()
+        sent = producer.send(b"a")
+        flushed = producer.flush()
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.lead({0: 1})
+        self.turn()
+        self.successResultOf(flushed)
+        self.assertEqual(self.leader.asked, [])
+
+    def test_who_waited_for_room_and_was_withdrawn_holds_it_up_no_longer(self) -> None:
+        self.leader.holding = True
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=1000)
+        for _ in range(2):
+            producer.send(b"x" * 900, partition=0)
+        sent = producer.send(b"y", partition=0)
+        flushed = producer.flush()
+        sent.cancel()
+        self.failureResultOf(sent, CancelledError)
+        self.turn()
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+        self.successResultOf(flushed)
+
+    def test_afterwards_records_linger_again(self) -> None:
+        producer = self.started(linger=1.0)
+        producer.send(b"a")
+        self.successResultOf(self.in_a_turn(producer.flush()))
+        producer.send(b"b")
+        self.turn()
+        self.assertEqual(len(self.leader.asked), 1)
+        self.turn(1.0)
+        self.assertEqual(len(self.leader.asked), 2)
+
+    def test_each_caller_has_a_wait_of_its_own(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a")
+        first, second = producer.flush(), producer.flush()
+        self.turn()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(second)
+
+    def in_a_turn(self, deferred: Deferred[None]) -> Deferred[None]:
+        self.turn()
+        return deferred
+
+
+class CloseTests(ProducerTestCase):
+    def assert_nothing_left(self) -> None:
+        """No timer of a producer is left, and none that bounds a wait on the topology."""
+        self.turn()
+        calls = [call for call in self.clock.getDelayedCalls() if isinstance(call, DelayedCall)]
+        owners = {call.func.__module__ for call in calls}
+        self.assertEqual({owner for owner in owners if OWNERS.match(owner)}, set())
+
+    def test_it_sends_what_lingers_and_waits_for_it(self) -> None:
+        self.leader.holding = True
+        producer = self.started(linger=60.0)
+        sent = producer.send(b"a")
+        closed = producer.close()
+        self.turn()
+        self.assertNoResult(closed)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(sent)
+        self.successResultOf(closed)
+        self.assert_nothing_left()
+
+    def test_where_nothing_waits_it_is_done_at_once(self) -> None:
+        producer = self.started()
+        self.successResultOf(producer.close())
+        self.assert_nothing_left()
+
+    def test_records_have_their_outcomes_before_it_is_done(self) -> None:
+        order: list[str] = []
+        producer = self.started()
+        producer.send(b"a").addCallback(lambda _: order.append("stored"))
+        producer.close().addCallback(lambda _: order.append("closed"))
+        self.turn()
+        self.assertEqual(order, ["stored", "closed"])
+
+    def test_afterwards_nothing_is_accepted(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a")
+        producer.close()
+        for _ in range(2):
+            self.failureResultOf(producer.send(b"b"), ProducerClosed)
+            self.failureResultOf(producer.send_many([b"b"]), ProducerClosed)
+            self.turn()
+            if self.leader.owed:
+                self.leader.answer()
+                self.turn()
+        self.failureResultOf(producer.flush(), ProducerClosed)
+        self.failureResultOf(producer.start(), ProducerClosed)
+        self.assertEqual(self.leader.values(), [b"a"])
+
+    def test_it_may_be_closed_again_by_anybody(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a")
+        first, second = producer.close(), producer.close()
+        self.turn()
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.successResultOf(producer.close())
+
+    def test_a_flush_goes_on_while_it_closes(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a")
+        closed, flushed = producer.close(), producer.flush()
+        self.turn()
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(flushed)
+        self.successResultOf(closed)
+
+    def test_it_goes_on_trying_within_its_deadline(self) -> None:
+        self.leader.codes = [error(Code.NOT_LEADER_FOR_PARTITION)]
+        producer = self.started()
+        sent, closed = producer.send(b"a"), producer.close()
+        self.turn(FIRST_RETRY)
+        self.successResultOf(sent)
+        self.successResultOf(closed)
+
+    def test_what_waits_for_room_is_sent_too(self) -> None:
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=1000)
+        sent = producer.send_many([b"x" * 400] * 20)
+        closed = producer.close()
+        self.turn()
+        self.assertEqual(len(self.successResultOf(sent)), 20)
+        self.successResultOf(closed)
+
+    def test_what_is_left_at_its_deadline_is_given_up_by_name(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(close_timeout=3.0)
+        sent, closed = producer.send(b"a"), producer.close()
+        self.turn(2.9)
+        self.assertNoResult(closed)
+        self.turn(0.1)
+        self.successResultOf(closed)
+        failed = self.failureResultOf(sent, DeliveryTimedOut).value
+        assert isinstance(failed, DeliveryTimedOut)
+        self.assertEqual((failed.what, failed.seconds), (f"{NAME}/0", 3.0))
+        self.assertIs(failed.effect, Effect.NONE)
+        self.assert_nothing_left()
+
+    def test_what_is_under_way_at_its_deadline_may_be_stored(self) -> None:
+        self.leader.holding = True
+        producer = self.started(close_timeout=3.0)
+        sent, closed = producer.send(b"a"), producer.close()
+        self.turn(3.0)
+        self.successResultOf(closed)
+        failed = self.failureResultOf(sent, DeliveryTimedOut).value
+        assert isinstance(failed, DeliveryTimedOut)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+        self.leader.answer()
+        self.assert_nothing_left()
+
+    def test_what_still_waits_for_room_at_its_deadline_is_given_up_too(self) -> None:
+        self.leader.holding = True
+        producer = self.started(
+            close_timeout=3.0, batch_size=1000, max_request_size=1000, buffer_memory=1000
+        )
+        sent = producer.send_many([b"x" * 900] * 5)
+        closed = producer.close()
+        self.turn(3.0)
+        self.successResultOf(closed)
+        failed = self.failureResultOf(sent, NotAllStored).value
+        assert isinstance(failed, NotAllStored)
+        effects = {outcome.effect for outcome in failed.outcomes}
+        self.assertEqual(effects, {Effect.NONE, Effect.UNKNOWN})
+        self.assertEqual(self.budget.used, 0)
+        self.assert_nothing_left()
+
+    def test_cancelled_it_gives_up_at_once(self) -> None:
+        self.refuse()
+        producer = self.started()
+        sent, closed, other = producer.send(b"a"), producer.close(), producer.close()
+        self.turn()
+        closed.cancel()
+        self.failureResultOf(closed, CancelledError)
+        self.successResultOf(other)
+        self.failureResultOf(sent, DeliveryTimedOut)
+        self.assert_nothing_left()
+
+    def test_it_closes_in_every_state_without_leaving_anything_behind(self) -> None:
+        def nobody_leads() -> None:
+            self.lead({0: None})
+
+        def cannot_connect() -> None:
+            self.refuse()
+
+        def connecting() -> None:
+            self.hang()
+
+        def not_leader() -> None:
+            self.leader.code = error(Code.NOT_LEADER_FOR_PARTITION)
+
+        def no_answer() -> None:
+            self.leader.holding = True
+
+        for situation in (nobody_leads, cannot_connect, connecting, not_leader, no_answer):
+            for wait in (0.0, FIRST_RETRY / 2, FIRST_RETRY, 2.0):
+                with self.subTest(situation=situation.__name__, wait=wait):
+                    situation()
+                    self.turn()
+                    producer = self.started(close_timeout=1.0, linger=0.1)
+                    one, many = producer.send(b"a"), producer.send_many([b"b", b"c"])
+                    self.turn(wait)
+                    closed = producer.close()
+                    self.turn(1.0)
+                    self.successResultOf(closed)
+                    self.failureResultOf(one, DeliveryTimedOut)
+                    self.failureResultOf(many, NotAllStored)
+                    self.assert_nothing_left()
+                    self.assertEqual(self.budget.used, 0)
+                    self.leader.lose()
+                    self.leader.holding = False
+                    self.leader.code = error(Code.NONE)
+                    self.lead({0: 1})
+                    self.accept()
+                    self.turn(60.0)
+
+    def test_a_callback_of_a_record_may_close_the_producer(self) -> None:
+        closes: list[Deferred[None]] = []
+        producer = self.started(batch_size=100)
+        producer.send(b"a" * 60).addCallback(lambda _: closes.append(producer.close()))
+        last = producer.send(b"b" * 60)
+        self.turn()
+        self.successResultOf(last)
+        self.successResultOf(closes[0])
+
+    def test_a_callback_of_a_record_may_send_the_next(self) -> None:
+        producer = self.started()
+        producer.send(b"a").addCallback(lambda _: producer.send(b"b"))
+        self.turn()
+        self.assertEqual(self.leader.values(), [b"a", b"b"])
