@@ -381,7 +381,7 @@ class Leaderless(ConsumerCase):
     def test_a_partition_without_a_leader_is_named_when_the_time_is_over(self) -> None:
         self.result(self.broker.spu_down(5002))
         self.wait(1.0)
-        (lost,) = {0, 1} - {n for n in (0, 1) if self.broker.leader(("orders", n))}
+        (lost,) = {0, 1} - {n for n in (0, 1) if self.broker.cluster.leader(("orders", n))}
         error = self.failure(self.consumer(start=BEGINNING).start(), WaitTimedOut)
         self.assertIn(f"orders/{lost}", str(error))
 

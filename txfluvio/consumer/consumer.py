@@ -410,23 +410,27 @@ class Consumer:
 
     async def _start(self) -> None:
         try:
-            chosen = self._choose(self._cluster.topology)
-            stored = await self._find_stored()
-            self._unsubscribe = self._cluster.subscribe(self._topology_changed)
-            self._add(chosen, self._start_at, stored)
-            seconds = self._cluster.config.request_timeout
-            placed = Deferred.fromCoroutine(self._all_placed())
-            await _deadline(placed, seconds, self._clock, self._why_not_placed)
-        except Exception as error:
-            if self.closed:
-                raise ConsumerClosed from error
-            self._life = _Life.CLOSED
-            await self._shut()
-            raise
+            await self._find_places()
+        except Exception:
+            if not self.closed:
+                self._life = _Life.CLOSED
+                await self._shut()
+                raise
+        if self.closed:
+            raise ConsumerClosed
         self._life = _Life.RUNNING
         self._topology_changed(self._cluster.topology)
         if self._config.offsets is OffsetStrategy.AUTO:
             self._flusher.start()
+
+    async def _find_places(self) -> None:
+        chosen = self._choose(self._cluster.topology)
+        stored = await self._find_stored()
+        self._unsubscribe = self._cluster.subscribe(self._topology_changed)
+        self._add(chosen, self._start_at, stored)
+        seconds = self._cluster.config.request_timeout
+        placed = Deferred.fromCoroutine(self._all_placed())
+        await _deadline(placed, seconds, self._clock, self._why_not_placed)
 
     async def _find_stored(self) -> dict[Target, int]:
         if self._start_at.kind is not OffsetKind.STORED:

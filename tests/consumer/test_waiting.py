@@ -1,0 +1,385 @@
+"""Waiting for records, giving up, pausing, seeking, closing: nothing is lost by any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from txfluvio.consumer import Consumer
+from txfluvio.errors import (
+    AlreadyRunning,
+    ClientClosed,
+    ConsumerClosed,
+    NotStarted,
+    ProtocolError,
+    WaitTimedOut,
+)
+from txfluvio.offset import Offset
+from txfluvio.testing.log import Stored
+from txfluvio.wire.records import Record, encode_batch, renumber
+from txfluvio.wire.spu import UpdateOffsetsRequest
+
+from .kit import ConsumerCase
+
+BEGINNING, END = Offset.beginning(), Offset.end()
+
+
+class Waiting(ConsumerCase):
+    def test_a_wait_ends_when_a_record_comes(self) -> None:
+        consumer = self.started()
+        wait = consumer.next()
+        self.turn()
+        self.assertNoResult(wait)
+        self.append(1)
+        self.assertEqual(self.result(wait).offset, 0)
+
+    def test_a_cancelled_wait_loses_no_record(self) -> None:
+        consumer = self.started()
+        wait = consumer.next()
+        self.turn()
+        wait.cancel()
+        self.failureResultOf(wait, CancelledError)
+        self.append(2)
+        self.turn()
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_a_wait_cancelled_as_the_record_arrives_loses_none(self) -> None:
+        consumer = self.started()
+        wait = consumer.next()
+        self.turn()
+        self.append(2)
+        self.network.pump()
+        self.assertNoResult(wait)
+        wait.cancel()
+        self.failureResultOf(wait, CancelledError)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_a_wait_that_times_out_says_so_and_loses_none(self) -> None:
+        consumer = self.started()
+        for _ in range(3):
+            wait = consumer.next(timeout=1.0)
+            self.wait(1.0)
+            self.assertEqual(self.failureResultOf(wait, WaitTimedOut).value.seconds, 1.0)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [0])
+
+    def test_a_record_that_is_there_is_handed_out_at_once(self) -> None:
+        self.append(2)
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 1)
+        self.assertEqual(self.successResultOf(consumer.next(timeout=1.0)).offset, 1)
+
+    def test_a_loop_that_was_cancelled_can_be_begun_again(self) -> None:
+        self.append(3)
+        consumer = self.started(start=BEGINNING)
+        seen: list[Record] = []
+        for total in (3, 5):
+            loop = Deferred.fromCoroutine(self.collect(consumer, seen))
+            self.turn()
+            self.assertEqual(len(seen), total)
+            loop.cancel()
+            self.failureResultOf(loop, CancelledError)
+            self.append(2)
+            self.turn()
+        self.assertEqual(self.offsets(seen), list(range(5)))
+
+    def test_one_at_a_time_may_wait(self) -> None:
+        consumer = self.started()
+        first = consumer.next()
+        self.turn()
+        for second in (consumer.next(), consumer.next_batch()):
+            self.failureResultOf(second, AlreadyRunning)
+        self.append(1)
+        self.assertEqual(self.result(first).offset, 0)
+
+    def test_the_reactor_gets_a_turn_between_batches(self) -> None:
+        self.append(20, batch=1, size=100_000)
+        consumer = self.started(start=BEGINNING, stop=END)
+        turns: list[int] = []
+        seen: list[Record] = []
+
+        def tick() -> None:
+            turns.append(len(seen))
+            if len(seen) < 20:
+                self.clock.callLater(0, tick)
+
+        self.wait(1.0)
+        loop = Deferred.fromCoroutine(self.collect(consumer, seen))
+        tick()
+        self.result(loop)
+        self.assertGreaterEqual(len(set(turns)), 19)
+
+    def test_whoever_waits_goes_on_outside_the_arrival_of_the_push(self) -> None:
+        consumer = self.started()
+        other = self.started()
+        wait = consumer.next()
+
+        def close(record: Record) -> Deferred[None]:
+            return other.close()
+
+        wait.addCallback(close)
+        self.append(1)
+        self.result(wait)
+        self.assertTrue(other.closed)
+
+    def test_it_can_be_read_only_when_it_is_started(self) -> None:
+        consumer = self.consumer()
+        self.failureResultOf(consumer.next(), NotStarted)
+        self.failureResultOf(consumer.next_batch(), NotStarted)
+        for call in (consumer.position, consumer.pause, consumer.resume):
+            with self.assertRaises(NotStarted):
+                call(0)
+
+    def test_it_is_started_once(self) -> None:
+        consumer = self.started()
+        self.failureResultOf(consumer.start(), AlreadyRunning)
+
+
+class Closing(ConsumerCase):
+    def test_closing_ends_a_loop(self) -> None:
+        consumer = self.started()
+
+        async def read() -> str:
+            async for _ in consumer:
+                pass
+            return "ended"
+
+        loop = Deferred.fromCoroutine(read())
+        self.turn()
+        self.result(consumer.close())
+        self.assertEqual(self.successResultOf(loop), "ended")
+
+    def test_closing_from_inside_the_loop_ends_it(self) -> None:
+        self.append(5)
+        consumer = self.started(start=BEGINNING)
+        seen: list[Record] = []
+
+        async def read() -> None:
+            async for record in consumer:
+                seen.append(record)
+                await consumer.close()
+
+        self.do(read())
+        self.assertEqual(self.offsets(seen), [0])
+
+    def test_closing_ends_a_wait_with_the_end_of_the_iteration(self) -> None:
+        consumer = self.started()
+        wait = consumer.next()
+        self.turn()
+        self.result(consumer.close())
+        self.failureResultOf(wait, StopAsyncIteration)
+
+    def test_closing_takes_the_connections_along(self) -> None:
+        before = len(self.network.links)
+        consumer = self.started(start=BEGINNING)
+        self.assertGreater(len(self.network.links), before)
+        self.result(consumer.close())
+        self.assertEqual(len(self.network.links), before)
+
+    def test_closing_twice_is_closing_once(self) -> None:
+        consumer = self.started()
+        first, second = consumer.close(), consumer.close()
+        self.result(first)
+        self.result(second)
+        self.result(consumer.close())
+
+    def test_a_closed_consumer_says_so(self) -> None:
+        self.append(2)
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 1)
+        self.result(consumer.close())
+        for wait in (
+            consumer.start(),
+            consumer.next(),
+            consumer.next_batch(),
+            consumer.lag(0),
+            consumer.commit(),
+            consumer.flush_offsets(),
+        ):
+            self.failureResultOf(wait, ConsumerClosed)
+        with self.assertRaises(ConsumerClosed):
+            consumer.seek(0, 0)
+
+    def test_a_consumer_that_was_never_started_closes(self) -> None:
+        consumer = self.consumer()
+        self.result(consumer.close())
+        self.failureResultOf(consumer.start(), ConsumerClosed)
+
+    def test_closing_while_it_starts_ends_the_start_at_any_point(self) -> None:
+        self.at_any_point_of_starting(
+            lambda consumer, start: self.result(consumer.close()), ConsumerClosed
+        )
+
+    def test_cancelling_the_start_closes_it_at_any_point(self) -> None:
+        self.at_any_point_of_starting(lambda consumer, start: start.cancel(), CancelledError)
+
+    def at_any_point_of_starting(
+        self,
+        interfere: Callable[[Consumer, Deferred[None]], object],
+        expected: type[Exception],
+    ) -> None:
+        before = len(self.network.links)
+        for steps in count():
+            consumer = self.consumer()
+            start = consumer.start()
+            for _ in range(steps):
+                self.clock.step()
+            if start.called:
+                break
+            interfere(consumer, start)
+            self.wait(1.0)
+            self.failureResultOf(start, expected)
+            self.assertTrue(consumer.closed)
+            self.assertEqual(len(self.network.links), before)
+        self.assertGreater(steps, 5)
+
+    def test_the_context_starts_and_closes(self) -> None:
+        self.append(3)
+
+        async def use() -> list[Record]:
+            async with self.consumer(start=BEGINNING, stop=END) as consumer:
+                return [record async for record in consumer]
+
+        self.assertEqual(self.offsets(self.do(use())), [0, 1, 2])
+
+    def test_the_context_lets_errors_through(self) -> None:
+        consumer = self.consumer(start=BEGINNING)
+
+        async def use() -> None:
+            async with consumer:
+                raise KeyError("mine")
+
+        self.failure(Deferred.fromCoroutine(use()), KeyError)
+        self.assertTrue(consumer.closed)
+
+    def test_when_the_client_stops_the_reader_is_told(self) -> None:
+        cluster = self.connected()
+        consumer = self.started(cluster=cluster)
+        wait = consumer.next()
+        self.turn()
+        self.result(cluster.stop())
+        self.failure(wait, ClientClosed)
+        self.result(consumer.close())
+
+
+class Pausing(ConsumerCase):
+    TOPICS = {"orders": 2}
+
+    def test_a_paused_partition_brings_nothing_until_it_goes_on(self) -> None:
+        self.append(6)
+        consumer = self.started(start=BEGINNING)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+        consumer.pause(0)
+        self.assertEqual(consumer.position(0), 2)
+        self.nothing_comes(consumer)
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 4)), [2, 3, 4, 5])
+
+    def test_the_other_partitions_go_on(self) -> None:
+        self.append(3, partition=0)
+        self.append(3, partition=1)
+        consumer = self.started(start=BEGINNING)
+        consumer.pause(0)
+        self.assertEqual([r.partition for r in self.read(consumer, 3)], [1, 1, 1])
+        self.nothing_comes(consumer)
+
+    def test_of_a_paused_partition_nothing_more_is_asked_for(self) -> None:
+        consumer = self.started(start=END)
+        consumer.pause(0)
+        self.append(20, batch=1, size=1000)
+        self.wait(2.0)
+        self.assertEqual(self.asked(UpdateOffsetsRequest), [])
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 20)), list(range(20)))
+
+    def test_pausing_and_going_on_twice_is_the_same_as_once(self) -> None:
+        self.append(4)
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 1)
+        consumer.pause(0)
+        consumer.pause(0)
+        consumer.resume(0)
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 3)), [1, 2, 3])
+
+    def test_pausing_between_every_two_records_loses_none(self) -> None:
+        self.append(7, batch=3)
+        consumer = self.started(start=BEGINNING)
+        seen = []
+        for _ in range(7):
+            seen += self.read(consumer, 1)
+            consumer.pause(0)
+            self.turn()
+            consumer.resume(0)
+        self.assertEqual(self.offsets(seen), list(range(7)))
+
+
+class Seeking(ConsumerCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.append(10, batch=4)
+
+    def test_reading_goes_on_where_it_was_told(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 6)
+        for to, expected in (
+            (2, 2),
+            (9, 9),
+            (Offset.absolute(0), 0),
+            (Offset.from_end(3), 7),
+            (Offset.beginning(), 0),
+            (5, 5),
+        ):
+            with self.subTest(to=to):
+                consumer.seek(0, to)
+                self.assertEqual(self.offsets(self.read(consumer, 1)), [expected])
+
+    def test_the_position_is_known_at_once_if_it_is_absolute(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        consumer.seek(0, 7)
+        self.assertEqual(consumer.position(0), 7)
+        consumer.seek(0, END)
+        self.assertIsNone(consumer.position(0))
+        self.turn()
+        self.assertEqual(consumer.position(0), 10)
+
+    def test_no_record_from_before_comes_after_it(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        wait = consumer.next()
+        consumer.seek(0, 8)
+        self.assertEqual(self.result(wait).offset, 8)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [9])
+
+    def test_seeking_again_and_again_ends_where_it_was_told_last(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        for to in (1, 9, 3, 5):
+            consumer.seek(0, to)
+            self.clock.advance(0)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [5, 6])
+
+    def test_a_damaged_batch_can_be_stepped_over(self) -> None:
+        replica = self.broker.replica("orders")
+        damaged = renumber(encode_batch([b"damaged"])[:-2] + b"!!", 10)
+        replica.log.store(Stored(10, 11, damaged), self.broker.now())
+        self.append(2)
+        consumer = self.started(start=BEGINNING)
+        self.assertEqual(self.offsets(self.read(consumer, 10)), list(range(10)))
+        for _ in range(2):
+            self.failure(consumer.next(), ProtocolError)
+        self.assertEqual(consumer.position(0), 10)
+        consumer.seek(0, 11)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [11, 12])
+
+
+class Lagging(ConsumerCase):
+    TOPICS = {"orders": 2}
+
+    def test_the_lag_is_what_is_left_to_be_handed_out(self) -> None:
+        self.append(10, partition=1)
+        consumer = self.started(start=BEGINNING)
+        self.assertEqual(self.result(consumer.lag(1)), 10)
+        self.read(consumer, 4)
+        self.assertEqual(self.result(consumer.lag(1)), 6)
+        self.assertEqual(self.result(consumer.lag(0)), 0)
