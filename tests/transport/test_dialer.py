@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import attrs
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -13,11 +14,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from tests.transport import certificates
 from tests.transport.peer import ANSWER, ASK, SPU_VERSIONS, Peer, Peers, PeerTestCase
-from txfluvio.config import ClientConfig
-from txfluvio.errors import ConnectFailed, Disconnected
+from txfluvio.config import ClientConfig, TlsConfig
+from txfluvio.errors import ClientCertificateRequired, ConnectFailed, Disconnected
 from txfluvio.transport.dialer import Dialer, MemoryDialer, TcpDialer
 
 the_reactor: Any = reactor
@@ -109,6 +112,37 @@ async def test_over_loopback() -> None:
     assert isinstance(await closed, Disconnected)
     assert isinstance(peer, LastingPeer)
     await peer.gone
+    await port.stopListening()
+
+
+@with_reactor
+async def test_over_tls_on_loopback() -> None:
+    authority = certificates.authority()
+    server = certificates.issue(authority, "127.0.0.1").server(clients_of=authority)
+    client = certificates.issue(authority, "a client")
+    peers = LastingPeers()
+    listening = TCP4ServerEndpoint(the_reactor, 0, interface="127.0.0.1")
+    port = await listening.listen(TLSMemoryBIOFactory(server, False, peers, clock=the_reactor))
+
+    anonymous = TlsConfig(ca_pem=authority.pem)
+    known = attrs.evolve(anonymous, cert_pem=client.pem, key_pem=client.key_pem)
+    config = ClientConfig(endpoint="sc:9003", tls=anonymous)
+    number = port.getHost().port
+    with pytest.raises(ClientCertificateRequired):
+        await TcpDialer(the_reactor, config).dial("127.0.0.1", number)
+
+    dialer = TcpDialer(the_reactor, attrs.evolve(config, tls=known))
+    protocol = await dialer.dial("127.0.0.1", number)
+    below = protocol.transport.transport.getHandle()  # type: ignore[union-attr]
+    assert below.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert await protocol.request(ASK) == ANSWER
+
+    closed = protocol.when_closed()
+    protocol.close()
+    await closed
+    for peer in peers.built:
+        assert isinstance(peer, LastingPeer)
+        await peer.gone
     await port.stopListening()
 
 

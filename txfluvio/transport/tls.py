@@ -11,16 +11,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
+from service_identity.cryptography import extract_patterns
 from service_identity.exceptions import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
-from service_identity.pyopenssl import extract_patterns
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
@@ -56,6 +56,8 @@ from ..errors import (
     TlsFailed,
 )
 from .factory import TooLate
+
+_Refusal: TypeAlias = tuple[type[TlsFailed], str] | None
 
 _NOT_YET_VALID: Final = 9
 _EXPIRED: Final = 10
@@ -149,8 +151,8 @@ class TlsAttempt:
         self._options = options
         self._config = config
         self._identity = identity
-        self._certificate: crypto.X509 | None = None
-        self._refusal: tuple[type[TlsFailed], str] | None = None
+        self._certificate: x509.Certificate | None = None
+        self._refusal: _Refusal = None
 
     def over(self, endpoint: IStreamClientEndpoint, clock: IReactorTime) -> IStreamClientEndpoint:
         """An endpoint that speaks TLS over another one."""
@@ -193,31 +195,34 @@ class TlsAttempt:
         return cls(address, reason, server_name=self._identity.name, names=names)
 
     def _verify(
-        self, connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int
+        self, connection: SSL.Connection, asked: crypto.X509, code: int, depth: int, ok: int
     ) -> bool:
-        """OpenSSL's question for each certificate; an exception here counts as no."""
-        if depth == 0 or self._certificate is None:
-            self._certificate = certificate
-        if self._config.anonymous:
-            return True
+        """OpenSSL's question for each certificate, from the authority's down to the server's."""
+        try:
+            certificate = asked.to_cryptography()
+            if depth == 0 or self._certificate is None:
+                self._certificate = certificate
+            if not self._config.anonymous:
+                self._refusal = self._judge(certificate, code, depth, bool(ok))
+        except (CertificateError, ValueError) as error:
+            self._refusal = CertificateUntrusted, f"it can not be read: {error}"
+        return self._refusal is None
+
+    def _judge(self, certificate: x509.Certificate, code: int, depth: int, ok: bool) -> _Refusal:
         if not ok:
             reason = _VERIFICATION.get(code, f"OpenSSL gives the reason {code}")
             if depth > 0:
                 reason = f"in its chain, {', '.join(_names(certificate))}: {reason}"
-            self._refusal = _refusals.get(code, CertificateUntrusted), reason
-            return False
-        if depth == 0:
-            try:
-                verify_service_identity(
-                    extract_patterns(certificate), [self._identity.expected], []
-                )
-            except VerificationError:
-                self._refusal = CertificateNameMismatch, "no name in it matches"
-                return False
-            except CertificateError as error:
-                self._refusal = CertificateNameMismatch, str(error)
-                return False
-        return True
+            return _refusals.get(code, CertificateUntrusted), reason
+        if depth > 0:
+            return None
+        try:
+            verify_service_identity(extract_patterns(certificate), [self._identity.expected], [])
+        except VerificationError:
+            return CertificateNameMismatch, "none of them matches"
+        except CertificateError as error:
+            return CertificateNameMismatch, str(error)
+        return None
 
 
 _refusals: Final[dict[int, type[TlsFailed]]] = {
@@ -265,17 +270,16 @@ def _timed_out(error: BaseException) -> bool:
     return any(isinstance(cause, RequestTimedOut | TooLate) for cause in _causes(error))
 
 
-def _names(certificate: crypto.X509) -> tuple[str, ...]:
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     """The names a certificate is for; lacking these, its common names."""
-    parsed = certificate.to_cryptography()
     names: list[str] = []
-    with contextlib.suppress(x509.ExtensionNotFound, ValueError):
-        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    with contextlib.suppress(x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names += found.get_values_for_type(x509.DNSName)
         names += map(str, found.get_values_for_type(x509.IPAddress))
     if not names:
         with contextlib.suppress(ValueError):
-            common = parsed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+            common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
             names += (str(name.value) for name in common)
     return tuple(names)
 
