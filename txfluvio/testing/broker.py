@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
 
@@ -31,8 +31,9 @@ from twisted.internet.interfaces import (
 
 from ..config import ClientConfig
 from ..errors import UsageError
+from ..wire.compression import Compression
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
-from ..wire.records import Batch, Record
+from ..wire.records import Batch, Record, encode_batch
 from ..wire.sc import TopicSpec
 from . import lifecycle
 from .cluster import Cluster
@@ -40,7 +41,7 @@ from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .metadata import SYSTEM_TOPIC, Timing
 from .policies import Policy
 from .releases import FLUVIO_0_18, Release
-from .replica import Key, Replica
+from .replica import AppendError, Replica
 from .server import Complaint, Server
 from .spu import Spu
 from .timers import Timers
@@ -53,7 +54,7 @@ MAX_COMPLAINTS = 1_000
 """How many complaints are kept; the oldest go first."""
 
 FIRST_MEMORY_PORT = 9_003
-"""The SC's port in a memory network, unless another is asked for."""
+"""The SC's port in a memory network, unless another is asked for; the SPUs' are those behind."""
 
 
 class Network(Protocol):
@@ -98,6 +99,8 @@ class FakeBroker:
     :param release: what the servers say of themselves.
     :param policy: who may do what.
     :param timing: how long things take.
+    :param quick_recreate_race: whether a topic that is deleted and created anew at once may lose
+        its partitions for minutes, as happens on a real cluster.
     :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
     :param max_frame_size: bytes of the largest request that is taken.
     :param max_journal_entries: how many requests and replies are kept for looking at.
@@ -120,6 +123,7 @@ class FakeBroker:
         release: Release = FLUVIO_0_18,
         policy: Policy | None = None,
         timing: Timing | None = None,
+        quick_recreate_race: bool = False,
         now: Callable[[], float] | None = None,
         max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
         max_journal_entries: int = MAX_ENTRIES,
@@ -140,8 +144,6 @@ class FakeBroker:
         self._started = False
         self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
         self._looking: Callable[[], None] | None = None
-        self._forgetting: Callable[[], None] | None = None
-        self._deletes_seen = 0
         self.complaints: deque[Complaint] = deque(maxlen=MAX_COMPLAINTS)
         self.journal = Journal(
             self.now,
@@ -156,6 +158,8 @@ class FakeBroker:
             release=release,
             policy=policy,
             timing=timing,
+            quick_recreate_race=quick_recreate_race,
+            on_change=self._poke,
         )
         self._sc = _Site(self._server("SC", self.cluster.sc), host, sc_port)
         self._spus: dict[int, Spu] = {}
@@ -197,9 +201,8 @@ class FakeBroker:
         for spu_id, site in self._sites.items():
             await self._listen(site)
             self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
-        self._watch_metadata()
         self.cluster.start()
-        if self.cluster.controllers.system_topic and self._spus:
+        if self.cluster.system_topic and self._spus:
             await self.online(SYSTEM_TOPIC)
         for name, wanted in self._topics.items():
             if isinstance(wanted, TopicSpec):
@@ -207,16 +210,9 @@ class FakeBroker:
             else:
                 await self.cluster.create_topic(name, partitions=wanted)
 
-    def _watch_metadata(self) -> None:
-        def changed() -> None:
-            if self._forgetting is None:
-                self._forgetting = self._timers.later(0, self._forget_deleted)
-
-        for store in self.cluster.metadata.stores:
-            store.subscribe(self._poke)
-        self.cluster.metadata.partitions.subscribe(changed)
-
     async def _stop(self) -> None:
+        for waiter in list(self._waiting):
+            waiter.cancel()
         sites = (self._sc, *self._sites.values())
         await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
         for spu in self._spus.values():
@@ -240,7 +236,7 @@ class FakeBroker:
             timers=self._timers,
             now=self.now,
             release=self._release,
-            neighbours=self,
+            neighbours=self.cluster,
             on_change=self._poke,
         )
         self._spus[spu_id] = spu
@@ -280,28 +276,24 @@ class FakeBroker:
         """The time of day here, in seconds since the Unix epoch."""
         return self._real_now() + self._moved
 
-    # Neighbours of an SPU
-
-    def exists(self, key: Key) -> bool:
-        """Whether there is such a partition."""
-        return lifecycle.partition_name(*key) in self.cluster.metadata.partitions
-
-    def leader(self, key: Key) -> Spu | None:
-        """The running SPU that leads a partition."""
-        item = self.cluster.metadata.partitions.get(lifecycle.partition_name(*key))
-        spu = None if item is None else self._spus.get(item.spec.leader)
-        return spu if spu is not None and spu.leads(key) is not None else None
-
     # Tricks
+
+    def sc_down(self) -> Deferred[None]:
+        """Stop the SC; SPUs go on with what they know. Fires when its connections are gone."""
+        stopping = Deferred.fromCoroutine(self._sc.stop(self._scheduler))
+        self.cluster.sc_down()
+        return stopping
+
+    def sc_up(self) -> Deferred[None]:
+        """Start the SC again, at its old address and with what it had; fires when it listens."""
+        return Deferred.fromCoroutine(self._sc_up())
 
     def spu_down(self, spu_id: int) -> Deferred[None]:
         """Stop an SPU: its connections end, its partitions get another leader or none.
 
         Fires when its connections are gone. Its records stay on its disk.
         """
-        site, spu = self._site(spu_id), self._spus[spu_id]
-        stopping = Deferred.fromCoroutine(site.stop(self._scheduler))
-        spu.stop()
+        stopping = Deferred.fromCoroutine(self._site(spu_id).stop(self._scheduler))
         self.cluster.spu_down(spu_id)
         return stopping
 
@@ -313,6 +305,49 @@ class FakeBroker:
         """Start one more SPU; fires with its id when it listens."""
         return Deferred.fromCoroutine(self._add_spu())
 
+    def move_leader(self, topic: str, partition: int, to: int) -> None:
+        """Make the SPU ``to`` the leader of a partition of which it has a replica.
+
+        :raises UsageError: it has none, or there is no such partition.
+        """
+        self.cluster.move_leader(topic, partition, to)
+
+    def stall_replication(
+        self, topic: str | None = None, partition: int | None = None
+    ) -> Callable[[], None]:
+        """Let followers of a partition, of a topic or of all get nothing.
+
+        Returns a function that lets them catch up.
+        """
+        return self.cluster.stall_replication(topic, partition)
+
+    def hide_from_metadata(self, topic: str, partition: int | None = None) -> Callable[[], None]:
+        """Let clients see a topic with its partitions, or one partition, as deleted.
+
+        All goes on as before for those who do not look. Returns a function that shows it again.
+        """
+        return self.cluster.hide_from_metadata(topic, partition)
+
+    def append(
+        self,
+        topic: str,
+        records: Iterable[bytes | tuple[bytes | None, bytes]],
+        partition: int = 0,
+        *,
+        compression: Compression = Compression.NONE,
+    ) -> int:
+        """Put records into a partition as one batch, at the present time; returns its offset.
+
+        :param records: values, or pairs of key and value.
+        :raises UsageError: no running SPU leads the partition, or it does not take the records.
+        """
+        timestamp = int(self.now() * 1000)
+        batch = encode_batch(records, compression=compression, timestamp=timestamp)
+        try:
+            return self.replica(topic, partition).append([Batch(batch, 0)], self.now()).base
+        except AppendError as error:
+            raise UsageError(f"{topic}/{partition} refuses: {error.error.name}") from error
+
     def evict(self, topic: str, partition: int, before: int) -> None:
         """Drop what a partition holds below an offset; a batch is dropped whole or not at all."""
         self.replica(topic, partition).log.evict(before)
@@ -320,6 +355,11 @@ class FakeBroker:
     def move_clock(self, seconds: float) -> None:
         """Let the time of day jump; what the scheduler runs is not moved."""
         self._moved += seconds
+
+    async def _sc_up(self) -> None:
+        if self._sc.listening is None:
+            await self._listen(self._sc)
+            self.cluster.sc_up()
 
     async def _spu_up(self, spu_id: int) -> None:
         site = self._site(spu_id)
@@ -340,19 +380,6 @@ class FakeBroker:
         if site is None:
             raise UsageError(f"there is no SPU {spu_id}")
         return site
-
-    def _forget_deleted(self) -> None:
-        """Free what partitions that are gone have left where nobody else looks."""
-        self._forgetting = None
-        diff = self.cluster.metadata.partitions.diff(self._deletes_seen, hidden=True)
-        self._deletes_seen = diff.epoch
-        for item in diff.deletes:
-            key = lifecycle.partition_key(item.name)
-            for spu_id, spu in self._spus.items():
-                if self._sites[spu_id].listening is None:
-                    spu.drop(key)
-                elif spu.stored_offsets is not None:
-                    spu.stored_offsets.forget(key)
 
     # Looking
 
@@ -401,7 +428,7 @@ class FakeBroker:
         :raises UsageError: no running SPU leads it.
         """
         key = (topic, partition)
-        spu = self.leader(key)
+        spu = self.cluster.leader(key)
         replica = None if spu is None else spu.leads(key)
         if replica is None:
             raise UsageError(f"no SPU leads {topic}/{partition}")

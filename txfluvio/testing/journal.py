@@ -105,6 +105,15 @@ class Journal:
         """The frames, oldest first; safe against changes on the way."""
         return iter(tuple(self._entries))
 
+    def requests(self, name: str | None = None) -> list[Entry]:
+        """The requests, oldest first.
+
+        :param name: only those of this call, for example ``Produce``.
+        """
+        return [
+            one for one in self if one.direction is Direction.REQUEST and name in (None, one.name)
+        ]
+
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()

@@ -92,14 +92,14 @@ class StoredOffsets:
         self._changed()
 
     def delete(self, partition: Key, consumer_id: str) -> None:
-        """Forget an offset; one that is not there is no matter.
+        """Forget an offset; one that is not there is written down as forgotten all the same.
 
         :raises AppendError: the partition does not take it.
         """
         key = _key(partition, consumer_id)
-        if self._values.pop(key, None) is not None:
-            self._append(_Entry(entry=_Deleted(key=key.encode(_VERSION))).encode(_VERSION))
-            self._changed()
+        self._values.pop(key, None)
+        self._append(_Entry(entry=_Deleted(key=key.encode(_VERSION))).encode(_VERSION))
+        self._changed()
 
     def forget(self, partition: Key) -> None:
         """Forget every consumer's offset in a partition that is gone."""
