@@ -79,6 +79,12 @@ class LosingTests(EndingTestCase):
         with self.assertRaises(Disconnected):
             self.protocol.send(ASK, lambda _: None, self.ends.append)
 
+    def test_a_connection_that_has_ended_is_not_ready_again(self) -> None:
+        self.successResultOf(self.protocol.when_ready())
+        self.peer.transport.loseConnection()
+        self.network.pump()
+        self.failureResultOf(self.protocol.when_ready(), Disconnected)
+
     def test_a_request_made_when_told_of_the_end_fails_at_once(self) -> None:
         again: list[Deferred[Any]] = []
         self.asking.addErrback(lambda _: again.append(self.protocol.request(ASK)))

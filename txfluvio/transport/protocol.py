@@ -311,9 +311,9 @@ class FluvioProtocol:
         """
         if self._not_ready is not None:
             return fail(self._not_ready)
-        if self._versions is not None:
-            return succeed(self)
-        return self._when_ready.add()
+        if self._versions is None:
+            return self._when_ready.add()
+        return succeed(self) if self.usable else fail(self._disconnected(Effect.NONE))
 
     def when_closed(self) -> Deferred[FluvioError]:
         """Fires when the connection is gone, and says why.
