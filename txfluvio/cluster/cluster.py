@@ -189,7 +189,7 @@ class Cluster:
 
         :param timeout: seconds, connecting included; None: ``request_timeout``.
         """
-        return self._call(self._ask_spu(spu_id, message, self._seconds(timeout)))
+        return self.run(self._ask_spu(spu_id, message, self._seconds(timeout)))
 
     async def _ask_spu(self, spu_id: int, message: Request[ReplyT], seconds: float) -> ReplyT:
         end = self._clock.seconds() + seconds
@@ -220,7 +220,7 @@ class Cluster:
         :param timeout: seconds for all of it; None: ``request_timeout``.
         """
         again = may_succeed if isinstance(message, ListRequest) else nothing_happened
-        return self._call(
+        return self.run(
             self._retrying.call(
                 lambda left: self._sc.call(message, left),
                 seconds=self._seconds(timeout),
@@ -265,8 +265,9 @@ class Cluster:
             return NotStarted("client")
         return ClientClosed() if self.state is ConnectionState.STOPPED else None
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """Do ``work``, unless the cluster is stopped before it is done."""
+    def run(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """Do ``work``; if the cluster stops before it is done, it is cancelled, and the Deferred
+        fails with :class:`~txfluvio.errors.ClientClosed`."""
         if (refused := self._refused()) is not None:
             work.close()
             return fail(refused)

@@ -223,14 +223,14 @@ class Topology:
         if not (first or message.all or message.changes):
             return self
         after = attrs.evolve(self, version=self.version + 1, loaded=self._loaded | {label})
-        told = _told(message)
+        told = told_by(message)
         if message.kind is SPU:
             return after._with_spus(told)
         if message.kind is PARTITION:
             return after._with_partitions(told)
         return after._with_topics(told)
 
-    def _with_spus(self, told: _Told) -> Topology:
+    def _with_spus(self, told: Told) -> Topology:
         named = {} if told.whole else {spu.name: spu for spu in self.spus.values()}
         for name, object_ in told.objects.items():
             if object_ is None:
@@ -256,12 +256,12 @@ class Topology:
             online=object_.status.resolution is SpuResolution.ONLINE,
         )
 
-    def _with_partitions(self, told: _Told) -> Topology:
+    def _with_partitions(self, told: Told) -> Topology:
         touched: dict[str, dict[int, PartitionInfo]] = {}
         if told.whole:
             touched = {topic: {} for topic in self._partitions}
         for key, object_ in told.objects.items():
-            topic, number = _split(key)
+            topic, number = partition_key(key)
             before = self._partitions.get(topic, _NOTHING)
             if topic not in touched:
                 touched[topic] = {} if told.whole else dict(before)
@@ -283,7 +283,7 @@ class Topology:
         topics = MappingProxyType({**self.topics, **changed})
         return attrs.evolve(self, topics=topics, partitions=partitions)
 
-    def _with_topics(self, told: _Told) -> Topology:
+    def _with_topics(self, told: Told) -> Topology:
         topics = {} if told.whole else dict(self.topics)
         for name, object_ in told.objects.items():
             if object_ is None:
@@ -305,7 +305,7 @@ class Topology:
 
 
 @attrs.frozen
-class _Told:
+class Told:
     """What a message says: every object there is or only some; None for one that is gone.
 
     :ivar deleted: the names that were deleted, perhaps to come back.
@@ -316,18 +316,18 @@ class _Told:
     deleted: frozenset[str]
 
 
-def _told(message: WatchResponse) -> _Told:
+def told_by(message: WatchResponse) -> Told:
     if message.all or not message.changes:
-        return _Told(True, {object_.name: object_ for object_ in message.all}, frozenset())
+        return Told(True, {object_.name: object_ for object_ in message.all}, frozenset())
     deleted = frozenset(c.content.name for c in message.changes if c.header is Change.DELETE)
     objects: dict[str, Metadata | None] = dict.fromkeys(deleted)
     for change in message.changes:
         if change.header is Change.UPDATE:
             objects[change.content.name] = change.content
-    return _Told(False, objects, deleted)
+    return Told(False, objects, deleted)
 
 
-def _split(key: str) -> tuple[str, int]:
+def partition_key(key: str) -> tuple[str, int]:
     """The topic and the number in the key of a partition, ``orders-3``."""
     topic, _, number = key.rpartition("-")
     if number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER:

@@ -1,0 +1,814 @@
+"""The admin calls: what the SC can be asked to make, delete, change and tell.
+
+Each is a Deferred that works by itself, fails with a named error, and can be cancelled: a request
+that was sent may then take effect all the same. Calls may be made at the same time; they do not
+wait for each other, and nothing is said about their order.
+
+A call is made again after an error that allows it, within its time: those that only ask, after any
+loss of the connection; those that change something, only if they had not been sent.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, Final, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList, FirstError
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from ..cluster import Cluster, Retrying, Topology
+from ..errors import (
+    Effect,
+    InvalidConfig,
+    RequestTimedOut,
+    TopicInvalidName,
+    TopicNotFound,
+    WaitTimedOut,
+    broker_error,
+)
+from ..wire import sc
+from ..wire.codes import ErrorCode, ReplicaKey
+from ..wire.schema import Request
+from ..wire.spu import (
+    ConsumerOffsetFilter,
+    DeleteConsumerOffsetRequest,
+    DeleteConsumerOffsetResponse,
+    FetchConsumerOffsetsRequest,
+    FetchConsumerOffsetsResponse,
+)
+from . import values
+from .values import (
+    Deduplication,
+    HomeTls,
+    MirrorDescription,
+    PartitionDescription,
+    SmartModuleDescription,
+    SmartModulePackage,
+    SpuDescription,
+    SpuGroupDescription,
+    StoredOffset,
+    TableColumn,
+    TableFormatDescription,
+    TopicDescription,
+)
+from .watching import ObjectKind, Watch
+
+T = TypeVar("T")
+ReplyT = TypeVar("ReplyT", FetchConsumerOffsetsResponse, DeleteConsumerOffsetResponse)
+
+SETTLING: Final = 2.0
+"""Seconds that a change, once the SC has confirmed it, may take to show in the metadata."""
+
+REUSE_PAUSE: Final = 1.0
+"""Seconds between the deletion of a topic and the creation of another of its name. The SPUs confirm
+the deletion late, and the SC takes that for the new one's: seen within 50 ms, never after 500."""
+
+OFFSETS_TOPIC: Final = "consumer-offset"
+"""The system topic that stored offsets are in: one partition, made by the SC in the background."""
+
+
+class Admin:
+    """What an administrator does with a cluster; ``client.admin``.
+
+    Lists are in the order of names. A list that is not permitted is empty: the SC does not say so.
+    """
+
+    def __init__(self, cluster: Cluster, *, clock: IReactorTime, rng: Random) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._rng = rng
+        self._retrying = Retrying(cluster.config.retry, clock, rng)
+        self._deleted: dict[str, float] = {}
+
+    # Topics
+
+    def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = 1,
+        replication: int = 1,
+        ignore_racks: bool = False,
+        assignment: Sequence[Sequence[int]] | None = None,
+        mirror_from: Iterable[str] | None = None,
+        retention: int | None = None,
+        segment_size: int | None = None,
+        max_partition_size: int | None = None,
+        compression: str = "any",
+        deduplication: Deduplication | None = None,
+        system: bool = False,
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> Deferred[None]:
+        """Create a topic; fires when it can be used, by this client too.
+
+        That is when the SC says so or when the metadata shows an online leader for each partition,
+        whichever is first: an SC may take minutes to answer where all has long been there. A topic
+        of a name that this client has just deleted is created after a pause of one second, since
+        an SC confuses the two; after a deletion by others, the new topic may lose its partitions
+        for a while.
+
+        Cancelling ends the waiting; once sent, the topic may be created all the same.
+
+        :param name: 1 to 63 of ``a-z``, ``0-9`` and ``-``, with no ``-`` at either end.
+        :param partitions: how many.
+        :param replication: how many SPUs hold each.
+        :param ignore_racks: place replicas without regard to racks.
+        :param assignment: the ids of the SPUs for each partition, the leader first; instead of
+            ``partitions`` and ``replication``.
+        :param mirror_from: names of remote clusters that mirror to this topic, one partition each;
+            instead of the above.
+        :param retention: seconds to keep records, at least 10; None: seven days.
+        :param segment_size: bytes of one file of the log, at least 1024; None: one GiB.
+        :param max_partition_size: bytes after which the oldest records go.
+        :param compression: the codec that every producer has to use, or ``"any"``.
+        :param deduplication: drop records that were seen lately.
+        :param system: the topic belongs to the system; it is deleted only by force.
+        :param dry_run: only check the request.
+        :param timeout: seconds; None: ``ClientConfig.create_timeout``.
+        :raises TopicAlreadyExists: the name is taken.
+        :raises TopicInvalidName: the name is not allowed.
+        :raises TopicInvalidConfiguration: the SC refuses a setting.
+        :raises TopicNotProvisioned: the SC gave up placing it; the topic stays.
+        :raises WaitTimedOut: says what is missing; the topic may come yet.
+        """
+
+        def spec() -> sc.TopicSpec:
+            replicas: sc.Computed | sc.Assigned | sc.MirrorTopic
+            if mirror_from is not None:
+                replicas = _mirrored(name, mirror_from)
+            elif assignment is not None:
+                replicas = _assigned(assignment)
+            else:
+                replicas = sc.Computed(
+                    partitions=values.whole("partitions", partitions, 1),
+                    replication_factor=values.whole("replication", replication, 1),
+                    ignore_rack_assignment=ignore_racks,
+                )
+            return sc.TopicSpec(
+                replicas=replicas,
+                cleanup_policy=_retention(retention),
+                storage=_storage(segment_size, max_partition_size),
+                compression_type=values.codec(compression),
+                deduplication=None if deduplication is None else deduplication.to_wire(),
+                system=system,
+            )
+
+        return self._cluster.run(self._create_topic(name, spec, dry_run, timeout))
+
+    async def _create_topic(
+        self,
+        name: str,
+        spec: Callable[[], sc.TopicSpec],
+        dry_run: bool,
+        timeout: float | None,
+    ) -> None:
+        if name == "":
+            # An SC would create it.
+            raise TopicInvalidName(what="topic ''")
+        request = sc.CreateRequest(kind=sc.TOPIC, name=name, dry_run=dry_run, spec=spec())
+        seconds = self._cluster.config.create_timeout if timeout is None else timeout
+        if dry_run:
+            _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
+            return
+        seconds -= await self._let_go(name)
+        since = self._cluster.topology.version
+        usable = _Usable(
+            name, since, with_leaders=not isinstance(request.spec.replicas, sc.MirrorTopic)
+        )
+        await self._changed(request, f"topic {name}", usable.holds, usable.missing, seconds)
+
+    async def _let_go(self, name: str) -> float:
+        """Wait until a deleted topic's name can be used again; how many seconds that took."""
+        now = self._clock.seconds()
+        self._deleted = {n: at for n, at in self._deleted.items() if now < at + REUSE_PAUSE}
+        if name not in self._deleted:
+            return 0.0
+        pause = self._deleted[name] + REUSE_PAUSE - now
+        await deferLater(self._clock, pause)
+        return pause
+
+    def delete_topic(self, name: str, *, force: bool = False) -> Deferred[None]:
+        """Delete a topic and its records; fires when it is gone, for this client too.
+
+        Its data go later. See :meth:`create_topic` for using the name again.
+
+        :param force: delete it even if it belongs to the system.
+        :raises TopicNotFound: there is none of this name.
+        :raises SystemObjectProtected: it belongs to the system.
+        """
+        return self._cluster.run(self._delete_topic(name, force))
+
+    async def _delete_topic(self, name: str, force: bool) -> None:
+        known = self._cluster.topology.topics.get(name)
+        born = -1 if known is None else known.born
+
+        def gone(topology: Topology) -> bool:
+            found = topology.topics.get(name)
+            return found is None or found.born > born
+
+        request = sc.DeleteRequest(kind=sc.TOPIC, key=name, force=force)
+        _check(await self._cluster.sc_request(request), f"topic {name}")
+        self._deleted[name] = self._clock.seconds()
+        await self._settled(gone)
+
+    def list_topics(
+        self, containing: str | Iterable[str] = (), *, system: bool = False
+    ) -> Deferred[list[TopicDescription]]:
+        """The topics.
+
+        :param containing: only those whose name contains this text, or one of these.
+        :param system: those that belong to the system, *instead* of all others.
+        """
+        return self._list(sc.TOPIC, values.topic_description, containing, system=system)
+
+    def describe_topic(self, name: str) -> Deferred[TopicDescription]:
+        """One topic, with its partitions.
+
+        :raises TopicNotFound: there is none of this name.
+        """
+        return self._cluster.run(self._describe_topic(name))
+
+    async def _describe_topic(self, name: str) -> TopicDescription:
+        for system in (False, True):
+            for topic in await self.list_topics(name, system=system):
+                if topic.name == name:
+                    partitions = await self.list_partitions(name, system=system)
+                    return attrs.evolve(topic, partitions=tuple(partitions))
+        raise TopicNotFound(what=f"topic {name}")
+
+    def add_partitions(
+        self, name: str, count: int, *, timeout: float | None = None
+    ) -> Deferred[None]:
+        """Give a topic more partitions; fires when they can be used.
+
+        Records with a key then go to other partitions than before.
+
+        :param count: how many more.
+        :param timeout: seconds; None: ``ClientConfig.create_timeout``.
+        :raises TopicNotFound: there is none of this name.
+        :raises TopicInvalidReplicaType: its replicas were assigned by whoever created it.
+        :raises SystemObjectProtected: it belongs to the system.
+        :raises WaitTimedOut: says what is missing; the partitions may come yet.
+        """
+        return self._cluster.run(self._add_partitions(name, count, timeout))
+
+    async def _add_partitions(self, name: str, count: int, timeout: float | None) -> None:
+        known = self._cluster.topology.topics.get(name)
+        before = 0 if known is None else known.partition_count
+        # An SC adds without looking for overflow.
+        values.whole("count", count, 1, 2**32 - 1 - before)
+        usable = _Usable(name, -1, at_least=before + count)
+        request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
+        seconds = self._cluster.config.create_timeout if timeout is None else timeout
+        end = self._clock.seconds() + seconds
+        _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
+        try:
+            left = max(0.0, end - self._clock.seconds())
+            await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left)
+        except WaitTimedOut as error:
+            error.effect = Effect.DONE
+            raise
+
+    def add_mirror(self, name: str, remote_cluster: str) -> Deferred[None]:
+        """Let one more remote cluster mirror to a topic.
+
+        :raises TopicNotFound: there is none of this name.
+        :raises MirrorNotFound: there is no such remote cluster.
+        :raises MirrorAlreadyExists: it does so already.
+        """
+        action = sc.AddMirror(remote_cluster=remote_cluster)
+        request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=action)
+        return self._do(request, f"topic {name}")
+
+    # Partitions
+
+    def list_partitions(
+        self, topic: str | None = None, *, system: bool = False
+    ) -> Deferred[list[PartitionDescription]]:
+        """The partitions.
+
+        :param topic: only those of the topic of this very name.
+        :param system: those of topics that belong to the system, *instead* of all others.
+        """
+        return self._cluster.run(self._list_partitions(topic, system))
+
+    async def _list_partitions(self, topic: str | None, system: bool) -> list[PartitionDescription]:
+        listed = await self._list(sc.PARTITION, values.partition_description, (), system=system)
+        chosen = [partition for partition in listed if topic in (None, partition.topic)]
+        return sorted(chosen, key=lambda partition: (partition.topic, partition.number))
+
+    # SPUs
+
+    def list_spus(self, containing: str | Iterable[str] = ()) -> Deferred[list[SpuDescription]]:
+        """All SPUs.
+
+        :param containing: only those whose name contains this text, or one of these.
+        """
+        return self._list(sc.SPU, values.spu_description, containing)
+
+    def list_custom_spus(
+        self, containing: str | Iterable[str] = ()
+    ) -> Deferred[list[SpuDescription]]:
+        """The SPUs that somebody other than the SC starts.
+
+        :param containing: only those whose name contains this text, or one of these.
+        """
+        return self._list(sc.CUSTOM_SPU, values.spu_description, containing)
+
+    def register_spu(
+        self,
+        spu_id: int,
+        host: str,
+        port: int,
+        *,
+        private_host: str | None = None,
+        private_port: int,
+        local_host: str | None = None,
+        local_port: int | None = None,
+        rack: str | None = None,
+        name: str | None = None,
+        dry_run: bool = False,
+    ) -> Deferred[None]:
+        """Announce an SPU that somebody else starts, so that it may join.
+
+        :param spu_id: its id, 0 or more.
+        :param host: where clients reach it.
+        :param private_host: where the other SPUs reach it; None: ``host``.
+        :param local_host: a shorter way for clients that are near; with ``local_port``.
+        :param name: None: ``custom-spu-<id>``.
+        :param dry_run: only check the request.
+        :raises SpuAlreadyExists: the id or the name is taken.
+        """
+
+        def request() -> sc.CreateRequest:
+            local = None
+            if local_host is not None:
+                local = sc.Endpoint(host=local_host, port=values.port("local_port", local_port))
+            spec = sc.CustomSpuSpec(
+                id=values.whole("spu_id", spu_id, 0, 2**31 - 1),
+                public_endpoint=sc.IngressPort(
+                    port=values.port("port", port), ingress=(sc.IngressAddr(hostname=host),)
+                ),
+                private_endpoint=sc.Endpoint(
+                    host=private_host or host, port=values.port("private_port", private_port)
+                ),
+                rack=rack,
+                public_endpoint_local=local,
+            )
+            given = name or f"custom-spu-{spu_id}"
+            return sc.CreateRequest(kind=sc.CUSTOM_SPU, name=given, dry_run=dry_run, spec=spec)
+
+        there = None if dry_run else lambda topology: spu_id in topology.spus
+        return self._do(request, f"SPU {spu_id}", there)
+
+    def unregister_spu(self, spu: int | str) -> Deferred[None]:
+        """Take back what :meth:`register_spu` has announced.
+
+        :param spu: its id, or its name.
+        :raises SpuNotFound: there is none.
+        """
+        request = sc.DeleteRequest(kind=sc.CUSTOM_SPU, key=spu)
+        return self._do(request, f"SPU {spu}")
+
+    # SPU groups
+
+    def create_spu_group(
+        self,
+        name: str,
+        *,
+        replicas: int,
+        min_id: int = 0,
+        rack: str | None = None,
+        in_sync_replica_min: int | None = None,
+        log_dir: str | None = None,
+        storage_size: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Deferred[None]:
+        """Let the SC start SPUs, if it can: it needs Kubernetes, and without does nothing and says
+        nothing. A group of this name is replaced.
+
+        :param replicas: how many SPUs.
+        :param min_id: the id of the first.
+        :param in_sync_replica_min: how many replicas must have a record.
+        :param storage_size: room for the log of each, for example ``"10Gi"``.
+        :param env: variables of their environment.
+        """
+
+        def request() -> sc.CreateRequest:
+            replication = storage = None
+            if in_sync_replica_min is not None:
+                least = values.whole("in_sync_replica_min", in_sync_replica_min, 1, 2**16 - 1)
+                replication = sc.ReplicationConfig(in_sync_replica_min=least)
+            if log_dir is not None or storage_size is not None:
+                storage = sc.SpuStorage(log_dir=log_dir, size=storage_size)
+            variables = tuple(sc.EnvVar(name=n, value=v) for n, v in (env or {}).items())
+            spec = sc.SpuGroupSpec(
+                replicas=values.whole("replicas", replicas, 1, 2**16 - 1),
+                min_id=values.whole("min_id", min_id, 0, 2**31 - 1),
+                spu_config=sc.SpuConfig(
+                    rack=rack, replication=replication, storage=storage, env=variables
+                ),
+            )
+            return sc.CreateRequest(kind=sc.SPU_GROUP, name=name, spec=spec)
+
+        return self._do(request, f"SPU group {name}")
+
+    def delete_spu_group(self, name: str) -> Deferred[None]:
+        """Delete a group.
+
+        :raises SpuNotFound: there is none of this name.
+        """
+        return self._do(sc.DeleteRequest(kind=sc.SPU_GROUP, key=name), f"SPU group {name}")
+
+    def list_spu_groups(
+        self, containing: str | Iterable[str] = ()
+    ) -> Deferred[list[SpuGroupDescription]]:
+        """The groups.
+
+        :param containing: only those whose name contains this text, or one of these.
+        """
+        return self._list(sc.SPU_GROUP, values.spu_group_description, containing)
+
+    # SmartModules
+
+    def create_smartmodule(
+        self, name: str, wasm: bytes, *, package: SmartModulePackage | None = None
+    ) -> Deferred[str]:
+        """Upload a SmartModule, or replace one; fires with the name it is kept under.
+
+        An SPU may go on using the old one of the same name for a moment, or not find the new one
+        if the old was deleted just before.
+
+        :param name: not looked at if there is a package.
+        :param wasm: WebAssembly, compressed with gzip or not; an SPU takes only the former, so the
+            latter is compressed here.
+        :param package: what it is a package of.
+        :raises SmartModuleError: it was not stored. That it is WebAssembly at all is found out only
+            when it is used.
+        """
+
+        async def create() -> str:
+            payload = wasm
+            if not isinstance(wasm, bytes):
+                raise InvalidConfig("wasm", wasm, "bytes")
+            if wasm.startswith(_WASM):
+                payload = gzip.compress(wasm, mtime=0)
+            spec = sc.SmartModuleSpec(
+                meta=None if package is None else package.to_wire(),
+                wasm=sc.Wasm(payload=payload),
+            )
+            request = sc.CreateRequest(kind=sc.SMART_MODULE, name=name, spec=spec)
+            what = f"SmartModule {name}"
+            return _check(await self._cluster.sc_request(request), what).name
+
+        return self._cluster.run(create())
+
+    def delete_smartmodule(self, name: str) -> Deferred[None]:
+        """Delete a SmartModule.
+
+        :param name: a packaged one's is ``group/name@version``, or what it is kept under.
+        :raises SmartModuleNotFound: there is none of this name.
+        """
+        request = sc.DeleteRequest(kind=sc.SMART_MODULE, key=name)
+        return self._do(request, f"SmartModule {name}")
+
+    def list_smartmodules(
+        self, named: str | Iterable[str] = (), *, summary: bool = True
+    ) -> Deferred[list[SmartModuleDescription]]:
+        """The SmartModules.
+
+        :param named: only those of this name, or one of these; a packaged one's is ``name``,
+            ``group/name`` or ``group/name@version``.
+        :param summary: leave out their bytes.
+        """
+        return self._list(sc.SMART_MODULE, values.smartmodule_description, named, summary=summary)
+
+    # Table formats
+
+    def create_table_format(
+        self,
+        name: str,
+        *,
+        columns: Sequence[TableColumn] | None = None,
+        smartmodule: str | None = None,
+    ) -> Deferred[None]:
+        """Say how records are to be shown as a table.
+
+        :param smartmodule: one that is applied first.
+        :raises TableFormatAlreadyExists: the name is taken.
+        """
+
+        def request() -> sc.CreateRequest:
+            spec = sc.TableFormatSpec(
+                name=name,
+                input_format=sc.InputFormat.JSON,
+                columns=None if columns is None else tuple(c.to_wire() for c in columns),
+                smartmodule=smartmodule,
+            )
+            return sc.CreateRequest(kind=sc.TABLE_FORMAT, name=name, spec=spec)
+
+        return self._do(request, f"table format {name}")
+
+    def delete_table_format(self, name: str) -> Deferred[None]:
+        """Delete a table format.
+
+        :raises TableFormatNotFound: there is none of this name.
+        """
+        return self._do(sc.DeleteRequest(kind=sc.TABLE_FORMAT, key=name), f"table format {name}")
+
+    def list_table_formats(
+        self, containing: str | Iterable[str] = ()
+    ) -> Deferred[list[TableFormatDescription]]:
+        """The table formats.
+
+        :param containing: only those whose name contains this text, or one of these.
+        """
+        return self._list(sc.TABLE_FORMAT, values.table_format_description, containing)
+
+    # Mirrors
+
+    def register_remote(self, name: str) -> Deferred[None]:
+        """Announce a cluster that is to mirror to this one.
+
+        :raises MirrorAlreadyExists: the name is taken.
+        """
+        request = sc.CreateRequest(kind=sc.MIRROR, name=name, spec=sc.RemoteCluster(id=name))
+        return self._do(request, f"mirror {name}")
+
+    def register_home(
+        self, name: str, *, remote_id: str, endpoint: str, tls: HomeTls | None = None
+    ) -> Deferred[None]:
+        """Say which cluster this one is to mirror to. What was said before is replaced.
+
+        :param remote_id: the name of this cluster there.
+        :param endpoint: ``"host:port"`` of its SC's public port.
+        """
+
+        def request() -> sc.CreateRequest:
+            shown = None
+            if tls is not None:
+                shown = sc.ClientTls(
+                    domain=tls.domain,
+                    ca_cert=tls.ca_cert,
+                    client_cert=tls.client_cert,
+                    client_key=tls.client_key,
+                )
+            spec = sc.HomeCluster(
+                id=name, remote_id=remote_id, public_endpoint=endpoint, client_tls=shown
+            )
+            return sc.CreateRequest(kind=sc.MIRROR, name=name, spec=spec)
+
+        return self._do(request, f"mirror {name}")
+
+    def unregister_mirror(self, name: str) -> Deferred[None]:
+        """Forget a remote cluster, or the home.
+
+        :raises MirrorNotFound: there is none of this name.
+        """
+        return self._do(sc.DeleteRequest(kind=sc.MIRROR, key=name), f"mirror {name}")
+
+    def list_mirrors(self) -> Deferred[list[MirrorDescription]]:
+        """The clusters that mirror to this one, and the one it mirrors to."""
+        return self._list(sc.MIRROR, values.mirror_description, ())
+
+    # Consumer offsets
+
+    def list_consumer_offsets(
+        self,
+        *,
+        consumer_id: str | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+    ) -> Deferred[list[StoredOffset]]:
+        """How far consumers have come, as they have stored it.
+
+        :param consumer_id: only of this consumer.
+        :param topic: only in this topic.
+        :param partition: only in partitions of this number.
+        """
+
+        async def offsets() -> list[StoredOffset]:
+            reply = await self._ask_offsets_leader(
+                lambda: FetchConsumerOffsetsRequest(
+                    filter_opts=ConsumerOffsetFilter(consumer_id=consumer_id)
+                )
+            )
+            if reply is None:
+                return []
+            found = map(values.stored_offset, reply.consumers)
+            # Releases before 0.18 know no filter.
+            chosen = [
+                offset
+                for offset in found
+                if consumer_id in (None, offset.consumer_id)
+                and topic in (None, offset.topic)
+                and partition in (None, offset.partition)
+            ]
+            return sorted(chosen, key=lambda o: (o.consumer_id, o.topic, o.partition))
+
+        return self._cluster.run(offsets())
+
+    def delete_consumer_offset(
+        self, consumer_id: str, topic: str, partition: int
+    ) -> Deferred[None]:
+        """Forget how far a consumer has come. Where nothing is stored, nothing happens."""
+
+        async def delete() -> None:
+            key = ReplicaKey(
+                topic=topic, partition=values.whole("partition", partition, 0, 2**32 - 1)
+            )
+            await self._ask_offsets_leader(
+                lambda: DeleteConsumerOffsetRequest(replica_id=key, consumer_id=consumer_id)
+            )
+
+        return self._cluster.run(delete())
+
+    async def _ask_offsets_leader(self, request: Callable[[], Request[ReplyT]]) -> ReplyT | None:
+        """The reply of whoever has the stored offsets; None if there are none at all."""
+
+        async def ask(seconds: float) -> ReplyT | None:
+            if OFFSETS_TOPIC not in self._cluster.topology.topics:
+                return None
+            leader = await self._cluster.wait_for(
+                lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),
+                missing=f"partition 0 of {OFFSETS_TOPIC} has no online leader",
+                timeout=seconds,
+            )
+            reply = await self._cluster.spu_request(leader, request(), timeout=seconds)
+            _raise_if(reply.error_code, "the stored offsets")
+            return reply
+
+        # Forgetting twice is as good as once.
+        return await self._retrying.call(
+            ask, seconds=self._cluster.config.request_timeout, again=lambda error: error.retriable
+        )
+
+    # Watching
+
+    def watch(self, kind: ObjectKind) -> Watch[Any]:
+        """The objects of a kind as they are, and every change of them from then on.
+
+        Nothing happens before the first is asked for. See :class:`Watch`.
+        """
+        return Watch(self._cluster, ObjectKind(kind), clock=self._clock, rng=self._rng)
+
+    # How calls are made
+
+    def _do(
+        self,
+        request: Request[sc.StatusResponse] | Callable[[], Request[sc.StatusResponse]],
+        what: str,
+        there: Callable[[Topology], bool] | None = None,
+    ) -> Deferred[None]:
+        """Make a change; ``there`` is how it shows in the metadata."""
+
+        async def do() -> None:
+            message = request() if callable(request) else request
+            _check(await self._cluster.sc_request(message), what)
+            if there is not None:
+                await self._settled(there)
+
+        return self._cluster.run(do())
+
+    async def _settled(self, there: Callable[[Topology], bool]) -> None:
+        """Wait until what the SC has confirmed shows in the metadata, but not for long."""
+        try:
+            await self._cluster.wait_for(
+                lambda topology: there(topology) or None, missing="", timeout=SETTLING
+            )
+        except WaitTimedOut:
+            pass
+
+    async def _changed(
+        self,
+        request: Request[sc.StatusResponse],
+        what: str,
+        there: Callable[[Topology], bool | None],
+        missing: Callable[[Topology], str],
+        seconds: float,
+    ) -> None:
+        """Make a change that is done when the SC says so, or when the metadata shows it."""
+        answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds)
+        showing: Deferred[Any] = self._cluster.wait_for(there, missing=missing)
+        try:
+            result, first = await DeferredList(
+                [answering, showing],
+                fireOnOneCallback=True,
+                fireOnOneErrback=True,
+                consumeErrors=True,
+            )
+        except FirstError as error:
+            showing.cancel()
+            failure = error.subFailure
+            if failure.check(RequestTimedOut):
+                lacking = missing(self._cluster.topology)
+                late = WaitTimedOut(lacking, seconds, effect=failure.value.effect)
+                raise late from failure.value
+            failure.raiseException()
+        if first == 0:
+            try:
+                _check(result, what)
+                await self._settled(lambda topology: bool(there(topology)))
+            finally:
+                showing.cancel()
+
+    def _list(
+        self,
+        kind: sc.Kind,
+        describe: Callable[[sc.Metadata], T],
+        containing: str | Iterable[str],
+        *,
+        summary: bool = False,
+        system: bool = False,
+    ) -> Deferred[list[T]]:
+        filters = (containing,) if isinstance(containing, str) else tuple(containing)
+
+        async def ask() -> list[T]:
+            request = sc.ListRequest(kind=kind, filters=filters, summary=summary, system=system)
+            reply = await self._cluster.sc_request(request)
+            objects = sorted(reply.objects, key=lambda told: told.name)
+            return [describe(told) for told in objects]
+
+        return self._cluster.run(ask())
+
+
+@attrs.frozen
+class _Usable:
+    """Whether a topic can be used.
+
+    :ivar born_after: a version of the topology; what was there by then is another of its name.
+    """
+
+    name: str
+    born_after: int
+    with_leaders: bool = True
+    at_least: int = 0
+
+    def holds(self, topology: Topology) -> bool | None:
+        found = topology.topics.get(self.name)
+        if found is None or found.born <= self.born_after or found.partition_count < self.at_least:
+            return None
+        if self.with_leaders and topology.leaderless(self.name, born_after=self.born_after):
+            return None
+        return True
+
+    def missing(self, topology: Topology) -> str:
+        found = topology.topics.get(self.name)
+        if found is None or found.born <= self.born_after:
+            return f"topic {self.name} has not come"
+        if found.partition_count < self.at_least:
+            return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
+        numbers = ", ".join(map(str, topology.leaderless(self.name, born_after=self.born_after)))
+        state = found.status.resolution.name.lower().replace("_", " ")
+        return f"topic {self.name} ({state}) has no online leader for partitions {numbers}"
+
+
+_WASM = b"\0asm"
+
+
+def _assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
+    return sc.Assigned(
+        partitions=tuple(
+            sc.PartitionMap(id=number, replicas=tuple(spus))
+            for number, spus in enumerate(assignment)
+        )
+    )
+
+
+def _mirrored(name: str, remotes: Iterable[str]) -> sc.MirrorTopic:
+    partitions = tuple(
+        sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0") for remote in remotes
+    )
+    return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions))
+
+
+def _retention(seconds: int | None) -> sc.CleanupPolicy | None:
+    if seconds is None:
+        return None
+    return sc.CleanupPolicy(time_in_seconds=values.whole("retention", seconds, 0))
+
+
+def _storage(segment_size: int | None, max_partition_size: int | None) -> sc.TopicStorage | None:
+    if segment_size is None and max_partition_size is None:
+        return None
+    if segment_size is not None:
+        values.whole("segment_size", segment_size, 0)
+    if max_partition_size is not None:
+        values.whole("max_partition_size", max_partition_size, 0, 2**64 - 1)
+    return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
+
+
+def _raise_if(code: ErrorCode, what: str, text: str | None = None) -> None:
+    if code:
+        raise broker_error(code.code, code.fields, text, what=what)
+
+
+def _check(reply: sc.StatusResponse, what: str) -> sc.StatusResponse:
+    """The reply, if it says that all went well; else the error it names is raised."""
+    _raise_if(reply.error_code, what, reply.error_message)
+    return reply
