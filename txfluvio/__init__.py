@@ -5,3 +5,89 @@ that ``import txfluvio.wire`` brings in no Twisted and installs no reactor.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors
+    from .admin import ObjectKind
+    from .client import FluvioClient
+    from .cluster import ConnectionState
+    from .config import (
+        ClientConfig,
+        ConsumerConfig,
+        Delivery,
+        Isolation,
+        OffsetReset,
+        OffsetStrategy,
+        ProducerConfig,
+        RetryPolicy,
+        TlsConfig,
+        TlsVersion,
+    )
+    from .consumer import Consumer, Share
+    from .errors import FluvioError
+    from .offset import Offset
+    from .producer import Producer, RecordMetadata
+    from .wire.records import Record
+
+_HOME = {
+    "ClientConfig": "config",
+    "ConnectionState": "cluster",
+    "Consumer": "consumer",
+    "ConsumerConfig": "config",
+    "Delivery": "config",
+    "FluvioClient": "client",
+    "FluvioError": "errors",
+    "Isolation": "config",
+    "ObjectKind": "admin",
+    "Offset": "offset",
+    "OffsetReset": "config",
+    "OffsetStrategy": "config",
+    "Producer": "producer",
+    "ProducerConfig": "config",
+    "Record": "wire.records",
+    "RecordMetadata": "producer",
+    "RetryPolicy": "config",
+    "Share": "consumer",
+    "TlsConfig": "config",
+    "TlsVersion": "config",
+}
+
+__all__ = [
+    "ClientConfig",
+    "ConnectionState",
+    "Consumer",
+    "ConsumerConfig",
+    "Delivery",
+    "FluvioClient",
+    "FluvioError",
+    "Isolation",
+    "ObjectKind",
+    "Offset",
+    "OffsetReset",
+    "OffsetStrategy",
+    "Producer",
+    "ProducerConfig",
+    "Record",
+    "RecordMetadata",
+    "RetryPolicy",
+    "Share",
+    "TlsConfig",
+    "TlsVersion",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module(".errors", __name__)
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -704,12 +704,11 @@ class Admin:
             )
         except FirstError as error:
             showing.cancel()
-            failure = error.subFailure
-            if failure.check(RequestTimedOut):
+            reason = error.subFailure.value
+            if isinstance(reason, RequestTimedOut):
                 lacking = missing(self._cluster.topology)
-                late = WaitTimedOut(lacking, seconds, effect=failure.value.effect)
-                raise late from failure.value
-            failure.raiseException()
+                raise WaitTimedOut(lacking, seconds, effect=reason.effect) from reason
+            error.subFailure.raiseException()
         if first == 0:
             try:
                 _check(result, what)

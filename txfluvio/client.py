@@ -1,0 +1,282 @@
+"""Floor 4: a cluster as one Twisted service.
+
+:class:`FluvioClient` is what an application makes first: an ``IService`` for one that is made of
+services, an async context manager for one that is made of coroutines. It makes producers and
+consumers and has :attr:`~FluvioClient.admin`; what they do is theirs, how they reach the cluster is
+the cluster floor's, and here is only who starts and ends whom.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from random import Random
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+from weakref import WeakValueDictionary
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .admin import Admin
+from .cluster import Cluster, ConnectionState
+from .config import ClientConfig, ConsumerConfig, ProducerConfig
+from .consumer import Consumer, Partitions
+from .errors import AlreadyRunning, ClientClosed, InvalidConfig
+from .offset import Offset
+from .producer import Budget, Producer
+from .transport.dialer import Dialer, TcpDialer
+from .transport.waiting import Waiting
+
+ConfigT = TypeVar("ConfigT", ProducerConfig, ConsumerConfig)
+
+
+class FluvioClient(Service):
+    """A client of one cluster.
+
+    Making one does no I/O. It runs from :meth:`start` to :meth:`close`, which is what
+    ``async with`` does, or from ``startService()`` to ``stopService()``: the former gives up after
+    ``ClientConfig.connect_timeout`` where there is no cluster, the latter goes on trying for ever.
+    Once it has been connected, both connect again for ever whenever that is needed. After it was
+    closed it can be started again, and producers and consumers be made anew.
+
+    What it makes is closed together with it, records sent by then included.
+
+    :param reactor: connects and tells the time.
+    :param config: which cluster, and how to reach it.
+    :param dialer: makes the connections; None: over TCP, and TLS where the configuration says so.
+    :param rng: decides what is left to chance, which is how long to wait before trying again.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: ClientConfig,
+        *,
+        dialer: Dialer | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        if not isinstance(config, ClientConfig):
+            raise InvalidConfig("FluvioClient.config", config, "a ClientConfig")
+        self._config = config
+        self._clock = cast(IReactorTime, reactor)
+        self._dialer = TcpDialer(cast(IReactorTCP, reactor), config) if dialer is None else dialer
+        self._rng = Random() if rng is None else rng
+        self._numbers = itertools.count()
+        self._closed: Waiting[None] = Waiting()
+        self._closing = False
+        self._renew()
+
+    def _renew(self) -> None:
+        """Begin anew, with nothing done and nobody known."""
+        self._cluster = Cluster(self._config, dialer=self._dialer, clock=self._clock, rng=self._rng)
+        self._admin = Admin(self._cluster, clock=self._clock, rng=self._rng)
+        self._budget = Budget(self._config.buffer_memory)
+        self._made: WeakValueDictionary[int, Producer | Consumer] = WeakValueDictionary()
+
+    def __repr__(self) -> str:
+        return f"<FluvioClient {self._config.endpoint}: {self.state.value}>"
+
+    # Facts
+
+    @property
+    def config(self) -> ClientConfig:
+        """The settings."""
+        return self._config
+
+    @property
+    def state(self) -> ConnectionState:
+        """How things stand with the cluster's SC."""
+        return self._cluster.state
+
+    @property
+    def cluster_version(self) -> str | None:
+        """The release that the SC runs, ``"0.18.1"``; None before the first connection."""
+        return self._cluster.version or None
+
+    @property
+    def admin(self) -> Admin:
+        """What an administrator does: create topics, list SPUs, and so on."""
+        return self._admin
+
+    # Beginning and end
+
+    def start(self) -> Deferred[None]:
+        """Connect; fires when the cluster is known.
+
+        Cancelling it, or its failing, closes the client.
+
+        :raises ConnectFailed: the SC was not reached within ``connect_timeout`` seconds, or at all:
+            the error says the address and the reason.
+        :raises AlreadyRunning: it was started and not closed since.
+        """
+        if self.running:
+            return fail(AlreadyRunning("client"))
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        starting = self._begin(for_ever=False)
+        try:
+            await starting
+        except BaseException:
+            await self.close()
+            raise
+
+    def _begin(self, *, for_ever: bool) -> Deferred[None]:
+        if self.state is ConnectionState.STOPPED:
+            self._renew()
+        Service.startService(self)
+        return self._cluster.start(for_ever=for_ever)
+
+    def close(self) -> Deferred[None]:
+        """End everything, and fire when the last connection is gone.
+
+        Producers get ``ProducerConfig.close_timeout`` seconds to send what they have, consumers
+        store what was processed if they do so automatically; then whatever is still waited for
+        fails with :class:`~txfluvio.errors.ClientClosed`. Cancelling skips the former. A client
+        that is closed already, or was never started, is left at that.
+        """
+        if self._closing:
+            return self._closed.add()
+        if not self.running:
+            return succeed(None)
+        Service.stopService(self)
+        self._closing = True
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        made = [one for _, one in sorted(self._made.items())]
+        try:
+            endings = await DeferredList([one.close() for one in made], consumeErrors=True)
+        finally:
+            await self._cluster.stop()
+            self._closing = False
+            for waiter in self._closed.take():
+                waiter.callback(None)
+        for good, ending in endings:
+            if not good:
+                self._log.warn("while closing: {error}", error=cast(Failure, ending).value)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def when_connected(self) -> Deferred[None]:
+        """Fires while the metadata is being kept up to date, perhaps at once.
+
+        Each call gives a new Deferred; cancelling it ends only that waiting.
+
+        :raises NotStarted: the client was not started.
+        :raises ClientClosed: it was closed.
+        """
+        return self._cluster.when_connected()
+
+    # IService
+
+    def startService(self) -> None:
+        """Begin to connect, and go on trying for ever; see :meth:`when_connected`."""
+        if self.running:
+            raise AlreadyRunning("client")
+        self._begin(for_ever=True).addErrback(_expected)
+
+    def stopService(self) -> Deferred[None]:
+        """See :meth:`close`."""
+        return self.close()
+
+    # What it makes
+
+    def producer(
+        self, topic: str, config: ProducerConfig | None = None, **overrides: Any
+    ) -> Producer:
+        """A producer for a topic; enter it with ``async with``, or start it.
+
+        No I/O is done: whether the topic exists is found out on entering.
+
+        :param config: None: the defaults.
+        :param overrides: settings of it, by name.
+        :raises InvalidConfig: a wrong value.
+        :raises ClientClosed: the client is closed.
+        """
+        self._must_be_open()
+        if not isinstance(topic, str) or not topic:
+            raise InvalidConfig("topic", topic, "the name of a topic")
+        made = Producer(
+            self._cluster,
+            topic,
+            _settings(ProducerConfig, config, overrides),
+            clock=self._clock,
+            budget=self._budget,
+            rng=self._rng,
+        )
+        self._made[next(self._numbers)] = made
+        return made
+
+    def consumer(
+        self,
+        topics: str | Iterable[str],
+        *,
+        start: Offset | None = None,
+        stop: Offset | None = None,
+        partitions: Partitions = None,
+        config: ConsumerConfig | None = None,
+        **overrides: Any,
+    ) -> Consumer:
+        """A consumer of a topic, or of several; enter it with ``async with``, or start it.
+
+        No I/O is done: whether the topics exist is found out on entering.
+
+        :param start: where to start in each partition; None: at the end, or where offsets are
+            stored, behind the last one stored.
+        :param stop: the first offset not to be read; None: go on for ever.
+        :param partitions: one, some, a :class:`~txfluvio.consumer.Share`; None: all.
+        :param config: None: the defaults.
+        :param overrides: settings of it, by name.
+        :raises InvalidConfig: a wrong value.
+        :raises ClientClosed: the client is closed.
+        """
+        self._must_be_open()
+        made = Consumer(
+            self._cluster,
+            topics,
+            start=start,
+            stop=stop,
+            partitions=partitions,
+            config=_settings(ConsumerConfig, config, overrides),
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self._made[next(self._numbers)] = made
+        return made
+
+    def _must_be_open(self) -> None:
+        if self._closing or self.state is ConnectionState.STOPPED:
+            raise ClientClosed
+
+
+def _settings(kind: type[ConfigT], config: ConfigT | None, overrides: dict[str, Any]) -> ConfigT:
+    if config is not None and not isinstance(config, kind):
+        raise InvalidConfig("config", config, f"a {kind.__name__}")
+    known = {field.name for field in attrs.fields(kind)}
+    for name, value in overrides.items():
+        if name not in known:
+            raise InvalidConfig(f"{kind.__name__}.{name}", value, "no such setting")
+    return attrs.evolve(kind() if config is None else config, **overrides)
+
+
+def _expected(failure: Failure) -> None:
+    """Waiting for the cluster ended because the client was closed."""
+    failure.trap(ClientClosed, CancelledError)
