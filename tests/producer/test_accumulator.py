@@ -211,7 +211,7 @@ def test_clearing_gives_everything() -> None:
 def waiting(*names: str) -> Batch[str]:
     batch = Batch[str](0.0, 1000)
     for index, name in enumerate(names):
-        batch.fit(None, name.encode(), 1000, 10_000)
+        batch.builder.fit(None, name.encode(), 1000, 10_000)
         batch.receipts.append((index, 1, 1000, name))
     return batch
 
@@ -225,7 +225,7 @@ def test_a_record_withdrawn_is_not_sent_and_the_others_keep_their_places() -> No
 
 def test_records_that_wait_together_are_withdrawn_together() -> None:
     batch = Batch[str](0.0, 1000)
-    batch.extend(None, [b"a", b"b", b"c"], 0, 1000, 10_000)
+    batch.builder.extend(None, [b"a", b"b", b"c"], 0, 1000, 10_000)
     batch.receipts += [(0, 2, 1000, "many"), (2, 1, 1000, "one")]
     batch.withdraw("many")
     assert values(batch) == [b"c"]

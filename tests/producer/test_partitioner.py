@@ -85,7 +85,7 @@ def test_many_at_once_are_placed_as_one_at_a_time(
     for number in numbers:
         placed = {
             position: place
-            for place, positions in many.choose_many(number, 4, online)
+            for place, positions in many.choose_turns(number, 4, online)
             for position in positions
         }
         assert [placed[position] for position in range(number)] == [
@@ -93,13 +93,19 @@ def test_many_at_once_are_placed_as_one_at_a_time(
         ]
 
 
+def test_many_with_and_without_keys_are_placed_as_one_at_a_time() -> None:
+    keys = [None, b"a", None, b"", b"x" * 1000, None, b"a", b"hello"]
+    many, single = SiphashRoundRobinPartitioner(), SiphashRoundRobinPartitioner()
+    assert many.choose_all(keys, 5, (1, 2)) == [single.choose(key, b"", 5, (1, 2)) for key in keys]
+
+
 def test_the_turns_start_anew_after_32_bits() -> None:
     one, many = SiphashRoundRobinPartitioner(), SiphashRoundRobinPartitioner()
     for chooser in (one, many):
-        chooser.choose_many(2**32 - 2, 1, (0,))
+        chooser.choose_turns(2**32 - 2, 1, (0,))
     places = [one.choose(None, b"", 3, (0, 1, 2)) for _ in range(5)]
     assert places == [2, 0, 0, 1, 2]
-    found = many.choose_many(5, 3, (0, 1, 2))
+    found = many.choose_turns(5, 3, (0, 1, 2))
     assert sorted((p, place) for place, ps in found for p in ps) == list(enumerate(places))
 
 

@@ -39,59 +39,40 @@ class Batch(Generic[W]):
     :ivar closed: no more records may be added.
     :ivar sent: it was encoded to leave; nothing can be withdrawn from it any more.
     :ivar effect: what the attempts so far may have done.
-    :ivar count: its records, those withdrawn included.
-    :ivar size: bytes before compression.
+    :ivar builder: takes the records.
     :ivar receipts: who waits, in the order of their records.
     """
 
     __slots__ = (
-        "_builder",
         "_data",
         "_withdrawn",
+        "builder",
         "closed",
-        "count",
         "created",
         "effect",
         "receipts",
         "sent",
-        "size",
     )
 
     def __init__(self, created: float, timestamp: int) -> None:
-        self._builder = BatchBuilder(timestamp)
         self._data = b""
         self._withdrawn: set[int] = set()
+        self.builder = BatchBuilder(timestamp)
         self.closed = False
-        self.count = 0
         self.created = created
         self.effect = Effect.NONE
         self.receipts: list[Receipt[W]] = []
         self.sent = False
-        self.size = 0
 
-    def fit(self, key: bytes | None, value: bytes, timestamp: int, limit: int) -> bool:
-        """Add a record, if the batch stays within ``limit`` bytes and can hold its timestamp."""
-        builder = self._builder
-        if not builder.fit(key, value, timestamp, limit):
-            return False
-        self.count = builder.count
-        self.size = builder.size
-        return True
+    @property
+    def count(self) -> int:
+        """Its records, those withdrawn included."""
+        return self.builder.count
 
-    def extend(
-        self,
-        keys: Sequence[bytes | None] | None,
-        values: Sequence[bytes],
-        start: int,
-        timestamp: int,
-        limit: int,
-    ) -> int:
-        """Add ``values[start:]`` as far as they fit likewise, and return where that ends."""
-        builder = self._builder
-        stop = builder.extend(keys, values, start, timestamp, limit)
-        self.count = builder.count
-        self.size = builder.size
-        return stop
+    @property
+    def size(self) -> int:
+        """Bytes before compression."""
+        return self.builder.size
 
     def withdraw(self, waiter: W) -> None:
         """Forget a waiter; where the batch has not been sent, its records are not sent either."""
@@ -111,8 +92,8 @@ class Batch(Generic[W]):
         """The bytes to send, the same each time. From the first time on nothing changes them."""
         if not self.sent:
             self.closed = self.sent = True
-            self._data = self._builder.build(compression, self._withdrawn)
-            del self._builder
+            self._data = self.builder.build(compression, self._withdrawn)
+            self.builder.discard()
             if self._withdrawn:
                 self._move_up()
         return self._data
@@ -174,16 +155,17 @@ class PartitionQueue(Generic[W]):
         """
         batch = self._open
         if batch is not None and now <= batch.created + self._patience:
-            before = batch.size
-            if batch.fit(key, value, timestamp, self._batch_size):
-                if batch.size >= self._batch_size:
+            builder = batch.builder
+            before = builder.size
+            if builder.fit(key, value, timestamp, self._batch_size):
+                if builder.size >= self._batch_size:
                     self._close()
-                return batch.size - before
-        batch = self._begin(timestamp, now)
-        batch.fit(key, value, timestamp, self._max_request_size)
-        if batch.size >= self._batch_size:
+                return builder.size - before
+        builder = self._begin(timestamp, now)
+        builder.fit(key, value, timestamp, self._max_request_size)
+        if builder.size >= self._batch_size:
             self._close()
-        return batch.size
+        return builder.size
 
     def extend(
         self,
@@ -199,21 +181,22 @@ class PartitionQueue(Generic[W]):
         """
         batch = self._open
         if batch is not None and now <= batch.created + self._patience:
-            before = batch.size
-            stop = batch.extend(keys, values, start, timestamp, self._batch_size)
+            builder = batch.builder
+            before = builder.size
+            stop = builder.extend(keys, values, start, timestamp, self._batch_size)
             if stop > start:
-                if stop < len(values) or batch.size >= self._batch_size:
+                if stop < len(values) or builder.size >= self._batch_size:
                     self._close()
-                return stop, batch.size - before
-        batch = self._begin(timestamp, now)
-        stop = batch.extend(keys, values, start, timestamp, self._batch_size)
+                return stop, builder.size - before
+        builder = self._begin(timestamp, now)
+        stop = builder.extend(keys, values, start, timestamp, self._batch_size)
         if stop == start:
             key = None if keys is None else keys[start]
-            batch.fit(key, values[start], timestamp, self._max_request_size)
+            builder.fit(key, values[start], timestamp, self._max_request_size)
             stop += 1
-        if stop < len(values) or batch.size >= self._batch_size:
+        if stop < len(values) or builder.size >= self._batch_size:
             self._close()
-        return stop, batch.size
+        return stop, builder.size
 
     def due(self, *, hurry: bool = False) -> float | None:
         """When the first batch may leave: a time, perhaps past; None if there is none.
@@ -263,11 +246,11 @@ class PartitionQueue(Generic[W]):
             self._close()
         return first
 
-    def _begin(self, timestamp: int, now: float) -> Batch[W]:
+    def _begin(self, timestamp: int, now: float) -> BatchBuilder:
         self._close()
         self.last = self._open = Batch(now, timestamp)
         self._batches.append(self.last)
-        return self.last
+        return self.last.builder
 
     def _close(self) -> None:
         if self._open is not None:

@@ -48,7 +48,19 @@ class SiphashRoundRobinPartitioner:
         self._turn = (turn + 1) % _TURNS
         return online[turn % len(online)] if online else turn % partition_count
 
-    def choose_many(
+    def choose_all(
+        self, keys: Sequence[bytes | None], partition_count: int, online: Sequence[int]
+    ) -> list[int]:
+        """Partitions for records with these keys, as so many calls would choose them."""
+        remembered = self._hash
+        return [
+            remembered(key) % partition_count
+            if key is not None and len(key) <= CACHED_KEY_SIZE
+            else self.choose(key, b"", partition_count, online)
+            for key in keys
+        ]
+
+    def choose_turns(
         self, number: int, partition_count: int, online: Sequence[int]
     ) -> list[tuple[int, range]]:
         """Partitions for ``number`` records without keys, as so many calls would choose them.

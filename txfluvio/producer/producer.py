@@ -14,7 +14,8 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
+from itertools import repeat
+from types import NoneType, TracebackType
 from typing import Any, Self, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -108,6 +109,8 @@ class Producer:
             settled=self._settled,
         )
         self._partitioner: Any = config.partitioner or SiphashRoundRobinPartitioner()
+        self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
+        self._choose = self._partitioner.choose
         self._partition_count = 0
         self._online: tuple[int, ...] = ()
         self._senders: dict[int, Sender] = {}
@@ -265,26 +268,27 @@ class Producer:
                 size += len(key)
             if size + OVERHEAD > self._config.max_request_size:
                 self._check_size(key, value)
-            stamp = self._stamp(timestamp)
-            place = self._place(key, value) if partition is None else partition
-            self._check_partition(place)
+            if partition is None:
+                partition = self._choose(key, value, self._partition_count, self._online)
+            if type(partition) is not int or not 0 <= partition < self._partition_count:
+                self._check_partition(partition)
+            stamp = int(self._now() * 1000) if timestamp is None else _checked(timestamp)
         except Exception as error:
             return fail(error)
         now = self._clock.seconds()
         if self._waiting or not self._has_room():
-            keys: list[bytes | None] | None = None if key is None else [key]
-            one = One(
-                self.topic, [Lot(place, keys, [value], range(1))], stamp, now, self._withdrawn
-            )
+            lot = Lot(partition, None if key is None else [key], [value], range(1))
+            one = One(self.topic, [lot], stamp, now, self._withdrawn)
             self._queue(one)
             return one.deferred
-        sender = self._sender(place)
+        sender = self._senders.get(partition) or self._sender(partition)
         grown = sender.queue.append(key, value, stamp, now)
         batch = sender.queue.last
+        index = batch.builder.count - 1
         deferred: Deferred[RecordMetadata] = Deferred(batch.withdraw)
-        batch.receipts.append((batch.count - 1, 1, stamp, deferred))
+        batch.receipts.append((index, 1, stamp, deferred))
         self._hold(grown)
-        if batch.count == 1 or batch.closed:
+        if not index or batch.closed:
             self._stir(sender)
         return deferred
 
@@ -310,7 +314,7 @@ class Producer:
         """
         try:
             self._check_running()
-            stamp = self._stamp(timestamp)
+            stamp = int(self._now() * 1000) if timestamp is None else _checked(timestamp)
             lots = self._lots(_listed(records), partition)
         except Exception as error:
             return fail(error)
@@ -339,26 +343,27 @@ class Producer:
         if keys is None and isinstance(chooser, SiphashRoundRobinPartitioner):
             return [
                 Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
-                for place, taken in chooser.choose_many(
+                for place, taken in chooser.choose_turns(
                     len(values), self._partition_count, self._online
                 )
             ]
-        places: dict[int, list[int]] = {}
-        for position, value in enumerate(values):
-            place = self._place(None if keys is None else keys[position], value)
-            if place in places:
-                places[place].append(position)
+        if isinstance(chooser, SiphashRoundRobinPartitioner):
+            places = chooser.choose_all(keys or (), self._partition_count, self._online)
+        else:
+            places = [
+                self._choose(key, value, self._partition_count, self._online)
+                for key, value in zip(keys or repeat(None), values, strict=False)
+            ]
+        positions: dict[int, list[int]] = {}
+        for position, place in enumerate(places):
+            if place in positions:
+                positions[place].append(position)
             else:
                 self._check_partition(place)
-                places[place] = [position]
+                positions[place] = [position]
         return [
-            Lot(
-                place,
-                None if keys is None else [keys[position] for position in positions],
-                [values[position] for position in positions],
-                positions,
-            )
-            for place, positions in places.items()
+            Lot(place, keys and [keys[p] for p in taken], [values[p] for p in taken], taken)
+            for place, taken in positions.items()
         ]
 
     def _check_running(self) -> None:
@@ -379,17 +384,6 @@ class Producer:
             )
         if not 0 <= partition < self._partition_count:
             raise PartitionNotFound(self.topic, partition, self._partition_count)
-
-    def _place(self, key: bytes | None, value: bytes) -> int:
-        place: int = self._partitioner.choose(key, value, self._partition_count, self._online)
-        return place
-
-    def _stamp(self, timestamp: int | None) -> int:
-        if timestamp is None:
-            return int(self._now() * 1000)
-        if type(timestamp) is not int or not 0 < timestamp <= _LATEST_TIMESTAMP:
-            raise InvalidRecord("the timestamp is not milliseconds since the Unix epoch, above 0")
-        return timestamp
 
     # The bound on what is held.
 
@@ -628,6 +622,12 @@ def _codec(topic: str, spec: TopicSpec, config: ProducerConfig) -> Compression:
     return Compression[demanded.name]
 
 
+def _checked(timestamp: int) -> int:
+    if type(timestamp) is not int or not 0 < timestamp <= _LATEST_TIMESTAMP:
+        raise InvalidRecord("the timestamp is not milliseconds since the Unix epoch, above 0")
+    return timestamp
+
+
 def _not_bytes(what: str, found: object) -> InvalidRecord:
     return InvalidRecord(f"the {what} is {type(found).__name__}: keys and values are bytes")
 
@@ -647,8 +647,13 @@ def _columns(
     records: list[bytes | tuple[bytes | None, bytes]],
 ) -> tuple[list[bytes | None] | None, list[bytes]]:
     """The keys, None where there are none at all, and the values."""
-    if set(map(type, records)) == {bytes}:
+    kinds = set(map(type, records))
+    if kinds == {bytes}:
         return None, cast("list[bytes]", records)
+    if kinds == {tuple} and set(map(len, records)) == {2}:
+        firsts, seconds = zip(*records, strict=True)
+        if set(map(type, firsts)) <= {bytes, NoneType} and set(map(type, seconds)) == {bytes}:
+            return list(firsts), list(seconds)
     keys: list[bytes | None] = []
     values: list[bytes] = []
     for record in records:

@@ -417,6 +417,10 @@ class BatchBuilder:
         front = struct.pack(">qiib", 0, _FIXED + len(blob), -1, 2)
         return front + _U32.pack(crc32c(covered)) + covered
 
+    def discard(self) -> None:
+        """Let go of the records; :attr:`count` and :attr:`size` stay what they were."""
+        self._parts.clear()
+
     def _rest(self, records: bytes, without: Collection[int]) -> tuple[bytes, int, int]:
         kept = decode_raw_records(records, 0, len(records), self.count)
         kept = [record for index, record in enumerate(kept) if index not in without]
