@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any, TypeVar
 
@@ -34,10 +34,12 @@ RETRY = RetryPolicy(initial=0.5, maximum=4.0, jitter=0.0)
 class _Dialer:
     network: MemoryNetwork
     config: ClientConfig
+    dialled: list[float]
 
     def dial(
         self, host: str, port: int, *, server_name: str | None = None
     ) -> Deferred[FluvioProtocol]:
+        self.dialled.append(self.network.clock.seconds())
         endpoint = self.network.endpoint(host, port)
         address = f"{host}:{port}"
         return connect(endpoint, self.config, clock=self.network.clock, address=address)
@@ -62,6 +64,7 @@ class ConsumerCase(SynchronousTestCase):
 
     :cvar SPUS: how many SPUs there are.
     :cvar TOPICS: the topics, and how many partitions each has.
+    :ivar dialled: when connections were attempted.
     """
 
     SPUS = 1
@@ -70,6 +73,7 @@ class ConsumerCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = StepClock()
         self.network = MemoryNetwork(self.clock)
+        self.dialled: list[float] = []
         self.broker = FakeBroker(
             self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
         )
@@ -87,7 +91,7 @@ class ConsumerCase(SynchronousTestCase):
         config = self.broker.client_config(
             **{"retry": RETRY, "idle_probe": 1e6, "request_timeout": 30.0, **settings}
         )
-        dialer = _Dialer(self.network, config)
+        dialer = _Dialer(self.network, config, self.dialled)
         cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=Random(1))
         self.result(cluster.start())
         return cluster
@@ -138,6 +142,20 @@ class ConsumerCase(SynchronousTestCase):
         request = UpdateRequest(kind=TOPIC, key=topic, action=AddPartition(count=count))
         self.result(self.cluster.sc_request(request))
         self.wait(1.0)
+
+    def lose_connections(self) -> None:
+        """Reset every connection to an SPU."""
+        for link in self.network.links:
+            peer = link.client.getPeer()
+            if f"{peer.host}:{peer.port}" in self.broker.spu_endpoints.values():
+                link.reset()
+        self.turn()
+
+    def refuse_connections(self, spu_id: int = 5001) -> Callable[[], None]:
+        """Let an SPU take no new connections, until what is returned is called."""
+        host, port = self.broker.spu_endpoints[spu_id].split(":")
+        self.network.refuse(host, int(port))
+        return lambda: self.network.accept(host, int(port))
 
     # Records
 

@@ -1,0 +1,348 @@
+"""When the cluster changes under a reader: leaders, connections, logs, topics."""
+
+from __future__ import annotations
+
+from txfluvio.config import Isolation, OffsetReset, RetryPolicy
+from txfluvio.consumer import Consumer
+from txfluvio.errors import ConnectFailed, LogTruncated, OffsetEvicted, TopicDeleted
+from txfluvio.offset import Offset
+from txfluvio.wire.records import Record
+from txfluvio.wire.spu import FetchOffsetsRequest, StreamFetchRequest
+
+from .kit import ConsumerCase
+
+BEGINNING, END = Offset.beginning(), Offset.end()
+COMMITTED, UNCOMMITTED = Isolation.READ_COMMITTED, Isolation.READ_UNCOMMITTED
+
+
+class Replicated(ConsumerCase):
+    """A topic with two replicas and four committed records."""
+
+    SPUS = 2
+    TOPICS = {}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.result(self.broker.cluster.create_topic("orders", replication=2))
+        self.wait(1.0)
+        self.append(4, batch=2)
+        self.replicated()
+
+    @property
+    def leader(self) -> int:
+        return self.broker.replica("orders").spec.leader
+
+    def replicated(self) -> None:
+        """Let the followers catch up."""
+        self.wait(3.0)
+        log = self.broker.replica("orders").log
+        self.assertEqual(log.hw, log.leo)
+
+    def move(self) -> None:
+        """Make the other one the leader."""
+        self.broker.cluster.move_leader("orders", 0, 5001 + 5002 - self.leader)
+        self.wait(1.0)
+
+
+class LeaderChanges(Replicated):
+    def check_that_reading_goes_on(self, isolation: Isolation) -> None:
+        consumer = self.started(start=END, isolation=isolation)
+        self.move()
+        self.append(2)
+        self.replicated()
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
+        opened = [stream.fetch_offset for stream in self.asked(StreamFetchRequest)]
+        self.assertEqual(opened, [4, 4])
+
+    def test_the_stream_is_opened_again_at_the_new_leader(self) -> None:
+        self.check_that_reading_goes_on(UNCOMMITTED)
+
+    def test_the_stream_of_committed_records_is_opened_again_at_the_new_leader(self) -> None:
+        self.check_that_reading_goes_on(COMMITTED)
+
+    def test_records_received_before_it_are_delivered_once(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.wait(1.0)
+        self.move()
+        self.append(2)
+        self.assertEqual(self.offsets(self.read(consumer, 6)), list(range(6)))
+        self.nothing_comes(consumer)
+
+    def test_while_nobody_leads_it_is_waited_for(self) -> None:
+        self.broker.cluster.automatic_elections = False
+        consumer = self.started(start=END)
+        leader = self.leader
+        self.result(self.broker.spu_down(leader))
+        self.nothing_comes(consumer, 10.0)
+        self.result(self.broker.spu_up(leader))
+        self.wait(2.0)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
+
+    def test_an_election_because_the_leader_is_down_is_followed(self) -> None:
+        consumer = self.started(start=END)
+        self.result(self.broker.spu_down(self.leader))
+        self.wait(3.0)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
+
+    def test_the_old_leaders_connection_is_closed(self) -> None:
+        self.started(start=END)
+        before = len(self.network.links)
+        self.move()
+        self.assertEqual(len(self.network.links), before)
+
+
+class LogsCut(Replicated):
+    """Elections that make a leader of a replica which has less."""
+
+    def read_all_but_lose_the_last(self, **settings: object) -> Consumer:
+        """Read eight records, of which the last four are then lost by an election."""
+        consumer = self.started(start=BEGINNING, **settings)
+        resume = self.broker.cluster.stall_replication("orders")
+        self.append(4, batch=2)
+        self.assertEqual(self.offsets(self.read(consumer, 8)), list(range(8)))
+        self.move()
+        resume()
+        self.wait(3.0)
+        self.assertEqual(self.broker.replica("orders").log.leo, 4)
+        return consumer
+
+    def test_a_position_above_the_new_end_is_told(self) -> None:
+        consumer = self.read_all_but_lose_the_last()
+        error = self.failure(consumer.next(), LogTruncated)
+        self.assertEqual((error.position, error.end), (8, 4))
+
+    def test_the_reader_can_go_on_where_the_log_ends_now(self) -> None:
+        consumer = self.read_all_but_lose_the_last()
+        consumer.seek(0, self.failure(consumer.next(), LogTruncated).end)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
+
+    def test_it_goes_on_at_the_beginning_if_that_is_set(self) -> None:
+        consumer = self.read_all_but_lose_the_last(reset=OffsetReset.EARLIEST)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_it_goes_on_at_the_end_if_that_is_set(self) -> None:
+        consumer = self.read_all_but_lose_the_last(reset=OffsetReset.LATEST)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
+
+    def test_a_position_above_the_high_watermark_but_in_the_log_is_opened(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.broker.cluster.stall_replication("orders")
+        self.append(2)
+        self.read(consumer, 6)
+        self.lose_connections()
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [6])
+
+    def test_of_committed_records_none_can_be_cut(self) -> None:
+        consumer = self.started(start=BEGINNING, isolation=COMMITTED)
+        resume = self.broker.cluster.stall_replication("orders")
+        self.append(4, batch=2)
+        self.read(consumer, 4)
+        self.nothing_comes(consumer)
+        self.move()
+        resume()
+        self.wait(3.0)
+        self.append(2)
+        self.replicated()
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
+
+
+class Watermarks(ConsumerCase):
+    """A new leader may know less of what is committed than the old one did."""
+
+    def test_a_committed_position_above_the_high_watermark_waits_for_it(self) -> None:
+        self.append(4)
+        consumer = self.started(start=BEGINNING, isolation=COMMITTED)
+        self.read(consumer, 4)
+        self.broker.replica("orders").log.hw = 2
+        self.lose_connections()
+        self.nothing_comes(consumer)
+        self.assertEqual(len(self.asked(StreamFetchRequest)), 1)
+        self.append(2)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
+        self.assertEqual(list(self.broker.complaints), [])
+
+
+class Connections(ConsumerCase):
+    def test_a_lost_connection_is_made_again_and_nothing_is_lost(self) -> None:
+        self.append(4, batch=3)
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 2)
+        for _ in range(3):
+            self.lose_connections()
+            self.append(1)
+            self.wait(1.0)
+        self.assertEqual(self.offsets(self.read(consumer, 5)), [2, 3, 4, 5, 6])
+        self.nothing_comes(consumer)
+
+    def test_losing_it_again_and_again_loses_nothing(self) -> None:
+        self.append(60, batch=1, size=100)
+        consumer = self.started(start=BEGINNING, max_bytes=400)
+        seen: list[Record] = []
+        while len(seen) < 60:
+            seen += self.read(consumer, 3)
+            self.lose_connections()
+        self.assertEqual(self.offsets(seen), list(range(60)))
+
+    def test_before_a_stream_is_opened_again_the_ends_of_the_log_are_asked_for(self) -> None:
+        self.started(start=BEGINNING)
+        self.lose_connections()
+        self.wait(2.0)
+        self.assertEqual(len(self.asked(FetchOffsetsRequest)), 2)
+        self.assertEqual(len(self.asked(StreamFetchRequest)), 2)
+
+    def test_attempts_become_rarer_while_they_fail(self) -> None:
+        self.started(start=BEGINNING)
+        accept = self.refuse_connections()
+        self.dialled.clear()
+        began = self.clock.seconds()
+        self.lose_connections()
+        self.wait(12.0)
+        self.assertEqual([t - began for t in self.dialled], [0.5, 1.5, 3.5, 7.5, 11.5])
+        accept()
+
+    def test_attempts_count_anew_when_records_have_come(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        for _ in range(3):
+            self.lose_connections()
+            self.append(1)
+            self.read(consumer, 1)
+        self.dialled.clear()
+        began = self.clock.seconds()
+        self.lose_connections()
+        self.wait(1.0)
+        self.assertEqual([t - began for t in self.dialled], [0.5])
+
+    def test_attempts_end_in_their_error_when_their_time_is_over(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
+        cluster = self.connected(retry=policy)
+        consumer = self.started(cluster=cluster)
+        accept = self.refuse_connections()
+        self.lose_connections()
+        self.failure(consumer.next(), ConnectFailed)
+        accept()
+        self.nothing_is_lost_by_seeking(consumer)
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
+    def nothing_is_lost_by_seeking(self, consumer: Consumer) -> None:
+        position = consumer.position(0)
+        assert position is not None
+        consumer.seek(0, position)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [position])
+
+    def test_records_received_come_before_the_error(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=1.0)
+        cluster = self.connected(retry=policy)
+        self.append(3)
+        consumer = self.started(cluster=cluster, start=BEGINNING)
+        self.wait(1.0)
+        accept = self.refuse_connections()
+        self.lose_connections()
+        self.wait(5.0)
+        self.assertEqual(self.offsets(self.read(consumer, 3)), [0, 1, 2])
+        self.failure(consumer.next(), ConnectFailed)
+        accept()
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
+    def test_closing_while_it_is_down_ends_everything(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        accept = self.refuse_connections()
+        self.lose_connections()
+        self.wait(2.0)
+        self.result(consumer.close())
+        accept()
+
+
+class Retention(ConsumerCase):
+    """A log of one record a segment, whose beginning goes away."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.broker.replica("orders").log.segment_size = 100
+        self.append(10, batch=1)
+
+    def overtaken(self, **settings: object) -> Consumer:
+        """A reader with a record in hand that has asked for no more than two others."""
+        consumer = self.started(start=BEGINNING, max_bytes=100, buffer_memory=220, **settings)
+        self.read(consumer, 1)
+        self.broker.evict("orders", 0, before=8)
+        return consumer
+
+    def test_a_reader_is_told_behind_the_records_it_has(self) -> None:
+        consumer = self.overtaken()
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [1, 2])
+        error = self.failure(consumer.next(), OffsetEvicted)
+        self.assertEqual((error.offset, error.next_available), (3, 8))
+        self.assertEqual(consumer.position(0), 3)
+
+    def test_the_reader_can_go_on_where_the_log_begins_now(self) -> None:
+        consumer = self.overtaken()
+        self.read(consumer, 2)
+        consumer.seek(0, self.failure(consumer.next(), OffsetEvicted).next_available)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [8, 9])
+
+    def test_it_goes_on_at_the_beginning_if_that_is_set(self) -> None:
+        consumer = self.overtaken(reset=OffsetReset.EARLIEST)
+        self.assertEqual(self.offsets(self.read(consumer, 4)), [1, 2, 8, 9])
+
+    def test_it_goes_on_at_the_end_if_that_is_set(self) -> None:
+        consumer = self.overtaken(reset=OffsetReset.LATEST)
+        self.read(consumer, 2)
+        self.wait(2.0)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [10])
+
+    def test_what_is_set_counts_at_the_start_too(self) -> None:
+        self.broker.evict("orders", 0, before=8)
+        start = Offset.absolute(2)
+        consumer = self.started(start=start, reset=OffsetReset.EARLIEST)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [8])
+
+    def test_a_reader_that_comes_back_is_told_as_well(self) -> None:
+        consumer = self.started(start=BEGINNING, partitions=0)
+        self.read(consumer, 2)
+        consumer.seek(0, 2)
+        self.broker.evict("orders", 0, before=8)
+        self.failure(consumer.next(), OffsetEvicted)
+
+
+class Deleted(ConsumerCase):
+    TOPICS = {"orders": 2, "returns": 1}
+
+    def test_a_topic_that_is_deleted_is_told_behind_the_records_it_had(self) -> None:
+        self.append(3)
+        consumer = self.started(start=BEGINNING)
+        self.wait(1.0)
+        self.broker.cluster.delete_topic("orders").addErrback(lambda _: None)
+        self.wait(3.0)
+        self.assertEqual(self.offsets(self.read(consumer, 3)), [0, 1, 2])
+        self.failure(consumer.next(), TopicDeleted)
+
+    def test_it_is_told_also_where_only_the_metadata_say_so(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.broker.cluster.hide_from_metadata("orders")
+        self.failure(consumer.next(), TopicDeleted)
+
+    def test_other_topics_are_read_on(self) -> None:
+        consumer = self.started(["orders", "returns"], start=BEGINNING)
+        self.broker.cluster.hide_from_metadata("orders")
+        self.failure(consumer.next(), TopicDeleted)
+        consumer.pause(0, topic="orders")
+        consumer.pause(1, topic="orders")
+        self.append(2, topic="returns")
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_behind_the_stop_it_is_nobodys_business(self) -> None:
+        self.append(3)
+        consumer = self.started(start=BEGINNING, stop=END)
+        self.wait(1.0)
+        self.broker.cluster.hide_from_metadata("orders")
+        self.wait(1.0)
+        self.assertEqual(self.offsets(self.read_all(consumer)), [0, 1, 2])
