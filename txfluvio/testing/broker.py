@@ -53,9 +53,6 @@ T = TypeVar("T")
 MAX_COMPLAINTS = 1_000
 """How many complaints are kept; the oldest go first."""
 
-FIRST_MEMORY_PORT = 9_003
-"""The SC's port in a memory network, unless another is asked for; the SPUs' are those behind."""
-
 
 class Network(Protocol):
     """Where to listen, if not on TCP."""
@@ -140,7 +137,6 @@ class FakeBroker:
         self._max_frame_size = max_frame_size
         self._timers = Timers(self._scheduler)
         self._numbers = itertools.count(1)
-        self._ports = itertools.count(sc_port or FIRST_MEMORY_PORT)
         self._started = False
         self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
         self._looking: Callable[[], None] | None = None
@@ -248,8 +244,7 @@ class FakeBroker:
             reactor = cast(IReactorTCP, self._reactor)
             endpoint = TCP4ServerEndpoint(reactor, site.port, interface=site.host)
         else:
-            port = site.port or next(self._ports)
-            endpoint = self._network.server_endpoint(site.host, port)
+            endpoint = self._network.server_endpoint(site.host, site.port)
         site.listening = await endpoint.listen(site.server)
         site.port = cast(IPv4Address, site.listening.getHost()).port
 
