@@ -21,12 +21,14 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail,
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from .admin import Admin
 from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, Partitions
 from .errors import AlreadyRunning, ClientClosed, InvalidConfig
+from .interfaces import IFluvioClient
 from .offset import Offset
 from .producer import Budget, Producer
 from .transport.dialer import Dialer, TcpDialer
@@ -35,6 +37,7 @@ from .transport.waiting import Waiting
 ConfigT = TypeVar("ConfigT", ProducerConfig, ConsumerConfig)
 
 
+@implementer(IFluvioClient)
 class FluvioClient(Service):
     """A client of one cluster.
 
@@ -155,10 +158,12 @@ class FluvioClient(Service):
         try:
             endings = await DeferredList([one.close() for one in made], consumeErrors=True)
         finally:
-            await self._cluster.stop()
-            self._closing = False
-            for waiter in self._closed.take():
-                waiter.callback(None)
+            try:
+                await self._cluster.stop()
+            finally:
+                self._closing = False
+                for waiter in self._closed.take():
+                    waiter.callback(None)
         for good, ending in endings:
             if not good:
                 self._log.warn("while closing: {error}", error=cast(Failure, ending).value)

@@ -1,14 +1,32 @@
-"""What users may implement: the seams of the client, as zope interfaces.
+"""What users may implement or replace: the seams of the client, as zope interfaces.
 
 Vocabulary for all floors, without any implementation. ``verifyObject(IPartitioner, mine)`` says
-whether an object of one's own fits.
+whether an object of one's own fits. What each call means in all its cases stands with the class
+that this library has for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from .admin import (
+        Deduplication,
+        PartitionDescription,
+        SpuDescription,
+        StoredOffset,
+        TopicDescription,
+    )
+    from .config import ConsumerConfig, ProducerConfig
+    from .consumer import Partitions
+    from .offset import Offset
+    from .producer import RecordMetadata
+    from .wire.records import Record
 
 
 class IPartitioner(Interface):
@@ -25,3 +43,171 @@ class IPartitioner(Interface):
         :param online: those that have an online leader as of now, ascending; perhaps none.
         :returns: a number below ``partition_count``.
         """
+
+
+class IOffsetStore(Interface):
+    """Keeps how far consumers have come, somewhere else than on the cluster."""
+
+    def load(consumer_id: str) -> Deferred[Mapping[tuple[str, int], int]]:
+        """What is stored for a consumer: by topic and partition, the offset of the last record it
+        has processed. Reading goes on at the next one."""
+
+    def store(consumer_id: str, topic: str, partition: int, offset: int) -> Deferred[None]:
+        """Keep the offset of the last record that was processed; fires when it is safe.
+
+        One call at a time is under way for a partition, always with the newest offset.
+        """
+
+
+class IFluvioProducer(Interface):
+    """Gets records of one topic stored; see :class:`~txfluvio.producer.Producer`."""
+
+    topic: str = Attribute("The name of the topic.")
+
+    def start() -> Deferred[None]:
+        """Check that the topic can be produced to, and be ready."""
+
+    def send(
+        value: bytes,
+        key: bytes | None = None,
+        *,
+        partition: int | None = None,
+        timestamp: int | None = None,
+    ) -> Deferred[RecordMetadata]:
+        """Send a record; fires with where it was stored."""
+
+    def send_many(
+        records: Iterable[bytes | tuple[bytes | None, bytes]],
+        *,
+        partition: int | None = None,
+        timestamp: int | None = None,
+    ) -> Deferred[Sequence[RecordMetadata]]:
+        """Send records; fires with where they were stored, in their order."""
+
+    def flush() -> Deferred[None]:
+        """Send what was taken in so far, and wait until all of it has its outcome."""
+
+    def close() -> Deferred[None]:
+        """Take in no more, send what was taken in, and end."""
+
+
+class IFluvioConsumer(Interface):
+    """The records of topics, as an async iterator; see :class:`~txfluvio.consumer.Consumer`."""
+
+    def start() -> Deferred[None]:
+        """Check the topics, and find where to start."""
+
+    def next(timeout: float | None = None) -> Deferred[Record]:
+        """The next record."""
+
+    def next_batch(timeout: float | None = None) -> Deferred[list[Record]]:
+        """The next records of one partition, at least one."""
+
+    def position(partition: int, *, topic: str | None = None) -> int | None:
+        """The offset of the next record to be handed out."""
+
+    def lag(partition: int, *, topic: str | None = None) -> Deferred[int]:
+        """How many offsets there are from the position to the high watermark."""
+
+    def seek(partition: int, to: int | Offset, *, topic: str | None = None) -> None:
+        """Go on at another offset."""
+
+    def pause(partition: int, *, topic: str | None = None) -> None:
+        """Hand out no more records of a partition."""
+
+    def resume(partition: int, *, topic: str | None = None) -> None:
+        """Go on after ``pause``."""
+
+    def commit() -> Deferred[None]:
+        """Store that everything handed out so far was processed."""
+
+    def flush_offsets() -> Deferred[None]:
+        """Store now what counts as processed and is not stored yet."""
+
+    def close() -> Deferred[None]:
+        """End it."""
+
+
+class IFluvioAdmin(Interface):
+    """What an administrator does most; see :class:`~txfluvio.admin.Admin` for the rest."""
+
+    def create_topic(
+        name: str,
+        *,
+        partitions: int = 1,
+        replication: int = 1,
+        ignore_racks: bool = False,
+        assignment: Sequence[Sequence[int]] | None = None,
+        mirror_from: Iterable[str] | None = None,
+        retention: int | None = None,
+        segment_size: int | None = None,
+        max_partition_size: int | None = None,
+        compression: str = "any",
+        deduplication: Deduplication | None = None,
+        system: bool = False,
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> Deferred[None]:
+        """Create a topic; fires when it can be used."""
+
+    def delete_topic(name: str, *, force: bool = False) -> Deferred[None]:
+        """Delete a topic and its records."""
+
+    def list_topics(
+        containing: str | Iterable[str] = (), *, system: bool = False
+    ) -> Deferred[list[TopicDescription]]:
+        """The topics."""
+
+    def describe_topic(name: str) -> Deferred[TopicDescription]:
+        """One topic, with its partitions."""
+
+    def add_partitions(name: str, count: int, *, timeout: float | None = None) -> Deferred[None]:
+        """Give a topic more partitions; fires when they can be used."""
+
+    def list_partitions(
+        topic: str | None = None, *, system: bool = False
+    ) -> Deferred[list[PartitionDescription]]:
+        """The partitions."""
+
+    def list_spus(containing: str | Iterable[str] = ()) -> Deferred[list[SpuDescription]]:
+        """The SPUs."""
+
+    def list_consumer_offsets(
+        *, consumer_id: str | None = None, topic: str | None = None, partition: int | None = None
+    ) -> Deferred[list[StoredOffset]]:
+        """How far consumers have come."""
+
+    def delete_consumer_offset(consumer_id: str, topic: str, partition: int) -> Deferred[None]:
+        """Forget how far a consumer has come."""
+
+
+class IFluvioClient(Interface):
+    """A client of one cluster; see :class:`~txfluvio.client.FluvioClient`."""
+
+    admin: IFluvioAdmin = Attribute("What an administrator does.")
+    cluster_version: str | None = Attribute("The release of the SC; None before it is known.")
+
+    def start() -> Deferred[None]:
+        """Connect; fires when the cluster is known, fails if it is not there in time."""
+
+    def close() -> Deferred[None]:
+        """End everything, and fire when the last connection is gone."""
+
+    def when_connected() -> Deferred[None]:
+        """Fires while the metadata is being kept up to date."""
+
+    def producer(
+        topic: str, config: ProducerConfig | None = None, **overrides: Any
+    ) -> IFluvioProducer:
+        """A producer for a topic, not started yet."""
+
+    def consumer(
+        topics: str | Iterable[str],
+        *,
+        start: Offset | None = None,
+        stop: Offset | None = None,
+        partitions: Partitions = None,
+        config: ConsumerConfig | None = None,
+        **overrides: Any,
+    ) -> IFluvioConsumer:
+        """A consumer of a topic, or of several, not started yet."""

@@ -19,6 +19,7 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredList, FirstError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from zope.interface import implementer
 
 from ..cluster import Cluster, Retrying, Topology
 from ..errors import (
@@ -30,6 +31,7 @@ from ..errors import (
     WaitTimedOut,
     broker_error,
 )
+from ..interfaces import IFluvioAdmin
 from ..wire import sc
 from ..wire.codes import ErrorCode, ReplicaKey
 from ..wire.schema import Request
@@ -71,6 +73,7 @@ OFFSETS_TOPIC: Final = "consumer-offset"
 """The system topic that stored offsets are in: one partition, made by the SC in the background."""
 
 
+@implementer(IFluvioAdmin)
 class Admin:
     """What an administrator does with a cluster; ``client.admin``.
 

@@ -119,7 +119,7 @@ class Connections:
         gone = [protocol.when_closed() for protocol in self._open]
         for protocol in list(self._open):
             protocol.close()
-        return DeferredList(gone).addCallback(lambda _: None)
+        return DeferredList(gone, consumeErrors=True).addCallback(lambda _: None)
 
 
 class Purpose(enum.Enum):

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail,
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..cluster import Cluster, Retrying, Topology
 from ..config import ConsumerConfig, OffsetStrategy
@@ -31,6 +32,7 @@ from ..errors import (
     UsageError,
     WaitTimedOut,
 )
+from ..interfaces import IFluvioConsumer
 from ..offset import Offset, OffsetKind
 from ..transport.waiting import Waiting
 from ..wire.records import Record
@@ -64,6 +66,7 @@ class Batches:
         return await self._consumer._lend_batch()
 
 
+@implementer(IFluvioConsumer)
 class Consumer:
     """The records of one or several topics, as an async iterator.
 

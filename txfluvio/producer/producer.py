@@ -20,6 +20,7 @@ from typing import Any, Self, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
 
 from ..cluster.cluster import Cluster
 from ..cluster.topology import PartitionInfo, Topology
@@ -38,6 +39,7 @@ from ..errors import (
     TopicNotFound,
     WaitTimedOut,
 )
+from ..interfaces import IFluvioProducer
 from ..wire.compression import Compression
 from ..wire.sc import PartitionResolution, TopicCompression, TopicSpec
 from .accumulator import OVERHEAD, size_alone
@@ -61,6 +63,7 @@ class _State(enum.Enum):
     CLOSED = "closed"
 
 
+@implementer(IFluvioProducer)
 class Producer:
     """Gets records of one topic stored.
 
