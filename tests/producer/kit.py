@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -22,9 +21,8 @@ from tests.cluster.objects import changed, deleted, everything, partition, spu, 
 from txfluvio.cluster.cluster import Cluster
 from txfluvio.config import ClientConfig, ProducerConfig, RetryPolicy
 from txfluvio.producer import Budget, Producer
-from txfluvio.transport.factory import connect
+from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork, MemoryTransport
-from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode
 from txfluvio.wire.framing import Frames
 from txfluvio.wire.headers import decode_request_header, encode_reply
@@ -233,19 +231,14 @@ class Leader(Server):
         return PartitionProduceResponse(partition_index=number, base_offset=base, error_code=code)
 
 
-class Dialer:
-    """Dials in a network in memory."""
-
-    def __init__(self, network: MemoryNetwork, config: ClientConfig, clock: Clock) -> None:
-        self._network = network
-        self._config = config
-        self._clock = clock
-
-    def dial(
-        self, host: str, port: int, *, server_name: str | None = None
-    ) -> Deferred[FluvioProtocol]:
-        endpoint = self._network.endpoint(host, port, timeout=3600)
-        return connect(endpoint, self._config, clock=self._clock, address=f"{host}:{port}")
+def pass_time(clock: Clock, seconds: float) -> None:
+    """Let what happens within so many seconds happen, each thing at its time."""
+    end = clock.seconds() + seconds
+    clock.advance(0)
+    while any(call.getTime() <= end for call in clock.getDelayedCalls()):
+        first = min(call.getTime() for call in clock.getDelayedCalls())
+        clock.advance(first - clock.seconds())
+    clock.advance(end - clock.seconds())
 
 
 class ProducerTestCase(SynchronousTestCase):
@@ -274,7 +267,7 @@ class ProducerTestCase(SynchronousTestCase):
             idle_probe=3600.0,
             buffer_memory=self.memory,
         )
-        dialer = Dialer(self.network, config, self.clock)
+        dialer = MemoryDialer(self.network, config, self.clock)
         self.cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=random.Random(0))
         self.budget = Budget(config.buffer_memory)
         started = self.cluster.start()
@@ -288,12 +281,7 @@ class ProducerTestCase(SynchronousTestCase):
 
     def turn(self, seconds: float = 0.0) -> None:
         """Let happen what happens within so many seconds, each thing at its time."""
-        end = self.clock.seconds() + seconds
-        self.clock.advance(0)
-        while any(call.getTime() <= end for call in self.clock.getDelayedCalls()):
-            first = min(call.getTime() for call in self.clock.getDelayedCalls())
-            self.clock.advance(first - self.clock.seconds())
-        self.clock.advance(end - self.clock.seconds())
+        pass_time(self.clock, seconds)
 
     # The cluster
 
