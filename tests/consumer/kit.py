@@ -74,6 +74,7 @@ class ConsumerCase(SynchronousTestCase):
         self.clock = StepClock()
         self.network = MemoryNetwork(self.clock)
         self.dialled: list[float] = []
+        self.consumers: list[Consumer] = []
         self.broker = FakeBroker(
             self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
         )
@@ -81,6 +82,8 @@ class ConsumerCase(SynchronousTestCase):
         self.cluster = self.connected()
 
     def tearDown(self) -> None:
+        for consumer in self.consumers:
+            self.result(consumer.close().addErrback(lambda _: None))
         self.result(self.cluster.stop())
         self.result(self.broker.stop())
         self.turn()
@@ -197,12 +200,8 @@ class ConsumerCase(SynchronousTestCase):
         consumer = Consumer(
             cluster or self.cluster, topics, config=config, clock=self.clock, rng=Random(2), **kw
         )
-        self.addCleanup(self._closed, consumer)
+        self.consumers.append(consumer)
         return consumer
-
-    def _closed(self, consumer: Consumer) -> None:
-        closing = consumer.close()
-        closing.addErrback(lambda _: None)
 
     def started(self, topics: Any = "orders", **kw: Any) -> Consumer:
         """A consumer that is started."""

@@ -20,7 +20,7 @@ from ..wire.compression import DEFAULT_MAX_DECOMPRESSED_SIZE
 from ..wire.records import Batch, Record, RecordSet
 
 CHUNK_SIZE = 64 * 1024
-"""Bytes of batches after which a chunk is full: decoding them is a fraction of a millisecond."""
+"""Bytes of the batches in a chunk, if there are several: decoded in less than a millisecond."""
 
 
 class Chunk:
@@ -168,7 +168,7 @@ class Backlog:
         self.held += size
 
     def take(self) -> Chunk | None:
-        """The next records, about ``CHUNK_SIZE`` bytes of them, or None if there are none.
+        """The next records: one batch, or several small ones; None if there are none.
 
         :raises ProtocolError: the next batch is damaged. Records before it are handed out first,
             and the position stays at it.
@@ -183,8 +183,11 @@ class Backlog:
         start = self.position
         records: list[Record] = []
         size = 0
-        while push.index < len(push.batches) and size < CHUNK_SIZE:
+        while push.index < len(push.batches):
             batch = push.batches[push.index]
+            size += batch.size
+            if records and size > CHUNK_SIZE:
+                break
             try:
                 found = self._decode(batch)
             except ProtocolError:
@@ -192,7 +195,6 @@ class Backlog:
                     break
                 raise
             push.index += 1
-            size += batch.size
             if records:
                 records += found
             else:

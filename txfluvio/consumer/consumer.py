@@ -394,8 +394,8 @@ class Consumer:
 
     def _mark(self, position: Callable[[PartitionStream], int]) -> None:
         for stream in self._streams.values():
-            if stream.touched and stream.placed:
-                stream.bookmark.processed = position(stream)
+            if stream.touched:
+                stream.processed(position(stream))
 
     async def _store(self) -> None:
         await _all(stream.bookmark.flush() for stream in self._streams.values())

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..errors import BrokerError, FetchSessionNotFound, FluvioError, ProtocolError
+from ..errors import BrokerError, Disconnected, FetchSessionNotFound, FluvioError, ProtocolError
 from ..transport.protocol import FluvioProtocol, ReplyStream
 from ..wire.schema import Message, Request
 from ..wire.spu import (
@@ -73,6 +73,7 @@ class Session:
         self._allowance = allowance
         self._stream: ReplyStream | None = None
         self._over = False
+        connection.when_closed().addCallback(self._lost)
         self.oversized: Deferred[int | None] = Deferred()
 
     def request(self, message: Request[R]) -> Deferred[R]:
@@ -81,9 +82,7 @@ class Session:
 
     def open(self, message: StreamFetchRequest) -> None:
         """Open the stream; nothing comes while there is nothing to send."""
-        stream = self._stream = self._connection.open_stream(message)
-        stream.on_reply = self._pushed
-        stream.on_closed = self._lost
+        self._stream = self._connection.open_stream(message, self._pushed, self._unanswered)
 
     def close(self) -> Deferred[FluvioError]:
         """End the stream, by ending the connection; fires when it is gone."""
@@ -127,9 +126,9 @@ class Session:
     def _send_acknowledgement(self) -> None:
         message = requests.acknowledge(self._backlog.received)
         try:
-            self._connection.send(message, self._acknowledged, self._lost)
+            self._connection.send(message, self._acknowledged, self._unanswered)
         except FluvioError as error:
-            self._lost(error)
+            self._unanswered(error)
 
     def _acknowledged(self, reply: UpdateOffsetsResponse) -> None:
         if any(status.error for status in reply.status):
@@ -144,11 +143,18 @@ class Session:
 
     def _not_stored(self, failure: Failure) -> Failure:
         if isinstance(failure.value, FluvioError):
-            self._lost(failure.value)
+            self._unanswered(failure.value)
         return failure
 
+    def _unanswered(self, error: FluvioError) -> None:
+        """A request got no answer, or one that can not be read.
+
+        If that is because the connection is lost, it will be said when everybody was told.
+        """
+        if not isinstance(error, Disconnected):
+            self._lost(error)
+
     def _lost(self, reason: FluvioError) -> None:
-        """The connection is gone, or answers no more, which is as good as gone."""
         if not self._over:
             self._owner.interrupt(reason)
 

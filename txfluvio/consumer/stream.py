@@ -182,6 +182,11 @@ class PartitionStream:
         """Whether pushes are wanted."""
         return self._interruption is None and not self._resting
 
+    def processed(self, position: int) -> None:
+        """Note that everything below ``position`` was processed, to be stored sometime."""
+        if self.placed and position != self._place.origin:
+            self.bookmark.processed = position
+
     # What the owner asks for
 
     def run(self) -> None:

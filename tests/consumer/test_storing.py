@@ -1,0 +1,366 @@
+"""Stored offsets: what was processed is stored, and reading goes on behind it."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from txfluvio.config import OffsetStrategy
+from txfluvio.consumer import Consumer
+from txfluvio.errors import (
+    BrokerError,
+    FluvioError,
+    LogTruncated,
+    OffsetManagementDisabled,
+    WaitTimedOut,
+)
+from txfluvio.offset import Offset
+from txfluvio.wire.records import Record
+from txfluvio.wire.spu import UpdateConsumerOffsetRequest
+
+from .kit import ConsumerCase
+
+BEGINNING, END = Offset.beginning(), Offset.end()
+MANUAL, AUTO = OffsetStrategy.MANUAL, OffsetStrategy.AUTO
+WORKER = "worker-1"
+
+
+class StoringCase(ConsumerCase):
+    SPUS = 2
+    TOPICS = {"orders": 1}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.append(10, batch=4)
+
+    def stored(self, partition: int = 0, topic: str = "orders") -> int | None:
+        """What the cluster has stored for the worker."""
+        for spu in self.broker.cluster.spus.values():
+            if spu.stored_offsets is not None:
+                return spu.stored_offsets.get((topic, partition), WORKER)
+        raise AssertionError("nobody leads the stored offsets")
+
+    def worker(self, strategy: OffsetStrategy = MANUAL, **settings: object) -> Consumer:
+        return self.started(consumer_id=WORKER, offsets=strategy, **settings)
+
+
+class Committing(StoringCase):
+    def test_a_commit_stores_the_offset_of_the_record_in_hand(self) -> None:
+        consumer = self.worker()
+        for expected in range(3):
+            self.read(consumer, 1)
+            self.result(consumer.commit())
+            self.assertEqual(self.stored(), expected)
+
+    def test_the_next_one_resumes_at_the_next_record(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        self.result(consumer.commit())
+        self.result(consumer.close())
+        self.assertEqual(self.offsets(self.read(self.worker(), 1)), [3])
+
+    def test_of_a_batch_all_is_committed(self) -> None:
+        consumer = self.worker()
+        batch = self.result(consumer.next_batch())
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), batch[-1].offset)
+
+    def test_a_commit_with_nothing_read_stores_nothing(self) -> None:
+        consumer = self.worker()
+        self.result(consumer.commit())
+        self.assertIsNone(self.stored())
+        self.assertEqual(self.asked(UpdateConsumerOffsetRequest), [])
+
+    def test_a_commit_of_what_is_stored_asks_nobody(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 1)
+        for _ in range(3):
+            self.result(consumer.commit())
+        self.assertEqual(len(self.asked(UpdateConsumerOffsetRequest)), 1)
+
+    def test_what_is_not_committed_is_not_stored(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        self.result(consumer.flush_offsets())
+        self.result(consumer.close())
+        self.assertIsNone(self.stored())
+
+    def test_commits_inside_the_loop_work_with_a_full_buffer(self) -> None:
+        self.append(200, batch=1, size=1000)
+        consumer = self.worker(start=BEGINNING, stop=END, max_bytes=4096, buffer_memory=8192)
+        seen: list[Record] = []
+
+        async def work() -> None:
+            async for record in consumer:
+                seen.append(record)
+                await consumer.commit()
+                await consumer.flush_offsets()
+
+        self.do(work())
+        self.assertEqual(self.offsets(seen), list(range(210)))
+        self.assertEqual(self.stored(), 209)
+
+    def test_commits_that_are_not_awaited_store_the_last_one(self) -> None:
+        consumer = self.worker()
+        commits = []
+        for _ in range(5):
+            self.read(consumer, 1)
+            commits.append(consumer.commit())
+        for commit in commits:
+            self.result(commit)
+        self.assertEqual(self.stored(), 4)
+
+    def test_commits_made_while_one_is_under_way_share_the_next(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 1)
+        commits = [consumer.commit()]
+        for _ in range(3):
+            self.successResultOf(consumer.next())
+            commits.append(consumer.commit())
+        for commit in commits:
+            self.result(commit)
+        self.assertEqual([r.offset for r in self.asked(UpdateConsumerOffsetRequest)], [0, 3])
+
+    def test_a_cancelled_commit_disturbs_no_other(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 1)
+        first, second = consumer.commit(), consumer.commit()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.result(second)
+        self.assertEqual(self.stored(), 0)
+
+    def test_after_the_end_was_reached_it_can_be_committed(self) -> None:
+        consumer = self.worker(start=BEGINNING, stop=END)
+        self.read_all(consumer)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 9)
+
+    def test_after_the_end_was_reached_and_the_connection_lost_as_well(self) -> None:
+        consumer = self.worker(start=BEGINNING, stop=END)
+        self.read_all(consumer)
+        self.lose_connections()
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 9)
+
+    def test_a_commit_waits_for_the_connection_to_come_back(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 2)
+        accepts = [self.refuse_connections(spu) for spu in (5001, 5002)]
+        self.lose_connections()
+        commit = consumer.commit()
+        self.wait(5.0)
+        self.assertNoResult(commit)
+        for accept in accepts:
+            accept()
+        self.result(commit)
+        self.assertEqual(self.stored(), 1)
+
+    def test_a_commit_under_way_when_the_connection_is_lost_is_made_again(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 2)
+        commit = consumer.commit()
+        self.lose_connections()
+        self.result(commit)
+        self.assertEqual(self.stored(), 1)
+
+    def test_behind_an_error_of_the_stream_what_was_processed_can_be_committed(self) -> None:
+        log = self.broker.replica("orders").log
+        log.segment_size = 100
+        self.append(10, batch=1)
+        consumer = self.worker(start=Offset.absolute(10), max_bytes=100, buffer_memory=220)
+        self.read(consumer, 1)
+        self.broker.evict("orders", 0, before=18)
+        self.failure(self.drained(consumer), FluvioError)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 12)
+
+    def drained(self, consumer: Consumer) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.collect(consumer, []))
+
+    def test_what_can_not_be_stored_is_told(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 1)
+        self.broker.cluster.system_topic = False
+        self.result(self.broker.cluster.delete_topic("consumer-offset"))
+        self.wait(1.0)
+        self.failure(consumer.commit(), BrokerError)
+
+    def test_without_stored_offsets_there_is_nothing_to_commit(self) -> None:
+        for consumer in (self.started(), self.started(consumer_id=WORKER)):
+            self.failureResultOf(consumer.commit(), OffsetManagementDisabled)
+            self.failureResultOf(consumer.flush_offsets(), OffsetManagementDisabled)
+
+    def test_seeking_back_and_committing_stores_the_lower_offset(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 8)
+        self.result(consumer.commit())
+        consumer.seek(0, 2)
+        self.read(consumer, 1)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 2)
+
+
+class Automatic(StoringCase):
+    def test_a_record_counts_as_processed_when_the_next_is_asked_for(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        self.read(consumer, 1)
+        self.wait(1.5)
+        self.assertIsNone(self.stored())
+        self.read(consumer, 1)
+        self.wait(1.5)
+        self.assertEqual(self.stored(), 0)
+
+    def test_asking_in_vain_counts_as_well(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        self.read(consumer, 10)
+        wait = consumer.next()
+        self.wait(1.5)
+        self.assertEqual(self.stored(), 9)
+        wait.cancel()
+        self.failureResultOf(wait, CancelledError)
+
+    def test_a_list_counts_as_processed_when_the_next_is_asked_for(self) -> None:
+        self.append(1, size=100_000)
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        batch = self.result(consumer.next_batch())
+        self.wait(1.5)
+        self.assertIsNone(self.stored())
+        self.result(consumer.next_batch())
+        self.wait(1.5)
+        self.assertEqual(self.stored(), batch[-1].offset)
+
+    def test_it_is_stored_once_an_interval_however_much_is_read(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=2.0)
+        for _ in range(10):
+            self.read(consumer, 1)
+            self.wait(0.5)
+        self.assertEqual(len(self.asked(UpdateConsumerOffsetRequest)), 2)
+
+    def test_what_is_left_is_stored_when_it_is_closed(self) -> None:
+        consumer = self.worker(AUTO)
+        self.read(consumer, 4)
+        self.result(consumer.close())
+        self.assertEqual(self.stored(), 2)
+
+    def test_a_loop_that_came_to_its_end_has_processed_all(self) -> None:
+        consumer = self.worker(AUTO, start=BEGINNING, stop=END)
+        self.read_all(consumer)
+        self.result(consumer.close())
+        self.assertEqual(self.stored(), 9)
+
+    def test_a_record_whose_processing_failed_is_not_stored(self) -> None:
+        consumer = self.consumer(consumer_id=WORKER, offsets=AUTO)
+
+        async def work() -> None:
+            async with consumer:
+                async for record in consumer:
+                    if record.offset == 5:
+                        raise KeyError(record.offset)
+
+        self.failure(Deferred.fromCoroutine(work()), KeyError)
+        self.wait(1.0)
+        self.assertEqual(self.stored(), 4)
+
+    def test_it_can_be_flushed_at_any_time(self) -> None:
+        consumer = self.worker(AUTO)
+        self.read(consumer, 4)
+        self.result(consumer.flush_offsets())
+        self.assertEqual(self.stored(), 2)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 3)
+
+    def test_a_flush_that_fails_is_made_again(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        self.read(consumer, 4)
+        accepts = [self.refuse_connections(spu) for spu in (5001, 5002)]
+        self.lose_connections()
+        self.wait(5.0)
+        self.assertIsNone(self.stored())
+        for accept in accepts:
+            accept()
+        self.wait(5.0)
+        self.assertEqual(self.stored(), 2)
+
+    def test_closing_says_what_it_could_not_store(self) -> None:
+        consumer = self.worker(AUTO)
+        self.read(consumer, 4)
+        accepts = [self.refuse_connections(spu) for spu in (5001, 5002)]
+        self.lose_connections()
+        self.failure(consumer.close(), WaitTimedOut)
+        for accept in accepts:
+            accept()
+
+
+class Resuming(StoringCase):
+    TOPICS = {"orders": 3}
+
+    def store(self, offset: int, partition: int = 0, consumer_id: str = WORKER) -> None:
+        for spu in self.broker.cluster.spus.values():
+            if spu.stored_offsets is not None:
+                spu.stored_offsets.put(("orders", partition), consumer_id, offset)
+
+    def test_each_partition_resumes_at_its_own_offset(self) -> None:
+        self.append(10, partition=1)
+        self.append(10, partition=2)
+        self.store(4, partition=0)
+        self.store(7, partition=1)
+        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
+        self.assertEqual([consumer.position(n) for n in range(3)], [5, 8, 0])
+
+    def test_with_nothing_stored_it_starts_where_it_is_told_to(self) -> None:
+        for fallback, expected in ((None, 0), (END, 10), (Offset.absolute(3), 3)):
+            with self.subTest(fallback=fallback):
+                start = Offset.stored(fallback)
+                consumer = self.started(consumer_id=WORKER, start=start)
+                self.assertEqual(consumer.position(0), expected)
+
+    def test_what_others_have_stored_is_theirs(self) -> None:
+        self.store(4, consumer_id="worker-2")
+        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
+        self.assertEqual(consumer.position(0), 0)
+
+    def test_the_beginning_and_the_end_do_not_resume(self) -> None:
+        self.store(4)
+        for start, expected in ((BEGINNING, 0), (END, 10)):
+            with self.subTest(start=start):
+                consumer = self.started(consumer_id=WORKER, offsets=MANUAL, start=start)
+                self.assertEqual(consumer.position(0), expected)
+
+    def test_offsets_that_retention_took_are_stepped_over(self) -> None:
+        log = self.broker.replica("orders").log
+        log.segment_size = 100
+        self.append(4, batch=1)
+        self.store(2)
+        self.broker.evict("orders", 0, before=11)
+        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [11])
+
+    def test_an_offset_beyond_the_log_is_told(self) -> None:
+        self.store(50)
+        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
+        error = self.failure(consumer.next(), LogTruncated)
+        self.assertEqual((error.position, error.end), (51, 10))
+
+    def test_a_leader_of_the_stored_offsets_that_is_away_is_waited_for(self) -> None:
+        self.store(4)
+        (keeper,) = (
+            spu_id
+            for spu_id, spu in self.broker.cluster.spus.items()
+            if spu.stored_offsets is not None
+        )
+        self.result(self.broker.spu_down(keeper))
+        self.wait(1.0)
+        consumer = self.consumer(consumer_id=WORKER, start=Offset.stored())
+        start = consumer.start()
+        self.wait(3.0)
+        self.assertNoResult(start)
+        self.result(self.broker.spu_up(keeper))
+        self.result(start)
+        self.assertEqual(consumer.position(0), 5)
+
+    def test_where_no_offsets_can_be_stored_none_are(self) -> None:
+        self.broker.cluster.system_topic = False
+        self.result(self.broker.cluster.delete_topic("consumer-offset"))
+        self.wait(1.0)
+        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
+        self.assertEqual(consumer.position(0), 0)
