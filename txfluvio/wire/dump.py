@@ -259,12 +259,14 @@ def one_frame(text: str, *, server: Server, reply_to: tuple[int, int] | None) ->
     :raises UsageError: not hex, or not one frame.
     """
     try:
-        frames = Frames().feed(bytes.fromhex(re.sub(r"\s|0x|,", "", text)))
+        data = bytes.fromhex(re.sub(r"\s|0x|,", "", text))
     except ValueError as error:
         raise UsageError(f"not hex: {error}") from error
-    if len(frames) != 1:
-        raise UsageError(f"{len(frames)} frames, where one was expected")
-    (payload,) = frames
+    frames = Frames()
+    payloads = frames.feed(data)
+    if len(payloads) != 1 or frames.pending:
+        raise UsageError(f"{len(data)} bytes are not one frame, its size in front")
+    (payload,) = payloads
     if reply_to is None:
         return RecordedFrame.of_request(server, payload)
     key, version = reply_to
