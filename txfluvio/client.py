@@ -27,7 +27,7 @@ from .admin import Admin
 from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, Partitions
-from .errors import AlreadyRunning, ClientClosed, InvalidConfig
+from .errors import AlreadyRunning, ClientClosed, FluvioError, InvalidConfig
 from .interfaces import IFluvioClient
 from .offset import Offset
 from .producer import Budget, Producer
@@ -142,8 +142,9 @@ class FluvioClient(Service):
 
         Producers get ``ProducerConfig.close_timeout`` seconds to send what they have, consumers
         store what was processed if they do so automatically; then whatever is still waited for
-        fails with :class:`~txfluvio.errors.ClientClosed`. Cancelling skips the former. A client
-        that is closed already, or was never started, is left at that.
+        fails with :class:`~txfluvio.errors.ClientClosed`. Cancelling skips the former: records
+        that were not sent fail, and connections are closed at once. A client that is closed
+        already, or was never started, is left at that.
         """
         if self._closing:
             return self._closed.add()
@@ -164,9 +165,12 @@ class FluvioClient(Service):
                 self._closing = False
                 for waiter in self._closed.take():
                     waiter.callback(None)
-        for good, ending in endings:
-            if not good:
-                self._log.warn("while closing: {error}", error=cast(Failure, ending).value)
+        failures = [cast(Failure, ending) for good, ending in endings if not good]
+        for failure in failures:
+            failure.trap(FluvioError, CancelledError)
+            if failure.check(CancelledError):
+                raise CancelledError
+            self._log.warn("while closing: {error}", error=failure.value)
 
     async def __aenter__(self) -> Self:
         await self.start()

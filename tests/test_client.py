@@ -1,0 +1,327 @@
+"""The client as a service and as a context: its beginning, its end, and what it makes."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+import txfluvio
+from txfluvio import (
+    ClientConfig,
+    ConnectionState,
+    ConsumerConfig,
+    FluvioClient,
+    Offset,
+    ProducerConfig,
+)
+from txfluvio.errors import (
+    AlreadyRunning,
+    ClientClosed,
+    ConnectFailed,
+    ConsumerClosed,
+    FluvioError,
+    InvalidConfig,
+    NotStarted,
+    ProducerClosed,
+)
+from txfluvio.interfaces import (
+    IFluvioAdmin,
+    IFluvioClient,
+    IFluvioConsumer,
+    IFluvioProducer,
+)
+
+from .client_kit import ClientCase
+
+
+class Context(ClientCase):
+    TOPICS = {"orders": 1}
+
+    def test_inside_it_is_connected_and_outside_it_is_not(self) -> None:
+        async def use() -> list[ConnectionState]:
+            async with self.client as client:
+                states.append(client.state)
+            return states
+
+        states = [self.client.state]
+        self.do(use())
+        states.append(self.client.state)
+        self.assertEqual(
+            states, [ConnectionState.NEW, ConnectionState.CONNECTED, ConnectionState.STOPPED]
+        )
+
+    def test_entering_fails_within_the_deadline_with_the_address_and_the_reason(self) -> None:
+        self.result(self.broker.sc_down())
+        entering = Deferred.fromCoroutine(self.client.__aenter__())
+        self.wait(9.75)
+        self.assertNoResult(entering)
+        self.wait(0.25)
+        error = self.failureResultOf(entering, ConnectFailed).value
+        self.assertIn(self.client.config.endpoint, str(error))
+        self.assertIn("refused", str(error))
+
+    def test_an_error_inside_comes_out_and_everything_is_closed(self) -> None:
+        async def use() -> None:
+            async with self.client:
+                raise ZeroDivisionError
+
+        self.failure(Deferred.fromCoroutine(use()), ZeroDivisionError)
+        self.assertIs(self.client.state, ConnectionState.STOPPED)
+
+    def test_it_can_be_entered_again(self) -> None:
+        async def use() -> int | None:
+            async with self.client as client, client.producer("orders") as producer:
+                return (await producer.send(b"x")).offset
+
+        self.assertEqual([self.do(use()), self.do(use())], [0, 1])
+
+    def test_the_release_of_the_cluster_is_known_once_connected(self) -> None:
+        self.assertIsNone(self.client.cluster_version)
+        self.result(self.client.start())
+        self.assertEqual(self.client.cluster_version, self.broker.cluster.release.platform_version)
+
+
+class Records(ClientCase):
+    def test_from_an_empty_cluster_to_records_read_back(self) -> None:
+        async def use() -> list[tuple[bytes | None, bytes]]:
+            async with self.client as client:
+                await client.admin.create_topic("greetings", partitions=2)
+                async with client.producer("greetings") as producer:
+                    await producer.send(b"hello", key=b"k")
+                    await producer.send_many([b"a", (b"key", b"value"), b"b"])
+                async with client.consumer(
+                    "greetings", start=Offset.beginning(), stop=Offset.end()
+                ) as records:
+                    return [(record.key, record.value) async for record in records]
+
+        found = self.do(use())
+        self.assertCountEqual(
+            found, [(b"k", b"hello"), (None, b"a"), (b"key", b"value"), (None, b"b")]
+        )
+
+
+class Service(ClientCase):
+    TOPICS = {"orders": 1}
+
+    def test_it_is_a_service(self) -> None:
+        self.assertTrue(verifyObject(IService, self.client))
+        parent = MultiService()
+        self.client.setServiceParent(parent)
+        parent.startService()
+        self.result(self.client.when_connected())
+        stopping = parent.stopService()
+        assert isinstance(stopping, Deferred)
+        self.result(stopping)
+        self.assertIs(self.client.state, ConnectionState.STOPPED)
+
+    def test_it_goes_on_trying_until_the_cluster_is_there(self) -> None:
+        self.result(self.broker.sc_down())
+        self.client.startService()
+        connected = self.client.when_connected()
+        self.wait(300.0, step=1.0)
+        self.assertNoResult(connected)
+        self.assertIs(self.client.state, ConnectionState.CONNECTING)
+        self.result(self.broker.sc_up())
+        self.result(connected)
+
+    def test_it_can_be_stopped_while_it_tries(self) -> None:
+        self.result(self.broker.sc_down())
+        self.client.startService()
+        connected = self.client.when_connected()
+        self.wait(5.0)
+        self.result(self.client.stopService())
+        self.failureResultOf(connected, ClientClosed)
+
+    def test_it_can_be_started_again(self) -> None:
+        for _ in range(2):
+            self.client.startService()
+            self.result(self.client.when_connected())
+            self.result(self.client.stopService())
+
+    def test_it_finds_the_sc_again(self) -> None:
+        self.client.startService()
+        self.result(self.client.when_connected())
+        self.result(self.broker.sc_down())
+        self.assertIs(self.client.state, ConnectionState.RECONNECTING)
+        self.wait(60.0, step=1.0)
+        self.result(self.broker.sc_up())
+        self.result(self.client.when_connected())
+        self.result(self.client.admin.create_topic("payments"))
+
+    def test_everybody_who_waits_for_it_has_a_deferred_of_their_own(self) -> None:
+        self.client.startService()
+        first, second = self.client.when_connected(), self.client.when_connected()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.result(second)
+
+
+class Twice(ClientCase):
+    def test_starting_twice_is_a_mistake(self) -> None:
+        starting = self.client.start()
+        self.failureResultOf(self.client.start(), AlreadyRunning)
+        self.assertRaises(AlreadyRunning, self.client.startService)
+        self.result(starting)
+
+    def test_closing_twice_is_none_and_each_waits_for_the_end(self) -> None:
+        self.result(self.client.start())
+        first, second = self.client.close(), self.client.close()
+        self.assertNoResult(second)
+        self.result(first)
+        self.result(second)
+        self.result(self.client.close())
+
+    def test_closing_before_it_was_started_is_nothing(self) -> None:
+        self.result(self.client.close())
+        self.assertIs(self.client.state, ConnectionState.NEW)
+
+
+class Closing(ClientCase):
+    TOPICS = {"orders": 1}
+
+    def test_what_was_sent_by_then_is_stored(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders", linger=5.0)
+        self.result(producer.start())
+        sent = producer.send(b"last")
+        self.result(self.client.close())
+        self.assertEqual(self.successResultOf(sent).offset, 0)
+        self.assertEqual([r.value for r in self.broker.records("orders")], [b"last"])
+
+    def test_producers_and_consumers_are_closed_with_it(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders")
+        consumer = self.client.consumer("orders")
+        self.result(producer.start())
+        self.result(consumer.start())
+        waiting = Deferred.fromCoroutine(consumer.__anext__())
+        self.result(self.client.close())
+        self.failureResultOf(waiting, StopAsyncIteration)
+        self.failureResultOf(producer.send(b"x"), ProducerClosed)
+        self.failureResultOf(consumer.next(), ConsumerClosed)
+
+    def test_those_that_were_never_started_do_not_matter(self) -> None:
+        self.result(self.client.start())
+        kept = self.client.producer("orders"), self.client.consumer("orders")
+        self.result(self.client.close())
+        self.failureResultOf(kept[0].start(), FluvioError)
+
+    def test_cancelling_it_does_not_wait_for_what_is_not_sent(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders")
+        self.result(producer.start())
+        self.result(self.broker.spu_down(5001))
+        sent = producer.send(b"never")
+        self.wait(1.0)
+        closing = self.client.close()
+        self.wait(1.0)
+        self.assertNoResult(closing)
+        closing.cancel()
+        self.turn()
+        self.failureResultOf(closing, CancelledError)
+        self.failureResultOf(sent, FluvioError)
+        self.turn()
+        self.assertEqual(self.network.links, [])
+
+    def test_a_start_that_is_under_way_fails(self) -> None:
+        self.network.latency = 1.0
+        starting = self.client.start()
+        self.wait(1.5)
+        self.network.latency = 0.0
+        self.result(self.client.close())
+        self.failureResultOf(starting, ClientClosed)
+
+    def test_a_start_that_is_cancelled_leaves_nothing(self) -> None:
+        self.network.hang("127.0.0.1", self.client.config.address[1])
+        starting = self.client.start()
+        self.wait(1.0)
+        starting.cancel()
+        self.turn()
+        self.failureResultOf(starting, CancelledError)
+        self.assertIs(self.client.state, ConnectionState.STOPPED)
+
+    def test_closed_it_makes_nothing_more(self) -> None:
+        self.result(self.client.start())
+        self.result(self.client.close())
+        self.assertRaises(ClientClosed, self.client.producer, "orders")
+        self.assertRaises(ClientClosed, self.client.consumer, "orders")
+        self.failureResultOf(self.client.admin.list_topics(), ClientClosed)
+        self.failureResultOf(self.client.when_connected(), ClientClosed)
+
+    def test_one_that_is_gone_is_not_kept(self) -> None:
+        self.result(self.client.start())
+        for _ in range(3):
+            self.client.producer("orders")
+        gc.collect()
+        self.assertEqual(len(self.client._made), 0)
+
+
+class Making(SynchronousTestCase):
+    """Making things does no I/O, and says at once what is wrong."""
+
+    def setUp(self) -> None:
+        self.client = FluvioClient(Clock(), ClientConfig(endpoint="sc.test:9003"))
+
+    def test_its_parts_are_what_the_interfaces_say(self) -> None:
+        self.assertTrue(verifyObject(IFluvioClient, self.client))
+        self.assertTrue(verifyObject(IFluvioAdmin, self.client.admin))
+        self.assertTrue(verifyObject(IFluvioProducer, self.client.producer("orders")))
+        self.assertTrue(verifyObject(IFluvioConsumer, self.client.consumer("orders")))
+
+    def test_before_it_is_started_every_call_says_so(self) -> None:
+        calls: list[Deferred[Any]] = [
+            self.client.admin.list_topics(),
+            self.client.admin.create_topic("orders"),
+            self.client.when_connected(),
+        ]
+        for call in calls:
+            self.failureResultOf(call, NotStarted)
+
+    def test_a_client_needs_a_configuration(self) -> None:
+        self.assertRaises(InvalidConfig, FluvioClient, Clock(), "sc.test:9003")
+
+    def test_a_topic_has_a_name(self) -> None:
+        for name in ("", b"orders", None):
+            self.assertRaises(InvalidConfig, self.client.producer, name)
+            self.assertRaises(InvalidConfig, self.client.consumer, name or "")
+
+    def test_settings_can_be_given_by_name(self) -> None:
+        base = ProducerConfig(linger=0.5)
+        producer = self.client.producer("orders", base, batch_size=100)
+        self.assertEqual((producer.config.linger, producer.config.batch_size), (0.5, 100))
+
+    def test_a_setting_that_is_wrong_or_unknown_is_named(self) -> None:
+        for setting, make in (
+            ("ProducerConfig.linger", lambda: self.client.producer("orders", linger=-1)),
+            ("ProducerConfig.lingr", lambda: self.client.producer("orders", lingr=1)),
+            ("ConsumerConfig.max_bytes", lambda: self.client.consumer("orders", max_bytes=0)),
+            ("config", lambda: self.client.producer("orders", ConsumerConfig())),  # type: ignore[arg-type]
+        ):
+            error = self.assertRaises(InvalidConfig, make)
+            self.assertEqual(error.setting, setting)
+
+
+class FrontDoor(SynchronousTestCase):
+    def test_every_name_it_promises_is_there(self) -> None:
+        for name in txfluvio.__all__:
+            self.assertIsNotNone(getattr(txfluvio, name))
+        self.assertEqual(dir(txfluvio), sorted(txfluvio.__all__))
+
+    def test_it_has_no_other_names(self) -> None:
+        with self.assertRaises(AttributeError):
+            _ = txfluvio.Nonsense
+
+    def test_opening_it_brings_in_no_twisted(self) -> None:
+        script = (
+            "import sys, txfluvio, txfluvio.wire, txfluvio.testing, txfluvio.interfaces;"
+            "sys.exit(any(name.split('.')[0] == 'twisted' for name in sys.modules))"
+        )
+        subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
