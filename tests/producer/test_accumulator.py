@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txfluvio.producer.accumulator import OVERHEAD, Batch, PartitionQueue, size_alone
+from txfluvio.producer.accumulator import Batch, PartitionQueue
+from txfluvio.producer.checks import OVERHEAD, size_alone
 from txfluvio.wire import records
 from txfluvio.wire.compression import Compression
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.producer.kit import ProducerTestCase
-from txfluvio.producer.accumulator import size_alone
+from txfluvio.producer.checks import size_alone
 
 
 class BatchingTests(ProducerTestCase):

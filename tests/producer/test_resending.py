@@ -453,6 +453,16 @@ class AtMostOnceTests(Case):
         self.successResultOf(sent)
         self.assertEqual(self.leader.values(), [b"x"])
 
+    def test_what_never_left_is_given_up_when_the_retry_policy_says_so(self) -> None:
+        policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
+        self.cluster.config = attrs.evolve(self.cluster.config, retry=policy)
+        self.refuse()
+        sent = self.once()
+        self.turn(2.0)
+        failed = self.error_of(sent)
+        self.assertIsInstance(failed, ConnectFailed)
+        self.assertIs(failed.effect, Effect.NONE)
+
 
 class NoHopeTests(Case):
     """Where waiting can not help, it is not waited."""

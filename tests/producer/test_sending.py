@@ -17,7 +17,7 @@ from txfluvio.errors import (
 )
 from txfluvio.interfaces import IPartitioner
 from txfluvio.producer import RecordMetadata
-from txfluvio.producer.accumulator import size_alone
+from txfluvio.producer.checks import size_alone
 from txfluvio.wire.sc import PARTITION, Deduplication, PartitionResolution
 
 

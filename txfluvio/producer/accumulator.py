@@ -14,22 +14,12 @@ from typing import Generic, TypeAlias, TypeVar
 
 from ..errors import Effect
 from ..wire.compression import Compression
-from ..wire.records import HEADER, BatchBuilder
+from ..wire.records import BatchBuilder
 
 W = TypeVar("W")
 
 Receipt: TypeAlias = tuple[int, int, int, W]
 """The index of a waiter's first record in its batch, how many it has, their timestamp, and who."""
-
-OVERHEAD = HEADER + 24
-"""A batch with one record has no more than this many bytes besides its key and value."""
-
-
-def size_alone(key: bytes | None, value: bytes) -> int:
-    """Bytes of a batch with this one record, before compression."""
-    builder = BatchBuilder(0)
-    builder.append(key, value)
-    return builder.size
 
 
 class Batch(Generic[W]):

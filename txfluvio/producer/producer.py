@@ -12,18 +12,16 @@ from __future__ import annotations
 import enum
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from types import NoneType, TracebackType
-from typing import Any, Self, cast
+from types import TracebackType
+from typing import Self
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from ..cluster.cluster import Cluster
-from ..cluster.topology import PartitionInfo, Topology
+from ..cluster.topology import Topology
 from ..config import ProducerConfig
 from ..errors import (
     AlreadyRunning,
@@ -31,25 +29,20 @@ from ..errors import (
     DeliveryTimedOut,
     Effect,
     FluvioError,
-    InvalidRecord,
     NotStarted,
-    PartitionNotFound,
     ProducerClosed,
-    RecordTooLarge,
     TopicNotFound,
     WaitTimedOut,
 )
 from ..interfaces import IFluvioProducer
 from ..wire.compression import Compression
-from ..wire.sc import PartitionResolution, TopicCompression, TopicSpec
-from .accumulator import OVERHEAD, size_alone
+from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
+from .checks import Given, check_record, check_timestamp, columns
+from .intake import Intake
 from .outcomes import Countdown, Lot, Many, One, RecordMetadata, StoredRecords
-from .partitioner import SiphashRoundRobinPartitioner
+from .placement import Placement
 from .sender import Sender, Shared
-
-_LATEST_TIMESTAMP = 2**63 - 1
-
 
 TOPIC_GRACE = 1.0
 """Seconds that starting waits for a topic which was perhaps created a moment ago."""
@@ -99,6 +92,10 @@ class Producer:
         self._clock = clock
         self._now = now
         self._state = _State.NEW
+        self._placement = Placement(topic, config.partitioner)
+        self._intake = Intake(
+            config.buffer_memory, budget, take_in=self._take_in, hurry=self._hurry
+        )
         self._shared = Shared(
             topic=topic,
             config=config,
@@ -108,19 +105,11 @@ class Producer:
             compression=Compression.NONE,
             tells_offsets=True,
             hurried=self._hurried,
-            release=self._release,
+            release=self._intake.release,
             settled=self._settled,
         )
-        self._partitioner: Any = config.partitioner or SiphashRoundRobinPartitioner()
-        self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
-        self._choose = self._partitioner.choose
-        self._partition_count = 0
-        self._online: tuple[int, ...] = ()
         self._senders: dict[int, Sender] = {}
         self._stirred: dict[Sender, None] = {}
-        self._budget = budget
-        self._held = 0
-        self._waiting: deque[Many] = deque()
         self._flushes: dict[Countdown, None] = {}
         self._closes: dict[Deferred[None], None] = {}
         self._closing_since = 0.0
@@ -143,7 +132,7 @@ class Producer:
     @property
     def buffered(self) -> int:
         """Bytes of records taken in that have no outcome yet, before compression."""
-        return self._held
+        return self._intake.held
 
     def __repr__(self) -> str:
         return f"<Producer of {self.topic!r}: {self._state.value}>"
@@ -186,7 +175,7 @@ class Producer:
         self._state = _State.RUNNING
         self._follow(topology)
         self._unsubscribe = self._cluster.subscribe(self._follow)
-        self._budget.join(self)
+        self._intake.open()
 
     async def _topology_with(self, topic: str) -> Topology:
         cluster = self._cluster
@@ -224,10 +213,7 @@ class Producer:
         if topic is None or not topic.partition_count:
             # Deleted: what is sent now finds out, and fails by that name.
             return
-        self._partition_count = topic.partition_count
-        self._online = tuple(
-            sorted(number for number, found in topic.partitions.items() if _takes_turns(found))
-        )
+        self._placement.follow(topic)
         self._shared.tells_offsets = topic.spec.deduplication is None
 
     # Records in.
@@ -262,42 +248,31 @@ class Producer:
         """
         try:
             self._check_running()
-            if not isinstance(value, bytes):
-                raise _not_bytes("value", value)
-            size = len(value)
-            if key is not None:
-                if not isinstance(key, bytes):
-                    raise _not_bytes("key", key)
-                size += len(key)
-            if size + OVERHEAD > self._config.max_request_size:
-                self._check_size(key, value)
-            if partition is None:
-                partition = self._choose(key, value, self._partition_count, self._online)
-            if type(partition) is not int or not 0 <= partition < self._partition_count:
-                self._check_partition(partition)
-            stamp = int(self._now() * 1000) if timestamp is None else _checked(timestamp)
+            check_record(key, value, self._config.max_request_size)
+            place = self._placement.place(key, value, partition)
+            stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
         except Exception as error:
             return fail(error)
         now = self._clock.seconds()
-        if self._waiting or not self._has_room():
-            lot = Lot(partition, None if key is None else [key], [value], range(1))
+        if not self._intake.admits():
+            lot = Lot(place, None if key is None else [key], [value], range(1))
             one = One(self.topic, [lot], stamp, now, self._withdrawn)
-            self._queue(one)
+            self._add(one)
             return one.deferred
-        sender = self._senders.get(partition) or self._sender(partition)
+        sender = self._senders.get(place) or self._sender(place)
         grown = sender.queue.append(key, value, stamp, now)
         batch = sender.queue.last
         index = batch.builder.count - 1
         deferred: Deferred[RecordMetadata] = Deferred(batch.withdraw)
         batch.receipts.append((index, 1, stamp, deferred))
-        self._hold(grown)
+        self._intake.hold(grown)
         if not index or batch.closed:
             self._stir(sender)
         return deferred
 
     def send_many(
         self,
-        records: Iterable[bytes | tuple[bytes | None, bytes]],
+        records: Iterable[Given],
         *,
         partition: int | None = None,
         timestamp: int | None = None,
@@ -317,57 +292,16 @@ class Producer:
         """
         try:
             self._check_running()
-            stamp = int(self._now() * 1000) if timestamp is None else _checked(timestamp)
-            lots = self._lots(_listed(records), partition)
+            keys, values = columns(records, self._config.max_request_size)
+            stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
+            lots = self._placement.sort(keys, values, partition)
         except Exception as error:
             return fail(error)
         if not lots:
             return succeed(StoredRecords(self.topic, stamp, 0, []))
         many = Many(self.topic, lots, stamp, self._clock.seconds(), self._withdrawn)
-        self._queue(many)
+        self._add(many)
         return many.deferred
-
-    def _lots(
-        self, records: list[bytes | tuple[bytes | None, bytes]], partition: int | None
-    ) -> list[Lot]:
-        if not records:
-            return []
-        keys, values = _columns(records)
-        longest = max(map(len, values))
-        if keys is not None:
-            longest += max(len(key or b"") for key in keys)
-        if longest + OVERHEAD > self._config.max_request_size:
-            for index, value in enumerate(values):
-                self._check_size(None if keys is None else keys[index], value)
-        if partition is not None:
-            self._check_partition(partition)
-            return [Lot(partition, keys, values, range(len(values)))]
-        chooser = self._partitioner
-        if keys is None and isinstance(chooser, SiphashRoundRobinPartitioner):
-            return [
-                Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
-                for place, taken in chooser.choose_turns(
-                    len(values), self._partition_count, self._online
-                )
-            ]
-        if isinstance(chooser, SiphashRoundRobinPartitioner):
-            places = chooser.choose_all(keys or (), self._partition_count, self._online)
-        else:
-            places = [
-                self._choose(key, value, self._partition_count, self._online)
-                for key, value in zip(keys or repeat(None), values, strict=False)
-            ]
-        positions: dict[int, list[int]] = {}
-        for position, place in enumerate(places):
-            if place in positions:
-                positions[place].append(position)
-            else:
-                self._check_partition(place)
-                positions[place] = [position]
-        return [
-            Lot(place, keys and [keys[p] for p in taken], [values[p] for p in taken], taken)
-            for place, taken in positions.items()
-        ]
 
     def _check_running(self) -> None:
         if self._state is not _State.RUNNING:
@@ -375,42 +309,12 @@ class Producer:
                 raise NotStarted("producer")
             raise ProducerClosed()
 
-    def _check_size(self, key: bytes | None, value: bytes) -> None:
-        size, limit = size_alone(key, value), self._config.max_request_size
-        if size > limit:
-            raise RecordTooLarge(size, limit)
-
-    def _check_partition(self, partition: int) -> None:
-        if not isinstance(partition, int) or isinstance(partition, bool):
-            raise InvalidRecord(
-                f"the partition is {type(partition).__name__}: expected a whole number"
-            )
-        if not 0 <= partition < self._partition_count:
-            raise PartitionNotFound(self.topic, partition, self._partition_count)
-
-    # The bound on what is held.
-
-    def _has_room(self) -> bool:
-        return self._held < self._config.buffer_memory and self._budget.admits(self)
-
-    def _hold(self, size: int) -> None:
-        self._held += size
-        self._budget.take(size)
-
-    def _queue(self, many: Many) -> None:
-        self._waiting.append(many)
+    def _add(self, many: Many) -> None:
         self._watch_time()
-        self._admit()
-        if self._waiting and self._waiting[0] is many:
-            self.hurry()
+        self._intake.add(many)
 
-    def _admit(self) -> None:
-        while self._waiting and self._has_room():
-            self._take_in()
-
-    def _take_in(self) -> None:
+    def _take_in(self, many: Many) -> None:
         """Put as many of the records that have waited longest as one batch holds into it."""
-        many = self._waiting[0]
         lot = many.lots[0]
         sender = self._sender(lot.partition)
         stop, grown = sender.queue.extend(
@@ -422,34 +326,12 @@ class Producer:
             many.lots.rotate(-1)
         else:
             many.lots.popleft()
-            if not many.lots:
-                self._waiting.popleft()
-        self._hold(grown)
+        self._intake.hold(grown)
         self._stir(sender)
 
-    def room(self) -> bool:
-        """Called by the budget when it is this producer's turn."""
-        if self._waiting and self._held < self._config.buffer_memory:
-            self._take_in()
-        return bool(self._waiting) and self._held < self._config.buffer_memory
-
-    def hurry(self) -> None:
-        """Called by the budget when somebody waits: let nothing linger."""
-        for sender in self._senders.values():
-            if len(sender.queue):
-                self._stir(sender)
-
-    def _release(self, size: int) -> None:
-        self._held -= size
-        self._budget.give(size)
-        self._admit()
-
     def _withdrawn(self, many: Many) -> None:
-        if many in self._waiting:
-            self._waiting.remove(many)
-            if not self._waiting:
-                self._budget.renounce(self)
-            self._settled()
+        self._intake.withdraw(many)
+        self._settled()
 
     # Records out.
 
@@ -475,10 +357,14 @@ class Producer:
         for sender in stirred:
             sender.look()
 
+    def _hurry(self) -> None:
+        for sender in self._senders.values():
+            if len(sender.queue):
+                self._stir(sender)
+
     def _hurried(self) -> bool:
-        return bool(
-            self._waiting or self._flushes or self._budget.tight or self._state is _State.CLOSING
-        )
+        """Whether nothing should linger now."""
+        return bool(self._flushes or self._intake.tight or self._state is _State.CLOSING)
 
     def _watch_time(self) -> None:
         """See to it that what was just sent is given up in time: one timer does for all."""
@@ -487,12 +373,7 @@ class Producer:
 
     def _expire(self) -> None:
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
-        late = []
-        while self._waiting and self._waiting[0].since + timeout <= now:
-            late.append(self._waiting.popleft())
-        if not self._waiting:
-            self._budget.renounce(self)
-        for many in late:
+        for many in self._intake.late(now, timeout):
             many.give_up(lambda partition: self._no_room(partition, timeout))
         for sender in list(self._senders.values()):
             sender.expire(now)
@@ -503,7 +384,7 @@ class Producer:
         ends = [
             batch.created + timeout for sender in self._senders.values() for batch in sender.held
         ]
-        ends += [many.since + timeout for many in self._waiting]
+        ends += [many.since + timeout for many in self._intake]
         # What is under way and too old ends with its request.
         ahead = [end for end in ends if end > now]
         if ahead:
@@ -533,12 +414,12 @@ class Producer:
         for sender in self._senders.values():
             for batch in sender.held:
                 countdown.watch(batch)
-        for many in self._waiting:
+        for many in self._intake:
             countdown.follow(many)
         if countdown.done:
             return succeed(None)
         self._flushes[countdown] = None
-        self.hurry()
+        self._hurry()
         return countdown.deferred
 
     def _flushed(self, countdown: Countdown) -> None:
@@ -564,7 +445,7 @@ class Producer:
             self._state = _State.CLOSING
             self._closing_since = self._clock.seconds()
             self._close_call = self._clock.callLater(self._config.close_timeout, self._close_late)
-            self.hurry()
+            self._hurry()
             self._settled()
         return closed
 
@@ -578,7 +459,7 @@ class Producer:
 
     def _give_up(self) -> None:
         seconds = self._clock.seconds() - self._closing_since
-        waiting, self._waiting = self._waiting, deque()
+        waiting = self._intake.clear()
         for sender in list(self._senders.values()):
             sender.abandon(seconds)
         for many in waiting:
@@ -586,7 +467,7 @@ class Producer:
         self._finish()
 
     def _settled(self) -> None:
-        if self._state is _State.CLOSING and not self._held and not self._waiting:
+        if self._state is _State.CLOSING and self._intake.idle:
             self._finish()
 
     def _finish(self) -> None:
@@ -598,7 +479,7 @@ class Producer:
                 call.cancel()
         if self._unsubscribe is not None:
             self._unsubscribe()
-        self._budget.leave(self)
+        self._intake.close()
         for sender in self._senders.values():
             sender.abandon(0.0)
         closes, self._closes = self._closes, {}
@@ -611,11 +492,6 @@ def _is_there(topology: Topology, name: str) -> bool:
     return topic is not None and topic.partition_count > 0
 
 
-def _takes_turns(partition: PartitionInfo) -> bool:
-    """Whether records without a key go there: not where the disk is full, as the reference says."""
-    return partition.online and partition.status.resolution is PartitionResolution.ONLINE
-
-
 def _codec(topic: str, spec: TopicSpec, config: ProducerConfig) -> Compression:
     demanded, chosen = spec.compression_type, config.compression
     if demanded is TopicCompression.ANY:
@@ -623,56 +499,3 @@ def _codec(topic: str, spec: TopicSpec, config: ProducerConfig) -> Compression:
     if chosen is not None and chosen.upper() != demanded.name:
         raise CompressionConflict(topic, demanded.name.lower(), chosen)
     return Compression[demanded.name]
-
-
-def _checked(timestamp: int) -> int:
-    if type(timestamp) is not int or not 0 < timestamp <= _LATEST_TIMESTAMP:
-        raise InvalidRecord("the timestamp is not milliseconds since the Unix epoch, above 0")
-    return timestamp
-
-
-def _not_bytes(what: str, found: object) -> InvalidRecord:
-    return InvalidRecord(f"the {what} is {type(found).__name__}: keys and values are bytes")
-
-
-def _listed(
-    records: Iterable[bytes | tuple[bytes | None, bytes]],
-) -> list[bytes | tuple[bytes | None, bytes]]:
-    if isinstance(records, bytes | str):
-        raise InvalidRecord(f"one {type(records).__name__} is no collection of records")
-    try:
-        return list(records)
-    except TypeError as error:
-        raise InvalidRecord(f"{type(records).__name__} is no collection of records") from error
-
-
-def _columns(
-    records: list[bytes | tuple[bytes | None, bytes]],
-) -> tuple[list[bytes | None] | None, list[bytes]]:
-    """The keys, None where there are none at all, and the values."""
-    kinds = set(map(type, records))
-    if kinds == {bytes}:
-        return None, cast("list[bytes]", records)
-    if kinds == {tuple} and set(map(len, records)) == {2}:
-        firsts, seconds = zip(*records, strict=True)
-        if set(map(type, firsts)) <= {bytes, NoneType} and set(map(type, seconds)) == {bytes}:
-            return list(firsts), list(seconds)
-    keys: list[bytes | None] = []
-    values: list[bytes] = []
-    for record in records:
-        if isinstance(record, bytes):
-            keys.append(None)
-            values.append(record)
-            continue
-        if not isinstance(record, tuple) or len(record) != 2:
-            raise InvalidRecord(
-                f"a record is {type(record).__name__}: expected bytes, or a pair of key and value"
-            )
-        key, value = record
-        if not (key is None or isinstance(key, bytes)):
-            raise _not_bytes("key", key)
-        if not isinstance(value, bytes):
-            raise _not_bytes("value", value)
-        keys.append(key)
-        values.append(value)
-    return keys, values

@@ -321,9 +321,9 @@ class Sender:
         if not error.retriable:
             return False
         if sent and shared.config.delivery is Delivery.AT_MOST_ONCE:
-            # Only what never left may be tried again.
-            answered = isinstance(error, BrokerError)
-            return not answered and error.effect is Effect.NONE
+            has_left = isinstance(error, BrokerError) or error.effect is not Effect.NONE
+            if has_left:
+                return False
         deadline = shared.cluster.config.retry.deadline
         if deadline is None or not self._failures:
             return True

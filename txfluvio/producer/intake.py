@@ -1,0 +1,126 @@
+"""The bound on what one producer holds, and the line of those who wait for room.
+
+Pure. It asks twice before records are taken in: the producer's own ``buffer_memory``, and the
+budget that all producers of a client share. Who is refused waits, first come, first served.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from .budget import Budget
+from .outcomes import Many
+
+
+class Intake:
+    """What a producer holds, and who waits to get in.
+
+    :param limit: bytes, exceeded by at most one record, or one batch of records sent together.
+    :param take_in: puts into a batch as many as one holds of the records whose turn it is.
+    :param hurry: called when somebody begins to wait: nothing held should linger.
+
+    :ivar held: bytes of records taken in that have no outcome yet, before compression.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        budget: Budget,
+        *,
+        take_in: Callable[[Many], None],
+        hurry: Callable[[], None],
+    ) -> None:
+        self.held = 0
+        self.hurry = hurry
+        self._limit = limit
+        self._budget = budget
+        self._take_in = take_in
+        self._waiting: deque[Many] = deque()
+
+    def __iter__(self) -> Iterator[Many]:
+        return iter(self._waiting)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def tight(self) -> bool:
+        """Whether somebody waits, here or at another producer of the client."""
+        return bool(self._waiting) or self._budget.tight
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held and nobody waits."""
+        return not self.held and not self._waiting
+
+    def open(self) -> None:
+        """Count among those who share the budget."""
+        self._budget.join(self)
+
+    def close(self) -> None:
+        """Count no longer; nothing is held by then."""
+        self._budget.leave(self)
+
+    def admits(self) -> bool:
+        """Whether a record may go straight into a batch; :meth:`hold` what it takes."""
+        return not self._waiting and self.held < self._limit and self._budget.admits(self)
+
+    def hold(self, size: int) -> None:
+        """Hold ``size`` bytes more."""
+        self.held += size
+        self._budget.take(size)
+
+    def release(self, size: int) -> None:
+        """Hold ``size`` bytes less, and take in those who waited."""
+        self.held -= size
+        self._budget.give(size)
+        self._admit()
+
+    def add(self, many: Many) -> None:
+        """Take records in, now or as there is room."""
+        self._waiting.append(many)
+        self._admit()
+        if self._waiting and self._waiting[0] is many:
+            self.hurry()
+
+    def withdraw(self, many: Many) -> None:
+        """Forget who waits, if it does."""
+        if many in self._waiting:
+            self._waiting.remove(many)
+            self._renounce()
+
+    def late(self, now: float, age: float) -> list[Many]:
+        """Remove and return those who have waited so many seconds."""
+        late: list[Many] = []
+        while self._waiting and self._waiting[0].since + age <= now:
+            late.append(self._waiting.popleft())
+        self._renounce()
+        return late
+
+    def clear(self) -> list[Many]:
+        """Remove and return all who wait."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self._renounce()
+        return waiting
+
+    def room(self) -> bool:
+        """Called by the budget when it is this producer's turn."""
+        if self._waiting and self.held < self._limit:
+            self._next()
+        return bool(self._waiting) and self.held < self._limit
+
+    def _admit(self) -> None:
+        while self._waiting and self.held < self._limit and self._budget.admits(self):
+            self._next()
+
+    def _next(self) -> None:
+        many = self._waiting[0]
+        self._take_in(many)
+        if not many.lots:
+            self._waiting.popleft()
+
+    def _renounce(self) -> None:
+        if not self._waiting:
+            self._budget.renounce(self)

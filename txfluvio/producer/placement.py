@@ -1,0 +1,101 @@
+"""Which of a topic's partitions each record goes to, as the topic is at the moment.
+
+Pure. The choice itself is the partitioner's (:mod:`txfluvio.producer.partitioner`); here are the
+facts it chooses by, the check of what it chose, and the sorting of many records by partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any
+
+from ..cluster.topology import PartitionInfo, TopicInfo
+from ..errors import InvalidRecord, PartitionNotFound
+from ..wire.sc import PartitionResolution
+from .checks import Keys
+from .outcomes import Lot
+from .partitioner import SiphashRoundRobinPartitioner
+
+
+class Placement:
+    """Places the records of one topic.
+
+    :param partitioner: an ``IPartitioner``; None: the one all Fluvio clients use.
+    """
+
+    def __init__(self, topic: str, partitioner: Any = None) -> None:
+        self._topic = topic
+        self._partitioner = partitioner or SiphashRoundRobinPartitioner()
+        self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
+        self._choose = self._partitioner.choose
+        self._count = 0
+        self._online: tuple[int, ...] = ()
+
+    def follow(self, topic: TopicInfo) -> None:
+        """Use the partitions that the topic has now."""
+        self._count = topic.partition_count
+        self._online = tuple(
+            sorted(number for number, found in topic.partitions.items() if _takes_turns(found))
+        )
+
+    def place(self, key: bytes | None, value: bytes, partition: int | None) -> int:
+        """The partition of a record.
+
+        :param partition: the one the sender wants; None: the partitioner chooses.
+        :raises PartitionNotFound: the topic has no such partition.
+        :raises InvalidRecord: what was wanted or chosen is no number.
+        """
+        if partition is None:
+            partition = self._choose(key, value, self._count, self._online)
+        if type(partition) is not int or not 0 <= partition < self._count:
+            self._check(partition)
+        return partition
+
+    def sort(self, keys: Keys, values: list[bytes], partition: int | None) -> list[Lot]:
+        """Many records by partition, each lot in their order; raises as :meth:`place`."""
+        if partition is not None:
+            self._check(partition)
+            return [Lot(partition, keys, values, range(len(values)))] if values else []
+        chooser = self._partitioner
+        if not isinstance(chooser, SiphashRoundRobinPartitioner):
+            return self._sorted(
+                [
+                    self._choose(key, value, self._count, self._online)
+                    for key, value in zip(keys or repeat(None), values, strict=False)
+                ],
+                keys,
+                values,
+            )
+        if keys is not None:
+            return self._sorted(chooser.choose_all(keys, self._count, self._online), keys, values)
+        return [
+            Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
+            for place, taken in chooser.choose_turns(len(values), self._count, self._online)
+        ]
+
+    def _sorted(self, places: list[int], keys: Keys, values: list[bytes]) -> list[Lot]:
+        positions: dict[int, list[int]] = {}
+        for position, place in enumerate(places):
+            if place in positions:
+                positions[place].append(position)
+            else:
+                self._check(place)
+                positions[place] = [position]
+        return [
+            Lot(place, keys and [keys[p] for p in taken], [values[p] for p in taken], taken)
+            for place, taken in positions.items()
+        ]
+
+    def _check(self, partition: int) -> None:
+        if not isinstance(partition, int) or isinstance(partition, bool):
+            raise InvalidRecord(
+                f"the partition is {type(partition).__name__}: expected a whole number"
+            )
+        if not 0 <= partition < self._count:
+            raise PartitionNotFound(self._topic, partition, self._count)
+
+
+def _takes_turns(partition: PartitionInfo) -> bool:
+    """Whether records without a key go there: not where the disk is full."""
+    return partition.online and partition.status.resolution is PartitionResolution.ONLINE
