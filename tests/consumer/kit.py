@@ -74,6 +74,7 @@ class ConsumerCase(SynchronousTestCase):
         self.clock = StepClock()
         self.network = MemoryNetwork(self.clock)
         self.dialled: list[float] = []
+        self.rng = Random(2)
         self.consumers: list[Consumer] = []
         self.broker = FakeBroker(
             self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
@@ -198,7 +199,7 @@ class ConsumerCase(SynchronousTestCase):
         names = {field.name for field in attrs.fields(ConsumerConfig)}
         config = ConsumerConfig(**{name: kw.pop(name) for name in names & kw.keys()})
         consumer = Consumer(
-            cluster or self.cluster, topics, config=config, clock=self.clock, rng=Random(2), **kw
+            cluster or self.cluster, topics, config=config, clock=self.clock, rng=self.rng, **kw
         )
         self.consumers.append(consumer)
         return consumer

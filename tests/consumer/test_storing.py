@@ -269,6 +269,16 @@ class Automatic(StoringCase):
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 3)
 
+    def test_what_was_committed_stays_stored_when_it_is_closed(self) -> None:
+        for read in (lambda c: c.next(), lambda c: c.next_batch()):
+            consumer = self.worker(AUTO, start=BEGINNING, flush_interval=1.0)
+            self.result(read(consumer))
+            self.result(consumer.commit())
+            committed = self.stored()
+            self.wait(3.0)
+            self.result(consumer.close())
+            self.assertEqual(self.stored(), committed)
+
     def test_a_flush_that_fails_is_made_again(self) -> None:
         consumer = self.worker(AUTO, flush_interval=1.0)
         self.read(consumer, 4)

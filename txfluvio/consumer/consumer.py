@@ -383,19 +383,21 @@ class Consumer:
 
     async def _commit(self) -> None:
         self._may_store()
-        self._mark(self._outlet.position)
+        self._hand.finish()
+        self._mark()
         await self._store()
 
     async def _flush(self) -> None:
         self._may_store()
         if self._config.offsets is OffsetStrategy.AUTO:
-            self._mark(self._outlet.processed)
+            self._mark()
         await self._store()
 
-    def _mark(self, position: Callable[[PartitionStream], int]) -> None:
+    def _mark(self) -> None:
+        """Note how far every partition was processed."""
         for stream in self._streams.values():
             if stream.touched:
-                stream.processed(position(stream))
+                stream.processed(self._outlet.processed(stream))
 
     async def _store(self) -> None:
         await _all(stream.bookmark.flush() for stream in self._streams.values())
@@ -427,11 +429,13 @@ class Consumer:
             self._flusher.start()
 
     async def _find_places(self) -> None:
-        chosen = self._choose(self._cluster.topology)
+        seconds = self._cluster.config.request_timeout
+        chosen = await self._cluster.wait_for(
+            self._choose, missing="the cluster is not known", timeout=seconds
+        )
         stored = await self._find_stored()
         self._unsubscribe = self._cluster.subscribe(self._topology_changed)
         self._add(chosen, self._start_at, stored)
-        seconds = self._cluster.config.request_timeout
         placed = Deferred.fromCoroutine(self._all_placed())
         await _deadline(placed, seconds, self._clock, self._why_not_placed)
 
@@ -511,7 +515,7 @@ class Consumer:
         self._flusher.stop()
         storing = before is _Life.RUNNING and self._config.offsets is OffsetStrategy.AUTO
         if storing:
-            self._mark(self._outlet.processed)
+            self._mark()
         self._outlet.close()
         if self._starting is not None:
             self._starting.cancel()

@@ -25,7 +25,7 @@ class Hand(Generic[S]):
     :ivar index: how many of them were handed out.
     """
 
-    __slots__ = ("_chunk", "_lent", "count", "index", "records", "source")
+    __slots__ = ("_chunk", "_done", "_lent", "count", "index", "records", "source")
 
     def __init__(self) -> None:
         self.put_down()
@@ -45,6 +45,11 @@ class Hand(Generic[S]):
         self.count = len(chunk.records)
         self.index = 0
         self._lent: int | None = None
+        self._done = 0
+
+    def finish(self) -> None:
+        """Everything that was handed out is processed."""
+        self._done = self.index
 
     def lend(self) -> list[Record]:
         """Hand out, as one list, everything that is left."""
@@ -53,10 +58,10 @@ class Hand(Generic[S]):
 
     def cut(self) -> Chunk:
         """Keep what was handed out and return the rest."""
-        source, index, lent = self.source, self.index, self._lent
-        done, rest = self._chunk.split(index)
-        self._hold(source, done)
-        self.index, self._lent = index, lent
+        source, index, lent, done = self.source, self.index, self._lent, self._done
+        kept, rest = self._chunk.split(index)
+        self._hold(source, kept)
+        self.index, self._lent, self._done = index, lent, done
         return rest
 
     @property
@@ -67,4 +72,5 @@ class Hand(Generic[S]):
     @property
     def processed(self) -> int:
         """The position of the source, behind what was processed."""
-        return self._chunk.before(max(0, self.index - 1) if self._lent is None else self._lent)
+        before_last = self.index - 1 if self._lent is None else self._lent
+        return self._chunk.before(max(self._done, before_last))

@@ -1,0 +1,270 @@
+"""Reading as a service: a handler, its Deferred, and what becomes of its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface.verify import verifyObject
+
+from txfluvio.config import OffsetStrategy, RetryPolicy
+from txfluvio.consumer import ConsumerService, OnFailure
+from txfluvio.errors import OffsetEvicted, TopicNotFound
+from txfluvio.offset import Offset
+from txfluvio.wire.records import Record
+
+from .kit import RETRY, ConsumerCase
+
+BEGINNING, END = Offset.beginning(), Offset.end()
+AUTO = OffsetStrategy.AUTO
+WORKER = "worker-1"
+
+
+class ServiceCase(ConsumerCase):
+    """Has a service that handles ten records and notes what it is given."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.append(10, batch=4)
+        self.seen: list[int | None] = []
+        self.busy: Deferred[None] | None = None
+        self.services: list[ConsumerService] = []
+
+    def tearDown(self) -> None:
+        for service in self.services:
+            stopping = service.stopService()
+            self.wait(15.0)
+            self.successResultOf(stopping)
+        super().tearDown()
+
+    def service(
+        self,
+        handler: Callable[[Record], object] | None = None,
+        *,
+        on_failure: OnFailure = OnFailure.STOP,
+        retry: RetryPolicy = RETRY,
+        topic: str = "orders",
+        **settings: Any,
+    ) -> ConsumerService:
+        wanted = {"start": BEGINNING, "consumer_id": WORKER, "offsets": AUTO, **settings}
+        service = ConsumerService(
+            lambda: self.consumer(topic, **wanted),
+            handler or self.handle,
+            strategy=wanted["offsets"],
+            retry=retry,
+            clock=self.clock,
+            rng=self.rng,
+            on_failure=on_failure,
+        )
+        self.services.append(service)
+        return service
+
+    def started(self, *args: Any, **kw: Any) -> Any:
+        service = self.service(*args, **kw)
+        service.startService()
+        self.wait(1.0)
+        return service
+
+    def handle(self, record: Record) -> None:
+        self.seen.append(record.offset)
+
+    def handle_slowly(self, record: Record) -> Deferred[None]:
+        """Not done before ``busy`` fires."""
+        self.handle(record)
+        self.busy = Deferred()
+        return self.busy
+
+    def finish(self) -> None:
+        """Let the handler be done with its record."""
+        busy, self.busy = self.busy, None
+        assert busy is not None
+        busy.callback(None)
+        self.turn()
+
+    def stored(self) -> int | None:
+        (spu,) = self.broker.cluster.spus.values()
+        assert spu.stored_offsets is not None
+        return spu.stored_offsets.get(("orders", 0), WORKER)
+
+
+class Handling(ServiceCase):
+    def test_it_is_a_service(self) -> None:
+        verifyObject(IService, self.service())
+
+    def test_every_record_is_handled(self) -> None:
+        self.started()
+        self.append(2)
+        self.wait(1.0)
+        self.assertEqual(self.seen, list(range(12)))
+
+    def test_one_record_is_handled_at_a_time(self) -> None:
+        self.started(self.handle_slowly)
+        for count in range(1, 5):
+            self.assertEqual(self.seen, list(range(count)))
+            self.finish()
+
+    def test_a_handler_can_be_a_coroutine_function(self) -> None:
+        async def handle(record: Record) -> None:
+            self.handle(record)
+
+        self.started(handle)
+        self.assertEqual(len(self.seen), 10)
+
+    def test_the_end_is_told(self) -> None:
+        service = self.started(stop=END)
+        self.successResultOf(service.when_done())
+        self.assertEqual(len(self.seen), 10)
+
+    def test_whoever_asks_before_the_end_is_told_as_well(self) -> None:
+        service = self.service(stop=END)
+        first, second = service.when_done(), service.when_done()
+        service.startService()
+        self.wait(1.0)
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_a_record_is_stored_when_its_handler_is_done(self) -> None:
+        self.started(self.handle_slowly, flush_interval=1.0)
+        self.finish()
+        self.finish()
+        self.wait(2.0)
+        self.assertEqual((self.seen, self.stored()), ([0, 1, 2], 1))
+
+    def test_it_can_be_started_again(self) -> None:
+        service = self.started()
+        self.result(service.stopService())
+        self.append(1)
+        service.startService()
+        self.wait(1.0)
+        self.assertEqual(len(self.seen), 21)
+
+
+class Stopping(ServiceCase):
+    def test_an_idle_service_stops_at_once_and_has_stored_all(self) -> None:
+        service = self.started()
+        self.result(service.stopService())
+        self.assertEqual(self.stored(), 9)
+        self.successResultOf(service.when_done())
+
+    def test_the_record_in_hand_is_finished_and_stored(self) -> None:
+        service = self.started(self.handle_slowly)
+        self.finish()
+        stopping = service.stopService()
+        self.wait(3.0)
+        self.assertNoResult(stopping)
+        self.finish()
+        self.result(stopping)
+        self.assertEqual((self.seen, self.stored()), ([0, 1], 1))
+
+    def test_a_handler_that_takes_too_long_is_cancelled_and_its_record_not_stored(self) -> None:
+        service = self.started(self.handle_slowly)
+        self.finish()
+        stopping = service.stopService()
+        self.wait(11.0)
+        self.successResultOf(stopping)
+        assert self.busy is not None
+        self.assertTrue(self.busy.called)
+        self.assertEqual(self.stored(), 0)
+
+    def test_stopping_twice_is_stopping_once(self) -> None:
+        service = self.started(self.handle_slowly)
+        first, second = service.stopService(), service.stopService()
+        self.finish()
+        self.result(first)
+        self.result(second)
+
+    def test_it_stops_while_it_can_not_start(self) -> None:
+        accept = self.refuse_connections()
+        service = self.started()
+        self.wait(5.0)
+        self.result(service.stopService())
+        accept()
+        self.assertEqual(self.seen, [])
+
+    def test_it_stops_at_any_point_of_its_start(self) -> None:
+        for steps in range(40):
+            service = self.service()
+            service.startService()
+            for _ in range(steps):
+                self.clock.step()
+            self.result(service.stopService())
+            self.successResultOf(service.when_done())
+
+    def test_one_that_never_ran_stops(self) -> None:
+        self.successResultOf(self.service().stopService())
+
+
+class Failing(ServiceCase):
+    def fail_at(self, *offsets: int) -> Callable[[Record], None]:
+        """A handler that fails once at each of these offsets."""
+        left = list(offsets)
+
+        def handle(record: Record) -> None:
+            self.handle(record)
+            if record.offset in left:
+                left.remove(record.offset)
+                raise KeyError(record.offset)
+
+        return handle
+
+    def test_a_failing_handler_ends_it_and_its_record_is_not_stored(self) -> None:
+        service = self.service(self.fail_at(5))
+        done = service.when_done()
+        service.startService()
+        self.failure(done, KeyError)
+        self.wait(1.0)
+        self.assertEqual((self.seen, self.stored()), (list(range(6)), 4))
+
+    def test_a_handler_that_fails_at_the_first_record_stores_nothing(self) -> None:
+        service = self.started(self.fail_at(0))
+        self.failure(service.when_done(), KeyError)
+        self.assertIsNone(self.stored())
+
+    def test_a_deferred_that_fails_is_a_failing_handler(self) -> None:
+        service = self.started(self.handle_slowly)
+        assert self.busy is not None
+        self.busy.errback(KeyError("late"))
+        self.failure(service.when_done(), KeyError)
+
+    def test_records_can_be_skipped(self) -> None:
+        self.started(self.fail_at(0, 5, 9), on_failure=OnFailure.SKIP, flush_interval=0.5)
+        self.assertEqual(self.seen, list(range(10)))
+        self.wait(1.0)
+        self.assertEqual(self.stored(), 9)
+
+    def test_records_can_be_tried_again(self) -> None:
+        self.started(self.fail_at(3, 3), on_failure=OnFailure.RETRY)
+        self.wait(5.0)
+        self.assertEqual(self.seen, [0, 1, 2, 3, 3, 3, *range(4, 10)])
+
+    def test_trying_again_ends_in_the_error_when_its_time_is_over(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=2.0)
+        service = self.started(self.fail_at(*[3] * 9), on_failure=OnFailure.RETRY, retry=policy)
+        self.failure(service.when_done(), KeyError)
+
+    def test_a_topic_that_is_not_there_is_told(self) -> None:
+        service = self.started(topic="nothing")
+        self.failure(service.when_done(), TopicNotFound)
+
+    def test_an_error_of_the_consumer_ends_it(self) -> None:
+        self.broker.replica("orders").log.segment_size = 100
+        self.append(2, batch=1)
+        self.broker.evict("orders", 0, before=11)
+        service = self.started(start=Offset.absolute(0))
+        self.failure(service.when_done(), OffsetEvicted)
+
+    def test_a_cluster_that_can_not_be_reached_is_tried_until_it_can(self) -> None:
+        accept = self.refuse_connections()
+        self.started()
+        self.wait(60.0)
+        accept()
+        self.wait(10.0)
+        self.assertEqual(self.seen, list(range(10)))
+
+    def test_a_cancelled_deferred_is_a_failing_handler(self) -> None:
+        service = self.started(self.handle_slowly)
+        assert self.busy is not None
+        self.busy.cancel()
+        self.failure(service.when_done(), CancelledError)

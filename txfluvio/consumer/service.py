@@ -1,0 +1,240 @@
+"""Reading as a service: a handler that is called with one record after another.
+
+:class:`ConsumerService` is made by ``client.consume(topic, handler)`` and fits into an application
+like any other ``IService``. What it adds to a :class:`~txfluvio.consumer.consumer.Consumer` is the
+loop: the handler's Deferred is awaited, which holds back everything behind it, and when it has
+fired its record counts as processed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from inspect import isawaitable
+from random import Random
+from typing import TypeAlias
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..config import OffsetStrategy, RetryPolicy
+from ..errors import FluvioError
+from ..transport.waiting import Waiting
+from ..wire.records import Record
+from .consumer import Consumer
+
+Handler: TypeAlias = Callable[[Record], object]
+"""Called with each record; what it returns is awaited if it is a Deferred or another awaitable."""
+
+STOP_TIMEOUT = 10.0
+"""Seconds that a stopping service leaves to a handler, before it cancels it."""
+
+
+class OnFailure(enum.Enum):
+    """What becomes of a record whose handler has failed, and of those behind it."""
+
+    STOP = "stop"
+    """The service ends with the error; the record does not count as processed."""
+    SKIP = "skip"
+    """The error is logged, and the record counts as processed."""
+    RETRY = "retry"
+    """The handler is called again, after a wait by the client's retry policy; for ever, or until
+    the policy's deadline, when the service ends with the error."""
+
+
+class ConsumerService(Service):
+    """Calls a handler with every record of a consumer, one at a time.
+
+    Started, it opens its consumer, again and again while the cluster can not be reached. Stopped,
+    it lets the handler finish the record it has, stores what was processed if that is done
+    automatically, and closes the consumer.
+
+    :param open_consumer: makes the consumer, which is not started.
+    :param handler: called with each record. While the Deferred it returned has not fired, no other
+        record is handed to it, and the cluster is asked for no more than the consumer may hold.
+    :param strategy: whether the consumer stores offsets; with AUTO, a record when its handler is
+        done.
+    :param retry: the waits between attempts to start, and of ``OnFailure.RETRY``.
+    :param on_failure: what to do when the handler fails.
+    :param stop_timeout: seconds for the record in hand when the service stops; then its Deferred
+        is cancelled, and the record does not count as processed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        open_consumer: Callable[[], Consumer],
+        handler: Handler,
+        *,
+        strategy: OffsetStrategy,
+        retry: RetryPolicy,
+        clock: IReactorTime,
+        rng: Random,
+        on_failure: OnFailure = OnFailure.STOP,
+        stop_timeout: float = STOP_TIMEOUT,
+    ) -> None:
+        self._open_consumer = open_consumer
+        self._handler = handler
+        self._strategy = strategy
+        self._retry = retry
+        self._clock = clock
+        self._rng = rng
+        self._on_failure = on_failure
+        self._stop_timeout = stop_timeout
+        self._work: Deferred[None] | None = None
+        self._handling = False
+        self._stopping = False
+        self._closing = False
+        self._patience: IDelayedCall | None = None
+        self._outcome: Failure | None = None
+        self._done = False
+        self._when_done: Waiting[None] = Waiting()
+        self._when_stopped: Waiting[None] = Waiting()
+
+    def startService(self) -> None:
+        super().startService()
+        self._stopping = self._closing = self._done = False
+        self._outcome = None
+        work = self._work = Deferred.fromCoroutine(self._run())
+        work.addBoth(self._ended)
+
+    def stopService(self) -> Deferred[None]:
+        """End; fires when the record in hand is done with and the consumer is closed."""
+        super().stopService()
+        if self._work is None:
+            return succeed(None)
+        stopped = self._when_stopped.add()
+        if not self._stopping:
+            self._stopping = True
+            if self._handling:
+                self._patience = self._clock.callLater(self._stop_timeout, self._lose_patience)
+            elif not self._closing:
+                self._work.cancel()
+        return stopped
+
+    def when_done(self) -> Deferred[None]:
+        """Fires when there is nothing more to do: the stop was reached, or the service stopped.
+
+        Fails with what ended it otherwise: the handler's error, or one of the consumer.
+        """
+        if self._done:
+            return succeed(None) if self._outcome is None else fail(self._outcome)
+        return self._when_done.add()
+
+    # The loop
+
+    async def _run(self) -> None:
+        consumer = await self._start()
+        try:
+            await self._consume(consumer)
+        except CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            self._closing = True
+            await self._close(consumer)
+
+    async def _start(self) -> Consumer:
+        for delay in self._retry.delays(self._rng):
+            consumer = self._open_consumer()
+            try:
+                await consumer.start()
+            except FluvioError as error:
+                if not error.retriable:
+                    raise
+                self._log.info("again in {delay:.2f} s: {error}", delay=delay, error=error)
+            else:
+                return consumer
+            await deferLater(self._clock, delay)
+        raise AssertionError("there is always another delay")
+
+    async def _consume(self, consumer: Consumer) -> None:
+        async for record in consumer:
+            self._handling = True
+            try:
+                await self._handle(record)
+            finally:
+                self._handling = False
+            if self._stopping:
+                if self._strategy is OffsetStrategy.AUTO:
+                    await consumer.commit()
+                break
+
+    async def _handle(self, record: Record) -> None:
+        try:
+            await self._call(record)
+        except CancelledError:
+            raise
+        except Exception as error:
+            if self._on_failure is OnFailure.STOP:
+                raise
+            if self._on_failure is OnFailure.RETRY:
+                await self._call_again(record, error)
+            else:
+                self._log.error("skipping {at}: {error!r}", at=_place(record), error=error)
+
+    async def _call(self, record: Record) -> None:
+        result = self._handler(record)
+        if result is not None and isawaitable(result):
+            await result
+
+    async def _call_again(self, record: Record, error: Exception) -> None:
+        deadline = self._retry.deadline
+        end = None if deadline is None else self._clock.seconds() + deadline
+        for delay in self._retry.delays(self._rng):
+            if self._stopping or (end is not None and self._clock.seconds() + delay > end):
+                raise error
+            self._log.warn(
+                "again in {delay:.2f} s: {at}: {error!r}",
+                delay=delay,
+                at=_place(record),
+                error=error,
+            )
+            await deferLater(self._clock, delay)
+            try:
+                await self._call(record)
+            except CancelledError:
+                raise
+            except Exception as failed:
+                error = failed
+            else:
+                return
+
+    async def _close(self, consumer: Consumer) -> None:
+        try:
+            await consumer.close()
+        except FluvioError as error:
+            self._log.error("while closing: {error}", error=error)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        if self._work is not None:
+            self._work.cancel()
+
+    def _ended(self, result: Failure | None) -> None:
+        self._work = None
+        self._done = True
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        stopped = self._stopping and result is not None and result.check(CancelledError)
+        self._outcome = None if stopped else result
+        waiting = self._when_done.take()
+        if self._outcome is not None and not waiting:
+            self._log.error("the service has ended: {error!r}", error=self._outcome.value)
+        for waiter in waiting:
+            if self._outcome is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(self._outcome)
+        for waiter in self._when_stopped.take():
+            waiter.callback(None)
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic}/{record.partition}@{record.offset}"
