@@ -1,0 +1,160 @@
+"""When a topic counts as created."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+
+from tests.cluster.objects import changed, deleted, partition, topic, updated
+from txfluvio.admin import (
+    PartitionResolution,
+)
+from txfluvio.admin.admin import SETTLING
+from txfluvio.errors import (
+    ClientClosed,
+    Disconnected,
+    Effect,
+    TopicAlreadyExists,
+    TopicInvalidConfiguration,
+    WaitTimedOut,
+)
+from txfluvio.wire.codes import Code, error
+from txfluvio.wire.sc import (
+    PARTITION,
+    TOPIC,
+    Computed,
+    CreateRequest,
+    StatusResponse,
+    TopicSpec,
+)
+
+from .kit import ScriptedAdminCase
+
+
+class WhenATopicIsCreated(ScriptedAdminCase):
+    """By the reply or by the metadata, whichever is first, and never by what was there before."""
+
+    def test_the_request_says_what_was_asked_for(self) -> None:
+        creating, asked = self.create()
+        self.assertEqual(
+            asked.message,
+            CreateRequest(
+                kind=TOPIC,
+                name="orders",
+                spec=TopicSpec(replicas=Computed(partitions=2, replication_factor=1)),
+            ),
+        )
+        creating.cancel()
+        self.failureResultOf(creating, CancelledError)
+        self.stopped()
+
+    def test_metadata_with_a_leader_for_each_partition_is_enough(self) -> None:
+        creating, _ = self.create()
+        self.show(topic("orders", 2), partition("orders-0"))
+        self.assertNoResult(creating)
+        self.show(topic("orders", 2), partition("orders-1"))
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_what_the_sc_answers_after_that_does_not_matter(self) -> None:
+        creating, asked = self.create()
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        self.successResultOf(creating)
+        listing = self.admin.list_topics()
+        self.advance()
+        self.assertIsNot(self.sc.one().connection, asked.connection)
+        asked.reply(StatusResponse(name="orders", error_code=error(Code.TOPIC_NOT_PROVISIONED)))
+        self.advance()
+        self.stopped()
+        self.failureResultOf(listing, ClientClosed)
+
+    def test_a_reply_counts_when_the_metadata_shows_it(self) -> None:
+        creating, asked = self.create()
+        asked.reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertNoResult(creating)
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_a_reply_counts_by_itself_if_the_metadata_is_late(self) -> None:
+        creating, asked = self.create()
+        asked.reply(StatusResponse(name="orders"))
+        self.advance()
+        self.advance(SETTLING)
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_metadata_of_an_earlier_topic_of_the_name_says_nothing(self) -> None:
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        creating, _ = self.create()
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        self.assertNoResult(creating)
+        old = (partition("orders-0"), partition("orders-1"))
+        self.tell(self.watching, changed(TOPIC, *deleted(topic("orders", 2))))
+        self.show(topic("orders", 2))
+        self.assertNoResult(creating)
+        self.tell(self.watching, changed(PARTITION, *updated(*old), *deleted(*old)))
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_an_earlier_topic_of_the_name_does_not_hide_that_it_exists(self) -> None:
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        creating, asked = self.create()
+        asked.reply(StatusResponse(name="orders", error_code=error(Code.TOPIC_ALREADY_EXISTS)))
+        self.advance()
+        self.failureResultOf(creating, TopicAlreadyExists)
+        self.stopped()
+
+    def test_a_refusal_ends_it_at_once(self) -> None:
+        creating, asked = self.create()
+        code = error(Code.TOPIC_INVALID_CONFIGURATION)
+        asked.reply(StatusResponse(name="orders", error_code=code, error_message="because"))
+        self.advance()
+        found = self.failureResultOf(creating, TopicInvalidConfiguration).value
+        self.assertIn("because", str(found))
+        self.stopped()
+
+    def test_a_lost_connection_ends_it_with_an_unknown_effect(self) -> None:
+        creating, asked = self.create()
+        asked.connection.close()
+        self.advance()
+        found = self.failureResultOf(creating, Disconnected).value
+        self.assertIs(found.effect, Effect.UNKNOWN)
+        self.stopped()
+
+    def test_past_the_deadline_it_says_what_is_missing_and_closes_the_connection(self) -> None:
+        creating, asked = self.create(timeout=5.0)
+        self.advance(5.0)
+        found = self.failureResultOf(creating, WaitTimedOut).value
+        self.assertEqual(str(found), "topic orders has not come, after 5 s")
+        self.advance()
+        self.assertTrue(asked.connection.closed)
+        self.stopped()
+
+    def test_what_is_missing_is_told_by_partition(self) -> None:
+        creating, _ = self.create(timeout=5.0)
+        self.show(
+            topic("orders", 2),
+            partition("orders-0"),
+            partition("orders-1", resolution=PartitionResolution.OFFLINE),
+        )
+        self.advance(5.0)
+        found = self.failureResultOf(creating, WaitTimedOut).value
+        self.assertIn("no online leader for partitions 1,", str(found))
+        self.stopped()
+
+    def test_cancelled_it_leaves_nothing(self) -> None:
+        creating, asked = self.create()
+        creating.cancel()
+        self.failureResultOf(creating, CancelledError)
+        self.advance()
+        self.assertTrue(asked.connection.closed)
+        self.stopped()
+
+    def test_cancelled_between_the_reply_and_the_metadata_it_leaves_nothing(self) -> None:
+        creating, asked = self.create()
+        asked.reply(StatusResponse(name="orders"))
+        self.advance()
+        creating.cancel()
+        self.failureResultOf(creating, CancelledError)
+        self.stopped()

@@ -1,0 +1,297 @@
+"""Topics and partitions, on a fake cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+
+from txfluvio.admin import (
+    Deduplication,
+    PartitionResolution,
+    SmartModulePackage,
+    TopicDescription,
+    TopicResolution,
+)
+from txfluvio.admin.admin import REUSE_PAUSE
+from txfluvio.errors import (
+    ClientClosed,
+    Effect,
+    InvalidConfig,
+    SystemObjectProtected,
+    TopicAlreadyExists,
+    TopicInvalidConfiguration,
+    TopicInvalidName,
+    TopicInvalidReplicaType,
+    TopicNotFound,
+    TopicNotProvisioned,
+    WaitTimedOut,
+)
+
+from .kit import AdminCase
+
+WASM = b"\0asm\1\0\0\0"
+
+
+class CreatingTopics(AdminCase):
+    def describe(self, name: str) -> TopicDescription:
+        return self.result(self.admin.describe_topic(name))
+
+    def test_a_created_topic_can_be_used_at_once_by_this_client(self) -> None:
+        self.result(self.admin.create_topic("orders", partitions=3))
+
+        async def use() -> int:
+            async with self.client.producer("orders") as producer:
+                return (await producer.send(b"x", partition=2)).partition
+
+        self.assertEqual(self.do(use()), 2)
+
+    def test_by_default_it_has_one_partition_in_one_place(self) -> None:
+        self.result(self.admin.create_topic("orders"))
+        found = self.describe("orders")
+        self.assertEqual((found.partition_count, found.replication), (1, 1))
+        self.assertEqual(found.compression, "any")
+        self.assertFalse(found.system)
+        self.assertIs(found.resolution, TopicResolution.PROVISIONED)
+
+    def test_it_has_what_was_asked_for(self) -> None:
+        creating = self.admin.create_topic(
+            "orders",
+            partitions=2,
+            replication=2,
+            ignore_racks=True,
+            retention=3600,
+            segment_size=4096,
+            max_partition_size=1_000_000,
+            compression="zstd",
+        )
+        self.result(creating)
+        found = self.describe("orders")
+        self.assertEqual((found.partition_count, found.replication), (2, 2))
+        self.assertEqual(found.retention, 3600)
+        self.assertEqual((found.segment_size, found.max_partition_size), (4096, 1_000_000))
+        self.assertEqual(found.compression, "zstd")
+        self.assertEqual({len(spus) for spus in found.replicas.values()}, {2})
+
+    def test_deduplication_needs_its_module_and_is_told_again(self) -> None:
+        package = SmartModulePackage(name="dedup", group="acme", version="0.1.0")
+        self.result(self.admin.create_smartmodule("", WASM, package=package))
+        wanted = Deduplication(
+            count=10, age=1.5, filter="acme/dedup@0.1.0", params={"key": "value"}
+        )
+        self.result(self.admin.create_topic("orders", deduplication=wanted))
+        self.assertEqual(self.describe("orders").deduplication, wanted)
+
+    def test_replicas_can_be_assigned(self) -> None:
+        self.result(self.admin.create_topic("orders", assignment=[[5002, 5001], [5001, 5002]]))
+        found = self.describe("orders")
+        self.assertEqual(found.assignment, ((5002, 5001), (5001, 5002)))
+        assert found.partitions is not None
+        self.assertEqual([p.leader for p in found.partitions], [5002, 5001])
+
+    def test_a_topic_can_mirror_remote_clusters(self) -> None:
+        self.result(self.admin.register_remote("edge"))
+        self.result(self.admin.create_topic("orders", mirror_from=["edge"]))
+        found = self.describe("orders")
+        self.assertTrue(found.mirror)
+        self.assertEqual((found.partition_count, found.replication), (1, None))
+
+    def test_a_dry_run_creates_nothing(self) -> None:
+        self.result(self.admin.create_topic("orders", dry_run=True))
+        self.assertEqual(self.result(self.admin.list_topics()), [])
+
+    def test_what_the_sc_refuses_is_a_named_error(self) -> None:
+        self.result(self.admin.create_topic("orders"))
+        for kind, creating in (
+            (TopicAlreadyExists, self.admin.create_topic("orders")),
+            (TopicAlreadyExists, self.admin.create_topic("orders", dry_run=True)),
+            (TopicInvalidName, self.admin.create_topic("No Good")),
+            (TopicInvalidName, self.admin.create_topic("")),
+            (TopicInvalidConfiguration, self.admin.create_topic("x", retention=1)),
+        ):
+            self.failure(creating, kind)
+
+    def test_an_error_says_what_it_is_about_and_why(self) -> None:
+        found = self.failure(self.admin.create_topic("x", retention=1), TopicInvalidConfiguration)
+        self.assertRegex(str(found), r"topic x: .*retention_secs 1 is less than minimum 10")
+
+    def test_what_can_not_be_is_refused_without_asking(self) -> None:
+        wrong: dict[str, dict[str, Any]] = {
+            "partitions": {"partitions": 0},
+            "replication": {"replication": True},
+            "retention": {"retention": -1},
+            "segment_size": {"segment_size": 2**32},
+            "max_partition_size": {"max_partition_size": "1"},
+            "compression": {"compression": "brotli"},
+        }
+        for setting, arguments in wrong.items():
+            found = self.failure(self.admin.create_topic("x", **arguments), InvalidConfig)
+            self.assertEqual(found.setting, setting)
+
+    def test_one_that_can_not_be_placed_stays_and_the_sc_says_so_in_the_end(self) -> None:
+        creating = self.admin.create_topic("orders", replication=3)
+        self.wait(89.0, step=1.0)
+        self.assertNoResult(creating)
+        found = self.failure(creating, TopicNotProvisioned)
+        self.assertIs(found.effect, Effect.DONE)
+        self.assertIs(self.describe("orders").resolution, TopicResolution.INSUFFICIENT_RESOURCES)
+
+    def test_past_its_own_deadline_it_says_what_is_missing(self) -> None:
+        creating = self.admin.create_topic("orders", partitions=2, replication=3, timeout=5.0)
+        found = self.failure(creating, WaitTimedOut)
+        self.assertEqual(
+            str(found),
+            "topic orders (insufficient resources) has no online leader for partitions 0, 1,"
+            " after 5 s",
+        )
+        self.assertIs(found.effect, Effect.UNKNOWN)
+
+    def test_a_slow_create_holds_up_nobody_else(self) -> None:
+        creating = self.admin.create_topic("slow", replication=3)
+        self.turn()
+        self.result(self.admin.create_topic("quick"))
+        self.assertNoResult(creating)
+        creating.cancel()
+        self.failureResultOf(creating, CancelledError)
+
+
+class DeletingTopics(AdminCase):
+    TOPICS = {"orders": 2}
+
+    def test_a_deleted_topic_is_gone_for_this_client_too(self) -> None:
+        self.result(self.admin.delete_topic("orders"))
+        self.assertEqual(self.result(self.admin.list_topics()), [])
+        self.failure(self.client.producer("orders").start(), TopicNotFound)
+
+    def test_one_that_is_not_there_is_a_named_error(self) -> None:
+        self.failure(self.admin.delete_topic("payments"), TopicNotFound)
+
+    def test_one_of_the_system_is_deleted_only_by_force(self) -> None:
+        found = self.failure(self.admin.delete_topic("consumer-offset"), SystemObjectProtected)
+        self.assertEqual((found.kind, found.name), ("topic", "consumer-offset"))
+        self.result(self.admin.delete_topic("consumer-offset", force=True))
+
+    def test_its_name_can_be_used_again_after_a_pause(self) -> None:
+        self.result(self.admin.delete_topic("orders"))
+        before = self.clock.seconds()
+        self.result(self.admin.create_topic("orders", partitions=1))
+        self.assertGreaterEqual(self.clock.seconds(), before + REUSE_PAUSE)
+        self.assertEqual(self.result(self.admin.describe_topic("orders")).partition_count, 1)
+
+    def test_another_name_needs_no_pause(self) -> None:
+        self.result(self.admin.delete_topic("orders"))
+        self.result(self.admin.create_topic("payments"), seconds=REUSE_PAUSE / 2)
+
+    def test_stopping_in_the_pause_leaves_nothing(self) -> None:
+        self.result(self.admin.delete_topic("orders"))
+        creating = self.admin.create_topic("orders")
+        self.result(self.client.close())
+        self.failureResultOf(creating, ClientClosed)
+
+
+class ListingTopics(AdminCase):
+    TOPICS = {"orders": 2, "old-orders": 1, "payments": 1}
+
+    def names(self, *containing: str, **options: bool) -> list[str]:
+        listing = self.admin.list_topics(containing, **options)
+        return [found.name for found in self.result(listing)]
+
+    def test_they_come_in_the_order_of_their_names(self) -> None:
+        self.assertEqual(self.names(), ["old-orders", "orders", "payments"])
+
+    def test_filters_are_parts_of_names(self) -> None:
+        self.assertEqual(self.names("orders"), ["old-orders", "orders"])
+        self.assertEqual(self.names("pay", "old"), ["old-orders", "payments"])
+
+    def test_a_filter_may_be_a_plain_text(self) -> None:
+        listed = self.result(self.admin.list_topics("pay"))
+        self.assertEqual([found.name for found in listed], ["payments"])
+
+    def test_those_of_the_system_are_listed_apart(self) -> None:
+        self.assertEqual(self.names(system=True), ["consumer-offset"])
+
+    def test_one_is_described_with_its_partitions(self) -> None:
+        found = self.result(self.admin.describe_topic("orders"))
+        assert found.partitions is not None
+        self.assertEqual([p.number for p in found.partitions], [0, 1])
+        self.assertEqual({p.topic for p in found.partitions}, {"orders"})
+
+    def test_one_of_the_system_is_described_too(self) -> None:
+        self.assertTrue(self.result(self.admin.describe_topic("consumer-offset")).system)
+
+    def test_a_part_of_a_name_is_not_its_name(self) -> None:
+        self.failure(self.admin.describe_topic("order"), TopicNotFound)
+
+    def test_only_the_listed_have_no_partitions_with_them(self) -> None:
+        self.assertIsNone(self.result(self.admin.list_topics("payments"))[0].partitions)
+
+
+class AddingPartitions(AdminCase):
+    TOPICS = {"orders": 1}
+
+    def test_they_can_be_used_at_once_by_this_client(self) -> None:
+        self.result(self.admin.add_partitions("orders", 2))
+
+        async def use() -> int:
+            async with self.client.producer("orders") as producer:
+                return (await producer.send(b"x", partition=2)).partition
+
+        self.assertEqual(self.do(use()), 2)
+
+    def test_what_the_sc_refuses_is_a_named_error(self) -> None:
+        self.result(self.admin.create_topic("assigned", assignment=[[5001]]))
+        self.failure(self.admin.add_partitions("payments", 1), TopicNotFound)
+        self.failure(self.admin.add_partitions("assigned", 1), TopicInvalidReplicaType)
+        self.failure(self.admin.add_partitions("consumer-offset", 1), SystemObjectProtected)
+
+    def test_a_count_that_overflows_never_reaches_the_sc(self) -> None:
+        for count in (0, -1, 2**32 - 1):
+            self.failure(self.admin.add_partitions("orders", count), InvalidConfig)
+        self.assertEqual(self.result(self.admin.describe_topic("orders")).partition_count, 1)
+
+    def test_past_the_deadline_it_says_what_is_missing(self) -> None:
+        for spu_id in (5001, 5002):
+            self.result(self.broker.spu_down(spu_id))
+        adding = self.admin.add_partitions("orders", 1, timeout=3.0)
+        found = self.failure(adding, WaitTimedOut)
+        self.assertIn("no online leader for partitions 0, 1", str(found))
+        self.assertIs(found.effect, Effect.DONE)
+
+
+class Partitions(AdminCase):
+    TOPICS = {"orders": 2, "payments": 1}
+
+    def test_all_are_listed_by_topic_and_number(self) -> None:
+        listed = self.result(self.admin.list_partitions())
+        self.assertEqual(
+            [(p.topic, p.number) for p in listed],
+            [("orders", 0), ("orders", 1), ("payments", 0)],
+        )
+
+    def test_those_of_one_topic_are_chosen_here(self) -> None:
+        listed = self.result(self.admin.list_partitions("payments"))
+        self.assertEqual([(p.topic, p.number) for p in listed], [("payments", 0)])
+
+    def test_those_of_the_system_are_listed_apart(self) -> None:
+        listed = self.result(self.admin.list_partitions(system=True))
+        self.assertEqual([p.topic for p in listed], ["consumer-offset"])
+
+    def test_one_says_who_has_it_and_how_far(self) -> None:
+        self.result(self.admin.create_topic("copied", assignment=[[5001, 5002]]))
+        self.broker.append("copied", [b"a", b"b"])
+        self.wait(2.0)
+        (found,) = self.result(self.admin.list_partitions("copied"))
+        self.assertEqual((found.leader, found.replicas), (5001, (5001, 5002)))
+        self.assertIs(found.resolution, PartitionResolution.ONLINE)
+        self.assertEqual((found.high_watermark, found.log_end), (2, 2))
+        self.assertEqual([(f.spu, f.log_end) for f in found.followers], [(5002, 2)])
+        assert found.size is not None
+        self.assertGreater(found.size, 0)
+
+    def test_what_was_not_told_yet_is_none(self) -> None:
+        for spu_id in (5001, 5002):
+            self.result(self.broker.spu_down(spu_id))
+        creating = self.admin.create_topic("late", assignment=[[5001]], timeout=1.0)
+        self.failure(creating, WaitTimedOut)
+        (found,) = self.result(self.admin.list_partitions("late"))
+        self.assertEqual((found.high_watermark, found.log_end, found.size), (None, None, None))
