@@ -19,7 +19,7 @@ EVERY = [
     for version in range(api.min_version, api.max_version + 1)
 ]
 
-some = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # pytest-twisted wraps what @given has made once more for each parameter, and does not bear it
 # twice: so the property is a function inside the test.
