@@ -1,0 +1,25 @@
+"""Small programs of a user, run in a process of their own."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+_FRAME = """
+import sys
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+from txfluvio import ClientConfig, FluvioClient, Offset
+
+async def main(reactor):
+    async with FluvioClient(reactor, ClientConfig(endpoint=sys.argv[1])) as client:
+{body}
+
+task.react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+"""
+
+
+def program(body: str) -> tuple[str, str, str]:
+    """The command that runs ``body`` with a connected ``client``; ``sys.argv[1]`` is the SC."""
+    inside = textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8)
+    return (sys.executable, "-c", _FRAME.format(body=inside))
