@@ -117,7 +117,7 @@ class Tail(Service):
             client.consumer(options["topic"], start=start, stop=stop) as records,
         ):
             async for batch in records.batches():
-                pieces = []
+                pieces: list[bytes] = []
                 for record in batch:
                     pieces += (record.value, b"\n")
                 self._output.write(pieces)
