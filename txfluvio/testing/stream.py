@@ -8,11 +8,26 @@ was at the last read, where the consumer is (unknown after a push), and where th
 
 from __future__ import annotations
 
-from ..wire.codes import Code, ErrorCode, error
-from ..wire.spu import PartitionResponse, StreamFetchRequest, StreamFetchResponse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..wire.codes import NO_ERROR, Code, ErrorCode, error
+from ..wire.spu import (
+    AdHoc,
+    OffsetUpdateStatus,
+    PartitionResponse,
+    SmartModuleInvocation,
+    StreamFetchRequest,
+    StreamFetchResponse,
+    UpdateOffsetsRequest,
+    UpdateOffsetsResponse,
+)
 from .log import ReadError
 from .replica import Replica
 from .server import Connection, Incoming
+
+if TYPE_CHECKING:
+    from .spu import Spu
 
 IGNORED = -1
 """An acknowledgement that means nothing."""
@@ -80,7 +95,7 @@ class Stream:
 
     def _react(self) -> bool:
         if self.replica.deleted:
-            self._fail(error(Code.TOPIC_DELETED))
+            self.fail(error(Code.TOPIC_DELETED))
         elif self._acknowledged is not None:
             offset, self._acknowledged = self._acknowledged, None
             self._react_to_consumer(offset)
@@ -94,7 +109,7 @@ class Stream:
 
     def _react_to_consumer(self, offset: int) -> None:
         if offset == TOPIC_DELETED:
-            self._fail(error(Code.TOPIC_DELETED))
+            self.fail(error(Code.TOPIC_DELETED))
         elif offset >= self._end_read:
             self._consumer = offset
         else:
@@ -117,7 +132,7 @@ class Stream:
         try:
             found = log.read(offset, isolation, self._max_bytes)
         except ReadError as reason:
-            self._fail(reason.error)
+            self.fail(reason.error)
             return
         if found.above_hw:
             self._connection.complain(f"reads committed records from {offset}, above {found.hw}")
@@ -138,7 +153,8 @@ class Stream:
         self._sending = False
         self._step()
 
-    def _fail(self, code: ErrorCode) -> None:
+    def fail(self, code: ErrorCode) -> None:
+        """Tell the consumer what is wrong, and push nothing more."""
         self.end()
         self._tell(PartitionResponse(partition_index=self.replica.key[1], error_code=code))
 
@@ -149,3 +165,50 @@ class Stream:
             ),
             self._request,
         )
+
+
+def open_stream(
+    spu: Spu, message: StreamFetchRequest, request: Incoming, connection: Connection
+) -> None:
+    """Open a stream; one that can not be opened is told so by a push."""
+    replica = spu.leads((message.topic, message.partition))
+    if replica is None:
+        partition = PartitionResponse(
+            partition_index=message.partition, error_code=error(Code.NOT_LEADER_FOR_PARTITION)
+        )
+        push = StreamFetchResponse(topic=message.topic, stream_id=0, partition=partition)
+        connection.push(push, request)
+        return
+    streams = spu.session(connection).streams
+    number = len(streams) + 1
+    stream = streams[number] = Stream(number, replica, message, request, connection)
+    if message.smartmodules:
+        stream.fail(no_modules(message.smartmodules))
+    else:
+        stream.open(message.fetch_offset)
+
+
+def acknowledge(
+    spu: Spu, message: UpdateOffsetsRequest, request: Incoming, connection: Connection
+) -> None:
+    """Tell of each update whether its stream is known, and then let the streams go on."""
+    streams = spu.session(connection).streams
+    unknown = error(Code.FETCH_SESSION_NOT_FOUND)
+    status = tuple(
+        OffsetUpdateStatus(
+            session_id=one.session_id, error=NO_ERROR if one.session_id in streams else unknown
+        )
+        for one in message.offsets
+    )
+    connection.reply(UpdateOffsetsResponse(status=status), request)
+    for one in message.offsets:
+        if one.session_id in streams:
+            streams[one.session_id].acknowledge(one.offset)
+
+
+def no_modules(modules: Sequence[SmartModuleInvocation]) -> ErrorCode:
+    """What is said to a chain of SmartModules that can not be had."""
+    wasm = modules[0].wasm
+    if isinstance(wasm, AdHoc):
+        return error(Code.SMART_MODULE_CHAIN_INIT_ERROR, text="no SmartModules run here")
+    return error(Code.SMART_MODULE_NOT_FOUND, name=wasm.name)

@@ -1,0 +1,106 @@
+"""Fetch and FetchOffsets: one look at a log, answered at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..wire.codes import NO_ERROR, Code, error
+from ..wire.schema import evolve
+from ..wire.spu import (
+    FetchOffsetPartitionResponse,
+    FetchOffsetsRequest,
+    FetchOffsetsResponse,
+    FetchOffsetTopicResponse,
+    FetchPartition,
+    FetchRequest,
+    FetchResponse,
+    PartitionResponse,
+    TopicFetchResponse,
+)
+from .log import ReadError
+from .offset_calls import offsets_anywhere
+from .replica import Key
+from .server import Connection, Incoming
+
+if TYPE_CHECKING:
+    from .spu import Spu
+
+
+def fetch(spu: Spu, message: FetchRequest, request: Incoming, connection: Connection) -> None:
+    """Read from each partition, as far as the limit of the request goes for each of them."""
+    topics = tuple(
+        TopicFetchResponse(
+            name=topic.name,
+            partitions=tuple(
+                _read(spu, (topic.name, one.partition_index), one, message, connection)
+                for one in topic.fetch_partitions
+            ),
+        )
+        for topic in message.topics
+    )
+    connection.reply(FetchResponse(topics=topics), request)
+
+
+def _read(
+    spu: Spu, key: Key, wanted: FetchPartition, message: FetchRequest, connection: Connection
+) -> PartitionResponse:
+    answer = PartitionResponse(partition_index=wanted.partition_index)
+    replica = spu.leads(key)
+    if replica is None:
+        return evolve(answer, error_code=error(Code.NOT_LEADER_FOR_PARTITION))
+    start, isolation = wanted.fetch_offset, message.isolation_level
+    try:
+        found = replica.log.read(start, isolation, message.max_bytes)
+    except ReadError as reason:
+        return evolve(answer, error_code=reason.error)
+    if found.above_hw:
+        connection.complain(f"reads committed records from {start}, above {found.hw}")
+    return evolve(
+        answer,
+        high_watermark=found.hw,
+        log_start_offset=found.log_start,
+        records=found.records,
+    )
+
+
+def fetch_offsets(
+    spu: Spu, message: FetchOffsetsRequest, request: Incoming, connection: Connection
+) -> None:
+    """Tell the log start and the high watermark of each partition."""
+    topics = tuple(
+        FetchOffsetTopicResponse(
+            name=topic.name,
+            partitions=tuple(
+                _ends(spu, (topic.name, one.partition_index), message.consumer_id)
+                for one in topic.partitions
+            ),
+        )
+        for topic in message.topics
+    )
+    connection.reply(FetchOffsetsResponse(topics=topics), request)
+
+
+def _ends(spu: Spu, key: Key, consumer_id: str | None) -> FetchOffsetPartitionResponse:
+    """The ends of one partition; the start may be a consumer's own, as version 23 asks for it."""
+    replica = spu.leads(key)
+    if replica is None:
+        return FetchOffsetPartitionResponse(
+            error_code=error(Code.PARTITION_NOT_LEADER),
+            partition_index=key[1],
+            start_offset=0,
+            last_stable_offset=0,
+        )
+    start, code = replica.log.log_start, NO_ERROR
+    if consumer_id is not None:
+        offsets = offsets_anywhere(spu)
+        if isinstance(offsets, str):
+            code = error(Code.OTHER, text=offsets)
+        else:
+            stored = offsets.get(key, consumer_id)
+            start = start if stored is None else stored + 1
+    return FetchOffsetPartitionResponse(
+        error_code=code,
+        partition_index=key[1],
+        start_offset=start,
+        last_stable_offset=replica.log.hw,
+    )

@@ -1,0 +1,180 @@
+"""Produce: what is checked, in which order, and how long a producer waits for followers.
+
+The order of the checks and their codes are those of
+``fluvio-spu/src/services/public/produce_handler.rs``: leader, mirror, SmartModules, records at all,
+then what :meth:`txfluvio.testing.replica.Replica.append` checks. Entries are independent of each
+other and answered one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from ..errors import ProtocolError
+from ..wire.codes import Code, ErrorCode, RequestKind, error
+from ..wire.records import Batch
+from ..wire.schema import evolve
+from ..wire.spu import (
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    SmartModuleInvocation,
+    TopicProduceResponse,
+)
+from .replica import AppendError, Key, Replica
+from .server import Connection, Incoming
+from .stream import no_modules
+
+if TYPE_CHECKING:
+    from .spu import Spu
+
+
+@attrs.define
+class _Written:
+    """One entry of a Produce: its answer so far, and the offset that has to be committed."""
+
+    answer: PartitionProduceResponse
+    key: Key
+    end: int = 0
+
+
+def produce(
+    spu: Spu, message: ProduceRequest, request: Incoming, connection: Connection
+) -> Deferred[None] | None:
+    """Append what can be appended, and answer once acks allow it.
+
+    :raises ProtocolError: what would make a real SPU hang up or crash; nothing is appended.
+    """
+    if message.timeout_ms < 0:
+        raise ProtocolError(f"a timeout of {message.timeout_ms} ms")
+    batches = [[_batches(entry) for entry in topic.partitions] for topic in message.topics]
+    topics = [
+        (
+            topic.name,
+            [
+                _write(spu, topic.name, entry, sent, message.smartmodules, connection)
+                for entry, sent in zip(topic.partitions, entries, strict=True)
+            ],
+        )
+        for topic, entries in zip(message.topics, batches, strict=True)
+    ]
+
+    def answer() -> None:
+        responses = tuple(
+            TopicProduceResponse(name=name, partitions=tuple([one.answer for one in entries]))
+            for name, entries in topics
+        )
+        connection.reply(ProduceResponse(responses=responses), request)
+
+    written = [one for _, entries in topics for one in entries]
+    if message.isolation >= 0 or not any(_uncommitted(spu, one) for one in written):
+        answer()
+        return None
+    session = spu.session(connection)
+    work = _wait_for_followers(spu, written, message.timeout_ms, answer)
+    session.waiting = Deferred.fromCoroutine(work)
+    return session.waiting
+
+
+def _batches(entry: PartitionProduceData) -> Sequence[Batch]:
+    """The batches that a producer sent for one partition.
+
+    A real SPU takes what comes behind the last whole batch for the rest of the request, and a
+    batch with a schema id makes it crash; both end the connection here.
+    """
+    batches = entry.records.batches(check_crc=False)
+    end = batches[-1].end if batches else entry.records.start
+    if end != entry.records.end:
+        raise ProtocolError("a record set that ends inside a batch", field="records")
+    if any(batch.schema_id is not None for batch in batches):
+        raise ProtocolError("a batch with a schema id", field="records")
+    return batches
+
+
+def _write(
+    spu: Spu,
+    topic: str,
+    entry: PartitionProduceData,
+    batches: Sequence[Batch],
+    modules: Sequence[SmartModuleInvocation],
+    connection: Connection,
+) -> _Written:
+    number = entry.partition_index
+    key = (topic, number)
+
+    def refused(code: ErrorCode) -> _Written:
+        answer = PartitionProduceResponse(partition_index=number, error_code=code)
+        return _Written(answer, key)
+
+    replica = spu.leads(key)
+    if replica is None:
+        return refused(error(Code.NOT_LEADER_FOR_PARTITION))
+    if replica.refusal is not None:
+        return refused(replica.refusal)
+    if modules:
+        return refused(no_modules(modules))
+    if sum(batch.last_offset_delta + 1 for batch in batches) <= 0:
+        return _Written(PartitionProduceResponse(partition_index=number), key)
+    try:
+        appended = replica.append(batches, spu.now())
+    except AppendError as reason:
+        if reason.error.code == Code.STORAGE_ERROR:
+            connection.complain(f"sent a batch without records to {topic}/{number}")
+        return refused(reason.error)
+    if appended.repaired:
+        connection.complain(f"sent a batch with a wrong checksum to {topic}/{number}")
+    answer = PartitionProduceResponse(partition_index=number, base_offset=appended.base)
+    return _Written(answer, key, appended.end)
+
+
+def _uncommitted(spu: Spu, written: _Written) -> bool:
+    """Whether there is something to wait for, or to be told that there is not."""
+    if written.answer.error_code:
+        return False
+    replica = spu.leads(written.key)
+    return replica is None or replica.log.hw < written.end
+
+
+async def _wait_for_followers(
+    spu: Spu, written: Iterable[_Written], timeout_ms: int, answer: Callable[[], None]
+) -> None:
+    for one in written:
+        if not _uncommitted(spu, one):
+            continue
+        replica = spu.leads(one.key)
+        if replica is None:
+            code = error(Code.NOT_LEADER_FOR_PARTITION)
+        elif await _committed(spu, replica, one.end, timeout_ms / 1000):
+            continue
+        else:
+            kind = RequestKind.PRODUCE
+            code = error(Code.REQUEST_TIMED_OUT, timeout_ms=timeout_ms, kind=kind)
+        one.answer = evolve(one.answer, error_code=code)
+    answer()
+
+
+def _committed(spu: Spu, replica: Replica, end: int, timeout: float) -> Deferred[bool]:
+    """Fires when all replicas have everything below ``end``, or with ``False`` too late."""
+
+    def forget() -> None:
+        unsubscribe()
+        cancel()
+
+    def look() -> None:
+        if replica.log.hw >= end:
+            forget()
+            waiter.callback(True)
+
+    def expire() -> None:
+        unsubscribe()
+        waiter.callback(False)
+
+    waiter: Deferred[bool] = Deferred(lambda _: forget())
+    unsubscribe = replica.subscribe(look)
+    cancel = spu.timers.later(timeout, expire)
+    return waiter
