@@ -121,7 +121,7 @@ def test_a_batch_that_does_not_fit_comes_when_nothing_else_can_be_handed_out() -
     assert not asker.ask(400, large=True)
     budget.idle(True)
     assert asker.grants == 1
-    assert asker.allowance.overdrawn
+    assert asker.allowance.excessive
     assert not other.ask(400, large=True)
 
 
@@ -146,6 +146,24 @@ def test_waiting_in_vain_alone_does_not_overdraw_for_small_requests() -> None:
     asker.receive(60)
     budget.idle(True)
     assert not asker.ask()
+
+
+def test_a_stream_that_joins_a_full_budget_waits_for_room() -> None:
+    budget = Budget(100)
+    full = Asker(budget, 50)
+    full.ask(100)
+    full.receive(100)
+    full.allowance.resize(25)
+    late = Asker(budget, 25)
+    assert not late.ask()
+    full.hand_out(50)
+    assert late.grants == 1
+
+
+def test_where_not_even_the_slots_fit_each_stream_still_gets_its_own() -> None:
+    budget = Budget(1)
+    askers = [Asker(budget, 1) for _ in range(3)]
+    assert all(asker.ask() for asker in askers)
 
 
 def test_a_stream_that_leaves_makes_room() -> None:

@@ -1,10 +1,10 @@
 """How many bytes the streams of one consumer may hold together; pure.
 
 A stream may have one push under way, and what it will bring is bounded by the ``max_bytes`` it was
-opened with: its slot. The budget counts a slot for every stream, used or not, so that each can
-always be asked for its next push once the user has taken its last, and grants more than that only
-while the sum stays below the limit. The one exception is a batch larger than a slot, which must
-come whole: if it does not fit, it comes when nothing else can be handed out.
+opened with: its slot. The budget counts a slot for every stream, used or not, so that each can be
+asked for its next push once the user has taken its last, and grants more than that only while the
+sum stays below the limit. The one exception is a batch larger than a slot, which must come whole:
+if it does not fit, it comes when nothing else can be handed out.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class Allowance:
         return self._with(0)
 
     @property
-    def overdrawn(self) -> bool:
-        """Whether this is the stream that holds, or is about to get, what did not fit."""
-        return self._budget._overdraft is self
+    def excessive(self) -> bool:
+        """Whether the budget is exceeded, and this stream has more than its slot."""
+        return self._budget.counted > self._budget.limit and self.counted > self.slot
 
     def ask(self, size: int, granted: Callable[[], None], *, large: bool = False) -> None:
         """Ask for ``size`` bytes to be under way; calls ``granted``, at once or later.
@@ -102,8 +102,9 @@ class Allowance:
         return max(self.slot, self.held + self.credit + more)
 
     def _change(self, slot: int, held: int, credit: int) -> None:
-        counted, used = self.counted, self.held + self.credit
+        counted, used, before = self.counted, self.held + self.credit, self.slot
         self.slot, self.held, self.credit = slot, held, credit
+        self._budget._slots += slot - before
         self._budget._changed(self, self.counted - counted, held + credit < used)
 
     def _grant(self) -> None:
@@ -125,6 +126,7 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.counted = 0
+        self._slots = 0
         self._waiting: OrderedDict[Allowance, None] = OrderedDict()
         self._overdraft: Allowance | None = None
         self._idle = False
@@ -132,6 +134,7 @@ class Budget:
     def join(self, slot: int) -> Allowance:
         """Count one more stream."""
         self.counted += slot
+        self._slots += slot
         return Allowance(self, slot)
 
     def idle(self, idle: bool) -> None:
@@ -154,7 +157,7 @@ class Budget:
             self._serve(allowance)
 
     def _serve(self, first: Allowance) -> None:
-        """Grant what fits: to ``first``, whose own slot may do, then in the order of asking."""
+        """Grant what fits: to ``first``, who may need no more than its slot, then in order."""
         if first in self._waiting and self._fits(first):
             self._grant(first)
         while self._waiting and self._fits(oldest := next(iter(self._waiting))):
@@ -172,8 +175,8 @@ class Budget:
 
     def _fits(self, allowance: Allowance) -> bool:
         assert allowance._demand is not None
-        counted = allowance._with(allowance._demand.size)
-        return counted == allowance.slot or self.counted - allowance.counted + counted <= self.limit
+        counted = self.counted - allowance.counted + allowance._with(allowance._demand.size)
+        return counted <= max(self.limit, self._slots)
 
     def _grant(self, allowance: Allowance) -> None:
         del self._waiting[allowance]

@@ -498,7 +498,7 @@ class Consumer:
         for stream in self._streams.values():
             stream.resize(slot)
         for target in targets:
-            stream = self._streams[target] = PartitionStream(
+            stream = PartitionStream(
                 self,
                 self._cluster,
                 target,
@@ -509,7 +509,10 @@ class Consumer:
                 clock=self._clock,
                 rng=self._rng,
             )
+            self._streams[target] = stream
             stream.run()
+        for stream in self._streams.values():
+            stream.relieve()
 
     async def _close(self, before: _Life) -> None:
         self._flusher.stop()

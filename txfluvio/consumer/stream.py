@@ -209,16 +209,15 @@ class PartitionStream:
         """Go on at ``to``, whatever was received or has failed."""
         self.failure = None
         self._place.seek(to)
+        self._count()
         self._interruption = None
         self.interrupt()
 
     def pause(self) -> None:
-        """Ask for nothing more; what does not fit the budget is given up, and read again later."""
+        """Ask for nothing more."""
         self.paused = True
         self._allowance.pause()
-        if self._allowance.overdrawn:
-            self.backlog.place(self.backlog.position)
-            self.interrupt()
+        self.relieve()
 
     def resume(self) -> None:
         """Ask again."""
@@ -231,9 +230,22 @@ class PartitionStream:
             self._allowance.resize(slot)
             self.interrupt()
 
+    def relieve(self) -> None:
+        """If it is paused and the budget is exceeded, give up what was received, to be read again.
+
+        Nobody would take it, and others wait for the room.
+        """
+        if self.paused and self._allowance.excessive:
+            self.backlog.place(self.backlog.position)
+            self._count()
+            self.interrupt()
+
     def taken(self) -> None:
         """Records were handed out."""
         self.touched = True
+        self._count()
+
+    def _count(self) -> None:
         self._allowance.account(held=self.backlog.held)
 
     def fail(self, error: Exception) -> None:

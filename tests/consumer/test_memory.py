@@ -1,0 +1,161 @@
+"""What a consumer holds is bounded by its budget, whatever the user does."""
+
+from __future__ import annotations
+
+from txfluvio.consumer import Consumer
+from txfluvio.consumer.stream import PartitionStream
+from txfluvio.offset import Offset
+from txfluvio.wire.spu import FetchRequest, StreamFetchRequest, UpdateOffsetsRequest
+
+from .kit import ConsumerCase
+
+BEGINNING, END = Offset.beginning(), Offset.end()
+
+
+class MemoryCase(ConsumerCase):
+    """Notes the most that was ever held."""
+
+    def streams(self, consumer: Consumer) -> list[PartitionStream]:
+        return list(consumer._streams.values())
+
+    def held(self, consumer: Consumer) -> int:
+        """Bytes received and not handed out."""
+        return sum(stream.backlog.held for stream in self.streams(consumer))
+
+    def drain(self, consumer: Consumer, count: int) -> tuple[list[int | None], int]:
+        """So many records, and the most that was held meanwhile."""
+        seen, most = [], 0
+        for _ in range(count):
+            wait = consumer.next()
+            while not wait.called:
+                if not self.clock.step():
+                    self.wait(0.25)
+                most = max(most, self.held(consumer))
+            seen.append(self.successResultOf(wait).offset)
+        return seen, most
+
+
+class OnePartition(MemoryCase):
+    def test_an_unread_consumer_holds_no_more_than_its_budget(self) -> None:
+        self.append(200, batch=1, size=1000)
+        consumer = self.started(start=BEGINNING, max_bytes=3000, buffer_memory=20_000)
+        self.wait(5.0)
+        self.assertLessEqual(self.held(consumer), 20_000)
+        self.assertGreater(self.held(consumer), 15_000)
+
+    def test_a_reader_that_lags_loses_nothing_and_holds_no_more(self) -> None:
+        self.append(200, batch=1, size=1000)
+        consumer = self.started(start=BEGINNING, max_bytes=3000, buffer_memory=20_000)
+        seen, most = self.drain(consumer, 200)
+        self.assertEqual(seen, list(range(200)))
+        self.assertLessEqual(most, 20_000)
+
+    def test_the_next_push_is_asked_for_before_the_last_is_read(self) -> None:
+        self.append(20, batch=1, size=1000)
+        self.started(start=BEGINNING, max_bytes=3000, buffer_memory=10**6)
+        self.wait(1.0)
+        asked = [one.offset for r in self.asked(UpdateOffsetsRequest) for one in r.offsets]
+        self.assertEqual(asked, list(range(2, 21, 2)))
+
+    def test_a_batch_larger_than_the_budget_is_held_alone(self) -> None:
+        self.append(10, batch=1, size=1000)
+        self.append(1, size=50_000)
+        self.append(10, batch=1, size=1000)
+        consumer = self.started(start=BEGINNING, max_bytes=3000, buffer_memory=5000)
+        self.wait(2.0)
+        self.assertEqual(self.asked(FetchRequest), [])
+        seen, most = self.drain(consumer, 21)
+        self.assertEqual(seen, list(range(21)))
+        self.assertLess(most, 51_000)
+
+    def test_what_came_before_is_dropped_by_seeking(self) -> None:
+        self.append(200, batch=1, size=1000)
+        consumer = self.started(start=BEGINNING, max_bytes=3000, buffer_memory=20_000)
+        self.wait(1.0)
+        consumer.seek(0, 199)
+        self.wait(1.0)
+        self.assertLess(self.held(consumer), 3000)
+
+
+class ManyPartitions(MemoryCase):
+    TOPICS = {"orders": 10}
+
+    def fill(self) -> None:
+        for number in range(10):
+            self.append(40, partition=number, batch=1, size=1000)
+
+    def test_all_of_them_together_keep_to_the_budget(self) -> None:
+        self.fill()
+        consumer = self.started(start=BEGINNING, max_bytes=10**6, buffer_memory=40_000)
+        self.wait(2.0)
+        self.assertLessEqual(self.held(consumer), 40_000)
+        seen, most = self.drain(consumer, 400)
+        self.assertEqual(sorted(seen, key=str), sorted(list(range(40)) * 10, key=str))
+        self.assertLessEqual(most, 40_000)
+
+    def test_each_may_ask_for_its_part_of_the_budget(self) -> None:
+        self.started(start=BEGINNING, max_bytes=10**6, buffer_memory=160_000)
+        self.assertEqual({s.max_bytes for s in self.asked(StreamFetchRequest)}, {10_000})
+
+    def test_an_unread_partition_does_not_hold_up_the_others(self) -> None:
+        self.fill()
+        consumer = self.started(start=BEGINNING, max_bytes=4000, buffer_memory=40_000)
+        for number in range(5):
+            consumer.pause(number)
+        seen, most = self.drain(consumer, 200)
+        self.assertEqual(sorted(seen, key=str), sorted(list(range(40)) * 5, key=str))
+        self.assertLessEqual(most, 40_000)
+
+    def test_partitions_added_later_make_the_others_ask_for_less(self) -> None:
+        self.fill()
+        consumer = self.started(
+            start=BEGINNING, partitions=None, max_bytes=10**6, buffer_memory=160_000
+        )
+        self.add_partitions("orders", 10)
+        for number in range(10, 20):
+            self.append(40, partition=number, batch=1, size=1000)
+        self.wait(3.0)
+        self.assertLessEqual(self.held(consumer), 160_000)
+        seen, most = self.drain(consumer, 800)
+        self.assertEqual(sorted(seen, key=str), sorted(list(range(40)) * 20, key=str))
+        self.assertLessEqual(most, 160_000)
+
+    def test_paused_partitions_make_room_for_those_added_later(self) -> None:
+        self.fill()
+        consumer = self.started(start=BEGINNING, max_bytes=10**6, buffer_memory=160_000)
+        self.wait(1.0)
+        for number in range(10):
+            consumer.pause(number)
+        self.add_partitions("orders", 10)
+        for number in range(10, 20):
+            self.append(40, partition=number, batch=1, size=1000)
+        _, most = self.drain(consumer, 400)
+        self.assertLessEqual(most, 160_000)
+        for number in range(10):
+            consumer.resume(number)
+        self.drain(consumer, 400)
+
+    def test_large_batches_of_several_partitions_come_one_after_another(self) -> None:
+        for number in range(10):
+            self.append(2, partition=number, batch=1, size=50_000)
+        consumer = self.started(start=BEGINNING, max_bytes=4000, buffer_memory=40_000)
+        seen, most = self.drain(consumer, 20)
+        self.assertEqual(sorted(seen, key=str), sorted([0, 1] * 10, key=str))
+        self.assertLess(most, 40_000 + 51_000)
+
+    def test_a_large_batch_of_a_paused_partition_is_given_up_and_read_again(self) -> None:
+        self.append(1, partition=0, size=50_000)
+        self.append(1, partition=1, size=50_000)
+        consumer = self.started(
+            start=BEGINNING, partitions=[0, 1], max_bytes=4000, buffer_memory=40_000
+        )
+        wait = consumer.next()
+        self.network.pump()
+        wait.cancel()
+        self.failureResultOf(wait)
+        (first,) = [s for s in self.streams(consumer) if s.backlog.held > 40_000]
+        consumer.pause(first.target.partition)
+        self.assertEqual(first.backlog.held, 0)
+        self.assertEqual(self.read(consumer, 1)[0].partition, 1 - first.target.partition)
+        consumer.resume(first.target.partition)
+        self.assertEqual(self.read(consumer, 1)[0].partition, first.target.partition)
