@@ -1,0 +1,183 @@
+"""Bringing to the cluster how far a partition was processed."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from txfluvio.consumer.offsets import Bookmark, Flusher
+from txfluvio.errors import BrokerError, ConsumerClosed, Disconnected
+
+
+class Updates:
+    """A way to the cluster, at whose other end the test answers."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+        self.pending: list[Deferred[None]] = []
+
+    def store(self, offset: int) -> Deferred[None]:
+        self.offsets.append(offset)
+        self.pending.append(Deferred())
+        return self.pending[-1]
+
+    def answer(self) -> None:
+        self.pending.pop(0).callback(None)
+
+    def refuse(self, error: Exception) -> None:
+        self.pending.pop(0).errback(error)
+
+
+class Storing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.updates = Updates()
+        self.bookmark = Bookmark()
+        self.bookmark.connect(self.updates.store)
+
+    def test_nothing_processed_is_nothing_to_store(self) -> None:
+        self.successResultOf(self.bookmark.flush())
+        self.assertEqual(self.updates.offsets, [])
+
+    def test_the_offset_of_the_last_processed_record_is_stored(self) -> None:
+        self.bookmark.processed = 5
+        flush = self.bookmark.flush()
+        self.assertNoResult(flush)
+        self.updates.answer()
+        self.successResultOf(flush)
+        self.assertEqual(self.updates.offsets, [4])
+        self.assertEqual(self.bookmark.stored, 5)
+
+    def test_what_is_stored_is_not_stored_again(self) -> None:
+        self.bookmark.processed = 5
+        self.bookmark.flush()
+        self.updates.answer()
+        self.successResultOf(self.bookmark.flush())
+        self.assertEqual(self.updates.offsets, [4])
+
+    def test_one_update_is_under_way_at_a_time_and_the_newest_follows(self) -> None:
+        self.bookmark.processed = 5
+        first = self.bookmark.flush()
+        later = []
+        for position in (6, 7, 8):
+            self.bookmark.processed = position
+            later.append(self.bookmark.flush())
+        self.assertEqual(self.updates.offsets, [4])
+        self.updates.answer()
+        self.successResultOf(first)
+        self.assertEqual(self.updates.offsets, [4, 7])
+        for flush in later:
+            self.assertNoResult(flush)
+        self.updates.answer()
+        for flush in later:
+            self.successResultOf(flush)
+
+    def test_what_is_on_its_way_answers_those_who_ask_for_the_same(self) -> None:
+        self.bookmark.processed = 5
+        first, second = self.bookmark.flush(), self.bookmark.flush()
+        self.updates.answer()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(self.updates.offsets, [4])
+
+    def test_without_a_connection_it_waits_for_one(self) -> None:
+        self.bookmark.disconnect()
+        self.bookmark.processed = 5
+        flush = self.bookmark.flush()
+        self.assertEqual(self.updates.offsets, [])
+        self.bookmark.connect(self.updates.store)
+        self.updates.answer()
+        self.successResultOf(flush)
+
+    def test_an_update_under_way_is_made_again_over_the_next_connection(self) -> None:
+        self.bookmark.processed = 5
+        flush = self.bookmark.flush()
+        self.bookmark.disconnect()
+        self.bookmark.processed = 6
+        self.bookmark.connect(self.updates.store)
+        self.updates.pending.pop(0)
+        self.updates.answer()
+        self.successResultOf(flush)
+        self.assertEqual(self.updates.offsets, [4, 5])
+
+    def test_an_error_that_may_pass_keeps_everybody_waiting(self) -> None:
+        self.bookmark.processed = 5
+        flush = self.bookmark.flush()
+        self.updates.refuse(Disconnected("spu:9010", "reset"))
+        self.assertNoResult(flush)
+        self.bookmark.connect(self.updates.store)
+        self.updates.answer()
+        self.successResultOf(flush)
+
+    def test_an_error_that_stays_is_told_and_the_next_may_try_again(self) -> None:
+        self.bookmark.processed = 5
+        flush = self.bookmark.flush()
+        self.updates.refuse(BrokerError(detail="no"))
+        self.failureResultOf(flush, BrokerError)
+        again = self.bookmark.flush()
+        self.updates.answer()
+        self.successResultOf(again)
+
+    def test_each_who_waits_gets_a_failure_of_its_own(self) -> None:
+        self.bookmark.processed = 5
+        flushes = [self.bookmark.flush(), self.bookmark.flush()]
+        self.updates.refuse(BrokerError(detail="no"))
+        failures = [self.failureResultOf(flush, BrokerError) for flush in flushes]
+        self.assertIsNot(failures[0], failures[1])
+
+    def test_when_all_is_lost_everybody_is_told(self) -> None:
+        self.bookmark.processed = 5
+        first = self.bookmark.flush()
+        self.bookmark.processed = 6
+        second = self.bookmark.flush()
+        self.bookmark.fail(ConsumerClosed())
+        self.failureResultOf(first, ConsumerClosed)
+        self.failureResultOf(second, ConsumerClosed)
+
+    def test_whoever_gives_up_concerns_nobody_else(self) -> None:
+        self.bookmark.processed = 5
+        first, second = self.bookmark.flush(), self.bookmark.flush()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.updates.answer()
+        self.successResultOf(second)
+
+
+class Flushing(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.flushes: list[Deferred[None]] = []
+        self.flusher = Flusher(self.flush, 2.0, self.clock)
+
+    def flush(self) -> Deferred[None]:
+        self.flushes.append(Deferred())
+        return self.flushes[-1]
+
+    def test_it_flushes_once_an_interval(self) -> None:
+        self.flusher.start()
+        for count in range(3):
+            self.assertEqual(len(self.flushes), count)
+            self.clock.advance(2.0)
+            self.flushes[-1].callback(None)
+
+    def test_while_one_is_under_way_there_is_no_other(self) -> None:
+        self.flusher.start()
+        self.clock.pump([2.0] * 3)
+        self.assertEqual(len(self.flushes), 1)
+        self.flushes[0].callback(None)
+        self.clock.advance(2.0)
+        self.assertEqual(len(self.flushes), 2)
+
+    def test_one_that_fails_does_not_end_it(self) -> None:
+        self.flusher.start()
+        self.clock.advance(2.0)
+        self.flushes[0].errback(BrokerError())
+        self.clock.advance(2.0)
+        self.assertEqual(len(self.flushes), 2)
+
+    def test_stopping_leaves_nothing_behind(self) -> None:
+        self.flusher.start()
+        self.clock.advance(2.0)
+        self.flusher.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(self.flushes[0].called)

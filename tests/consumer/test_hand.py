@@ -1,0 +1,83 @@
+"""The chunk in the user's hands: what was handed out, and what of that was processed."""
+
+from __future__ import annotations
+
+from txfluvio.consumer.backlog import Chunk
+from txfluvio.consumer.hand import Hand
+from txfluvio.wire.records import Record
+
+
+def chunk(*offsets: int | None, start: int = 0, end: int = 0) -> Chunk:
+    records = []
+    for offset in offsets:
+        record = Record()
+        record.offset = offset
+        records.append(record)
+    return Chunk(records, start, end)
+
+
+def holding(*offsets: int | None, start: int = 0, end: int = 0) -> Hand[str]:
+    hand: Hand[str] = Hand()
+    hand.pick_up("source", chunk(*offsets, start=start, end=end))
+    return hand
+
+
+def test_an_empty_hand_has_nothing_to_hand_out() -> None:
+    hand: Hand[str] = Hand()
+    assert (hand.index, hand.count, hand.source) == (0, 0, None)
+
+
+def test_the_last_record_handed_out_is_not_processed_yet() -> None:
+    hand = holding(5, 6, 7, start=4, end=9)
+    states = []
+    for index in range(4):
+        hand.index = index
+        states.append((hand.position, hand.processed))
+    assert states == [(4, 4), (6, 4), (7, 6), (9, 7)]
+
+
+def test_a_list_handed_out_is_not_processed_yet() -> None:
+    hand = holding(5, 6, 7, start=4, end=9)
+    hand.index = 1
+    assert [record.offset for record in hand.lend()] == [6, 7]
+    assert (hand.position, hand.processed) == (9, 6)
+
+
+def test_what_is_finished_is_processed() -> None:
+    hand = holding(5, 6, 7, start=4, end=9)
+    hand.index = 2
+    hand.finish()
+    assert hand.processed == hand.position == 7
+    hand.index = 3
+    assert hand.processed == 7
+
+
+def test_a_list_that_is_finished_is_processed() -> None:
+    hand = holding(5, 6, 7, start=4, end=9)
+    hand.lend()
+    hand.finish()
+    assert hand.processed == 9
+
+
+def test_cutting_keeps_what_was_handed_out() -> None:
+    hand = holding(5, 6, 7, start=4, end=9)
+    hand.index = 1
+    rest = hand.cut()
+    assert (hand.index, hand.count, hand.position, hand.processed) == (1, 1, 6, 4)
+    assert [record.offset for record in rest.records] == [6, 7]
+    assert (rest.start, rest.end) == (6, 9)
+
+
+def test_records_without_offsets_are_processed_all_at_once() -> None:
+    hand = holding(None, None, None, start=4, end=9)
+    states = []
+    for index in range(4):
+        hand.index = index
+        states.append((hand.position, hand.processed))
+    assert states == [(4, 4), (4, 4), (4, 4), (9, 4)]
+
+
+def test_putting_it_down_leaves_nothing() -> None:
+    hand = holding(5, 6)
+    hand.put_down()
+    assert (hand.count, hand.source) == (0, None)
