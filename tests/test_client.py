@@ -261,7 +261,86 @@ class Closing(ClientCase):
         for _ in range(3):
             self.client.producer("orders")
         gc.collect()
-        self.assertEqual(len(self.client._made), 0)
+        self.assertEqual(len(self.client._producers), 0)
+
+
+class Consuming(ClientCase):
+    TOPICS = {"orders": 1, "copies": 1}
+
+    def test_a_handler_gets_each_record(self) -> None:
+        self.broker.append("orders", [b"a", b"b"])
+        self.client.startService()
+        seen: list[bytes] = []
+        service = self.client.consume(
+            "orders",
+            lambda record: seen.append(record.value),
+            start=Offset.beginning(),
+            stop=Offset.end(),
+        )
+        self.assertTrue(verifyObject(IService, service))
+        service.startService()
+        self.result(service.when_done())
+        self.assertEqual(seen, [b"a", b"b"])
+
+    def test_client_and_service_fit_into_one_application(self) -> None:
+        self.result(self.broker.sc_down())
+        self.broker.append("orders", [b"a"])
+        seen: list[bytes] = []
+        application = MultiService()
+        self.client.setServiceParent(application)
+        service = self.client.consume(
+            "orders", lambda record: seen.append(record.value), start=Offset.beginning()
+        )
+        service.setServiceParent(application)
+        application.startService()
+        self.wait(30.0)
+        self.result(self.broker.sc_up())
+        self.wait(30.0)
+        self.assertEqual(seen, [b"a"])
+        stopping = application.stopService()
+        assert isinstance(stopping, Deferred)
+        self.result(stopping)
+
+    def test_what_a_handler_produces_is_stored_before_the_client_closes(self) -> None:
+        self.broker.append("orders", [b"a"])
+        self.result(self.client.start())
+        producer = self.client.producer("copies", linger=1.0)
+        self.result(producer.start())
+        service = self.client.consume(
+            "orders", lambda record: producer.send(record.value), start=Offset.beginning()
+        )
+        service.startService()
+        self.wait(0.5)
+        self.result(self.client.close())
+        self.assertEqual([r.value for r in self.broker.records("copies")], [b"a"])
+        self.assertFalse(service.running)
+
+    def test_a_handler_that_never_ends_does_not_keep_a_client_that_is_closed_in_a_hurry(
+        self,
+    ) -> None:
+        self.broker.append("orders", [b"a"])
+        self.result(self.client.start())
+        busy: Deferred[None] = Deferred()
+        service = self.client.consume("orders", lambda _: busy, start=Offset.beginning())
+        service.startService()
+        self.wait(0.5)
+        closing = self.client.close()
+        self.turn()
+        self.assertNoResult(closing)
+        closing.cancel()
+        self.turn()
+        self.failureResultOf(closing, CancelledError)
+        self.assertEqual(self.network.links, [])
+        self.wait(15.0)
+
+    def test_what_is_wrong_is_said_at_once(self) -> None:
+        for setting, make in (
+            ("handler", lambda: self.client.consume("orders", None)),  # type: ignore[arg-type]
+            ("topics", lambda: self.client.consume("", print)),
+            ("ConsumerConfig.lingr", lambda: self.client.consume("orders", print, lingr=1)),
+        ):
+            error = self.assertRaises(InvalidConfig, make)
+            self.assertEqual(error.setting, setting)
 
 
 class Making(SynchronousTestCase):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TlsConfig,
         TlsVersion,
     )
-    from .consumer import Consumer, Share
+    from .consumer import Consumer, ConsumerService, OnFailure, Share
     from .errors import FluvioError
     from .offset import Offset
     from .producer import Producer, RecordMetadata
@@ -37,6 +37,7 @@ _HOME = {
     "ConnectionState": "cluster",
     "Consumer": "consumer",
     "ConsumerConfig": "config",
+    "ConsumerService": "consumer",
     "Delivery": "config",
     "FluvioClient": "client",
     "FluvioError": "errors",
@@ -45,6 +46,7 @@ _HOME = {
     "Offset": "offset",
     "OffsetReset": "config",
     "OffsetStrategy": "config",
+    "OnFailure": "consumer",
     "Producer": "producer",
     "ProducerConfig": "config",
     "Record": "wire.records",
@@ -60,6 +62,7 @@ __all__ = [
     "ConnectionState",
     "Consumer",
     "ConsumerConfig",
+    "ConsumerService",
     "Delivery",
     "FluvioClient",
     "FluvioError",
@@ -68,6 +71,7 @@ __all__ = [
     "Offset",
     "OffsetReset",
     "OffsetStrategy",
+    "OnFailure",
     "Producer",
     "ProducerConfig",
     "Record",

@@ -9,7 +9,7 @@ the cluster floor's, and here is only who starts and ends whom.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -26,8 +26,9 @@ from zope.interface import implementer
 from .admin import Admin
 from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
-from .consumer import Consumer, Partitions
-from .errors import AlreadyRunning, ClientClosed, FluvioError, InvalidConfig
+from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
+from .consumer.service import STOP_TIMEOUT
+from .errors import AlreadyRunning, ClientClosed, InvalidConfig
 from .interfaces import IFluvioClient
 from .offset import Offset
 from .producer import Budget, Producer
@@ -81,7 +82,9 @@ class FluvioClient(Service):
         self._cluster = Cluster(self._config, dialer=self._dialer, clock=self._clock, rng=self._rng)
         self._admin = Admin(self._cluster, clock=self._clock, rng=self._rng)
         self._budget = Budget(self._config.buffer_memory)
-        self._made: WeakValueDictionary[int, Producer | Consumer] = WeakValueDictionary()
+        self._producers: WeakValueDictionary[int, Producer] = WeakValueDictionary()
+        self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
+        self._services: WeakValueDictionary[int, ConsumerService] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"<FluvioClient {self._config.endpoint}: {self.state.value}>"
@@ -140,11 +143,12 @@ class FluvioClient(Service):
     def close(self) -> Deferred[None]:
         """End everything, and fire when the last connection is gone.
 
-        Producers get ``ProducerConfig.close_timeout`` seconds to send what they have, consumers
-        store what was processed if they do so automatically; then whatever is still waited for
-        fails with :class:`~txfluvio.errors.ClientClosed`. Cancelling skips the former: records
-        that were not sent fail, and connections are closed at once. A client that is closed
-        already, or was never started, is left at that.
+        Handlers get time for the record in hand, consumers store what was processed if they do
+        so automatically, producers get ``ProducerConfig.close_timeout`` seconds to send what they
+        have; then whatever is still waited for fails with
+        :class:`~txfluvio.errors.ClientClosed`. Cancelling skips all of that: records that were not
+        sent fail, and connections are closed at once. A client that is closed already, or was
+        never started, is left at that.
         """
         if self._closing:
             return self._closed.add()
@@ -155,9 +159,15 @@ class FluvioClient(Service):
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        made = [one for _, one in sorted(self._made.items())]
+        hurried = False
         try:
-            endings = await DeferredList([one.close() for one in made], consumeErrors=True)
+            # A handler may produce, so what it produces with is ended after it.
+            for endings in (
+                [service.stopService for service in self._services.values()],
+                [consumer.close for consumer in self._consumers.values()],
+                [producer.close for producer in self._producers.values()],
+            ):
+                hurried = await self._end(endings, hurried) or hurried
         finally:
             try:
                 await self._cluster.stop()
@@ -165,12 +175,25 @@ class FluvioClient(Service):
                 self._closing = False
                 for waiter in self._closed.take():
                     waiter.callback(None)
-        failures = [cast(Failure, ending) for good, ending in endings if not good]
-        for failure in failures:
-            failure.trap(FluvioError, CancelledError)
+        if hurried:
+            raise CancelledError
+
+    async def _end(self, endings: list[Callable[[], Deferred[None]]], hurried: bool) -> bool:
+        """End them together, and wait for that; whether it was cut short, now or before."""
+        deferreds = [end() for end in endings]
+        if hurried:
+            for deferred in deferreds:
+                deferred.cancel()
+        try:
+            results = await DeferredList(deferreds, consumeErrors=True)
+        except CancelledError:
+            return True
+        for failure in (cast(Failure, result) for good, result in results if not good):
             if failure.check(CancelledError):
-                raise CancelledError
-            self._log.warn("while closing: {error}", error=failure.value)
+                hurried = True
+            else:
+                self._log.warn("while closing: {error}", error=failure.value)
+        return hurried
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -231,7 +254,7 @@ class FluvioClient(Service):
             budget=self._budget,
             rng=self._rng,
         )
-        self._made[next(self._numbers)] = made
+        self._producers[next(self._numbers)] = made
         return made
 
     def consumer(
@@ -268,7 +291,57 @@ class FluvioClient(Service):
             clock=self._clock,
             rng=self._rng,
         )
-        self._made[next(self._numbers)] = made
+        self._consumers[next(self._numbers)] = made
+        return made
+
+    def consume(
+        self,
+        topics: str | Iterable[str],
+        handler: Handler,
+        *,
+        start: Offset | None = None,
+        stop: Offset | None = None,
+        partitions: Partitions = None,
+        config: ConsumerConfig | None = None,
+        on_failure: OnFailure = OnFailure.STOP,
+        stop_timeout: float = STOP_TIMEOUT,
+        **overrides: Any,
+    ) -> ConsumerService:
+        """A service that calls ``handler`` with each record, one at a time.
+
+        It is an ``IService`` of its own: start it, or give it a parent. While it runs it reads by
+        this client, waits where the cluster is away, and is stopped when the client is closed.
+
+        :param handler: called with a record; while a Deferred that it returns has not fired, it is
+            called with no other. With ``OffsetStrategy.AUTO`` the record counts as processed then.
+        :param on_failure: what to do when it fails.
+        :param stop_timeout: seconds that it gets for the record in hand when the service stops.
+        :raises InvalidConfig: a wrong value.
+        :raises ClientClosed: the client is closed.
+
+        All else is as with :meth:`consumer`.
+        """
+        settings = _settings(ConsumerConfig, config, overrides)
+
+        def open_consumer() -> Consumer:
+            return self.consumer(
+                topics, start=start, stop=stop, partitions=partitions, config=settings
+            )
+
+        if not callable(handler):
+            raise InvalidConfig("handler", handler, "a function of a record")
+        open_consumer()  # It complains now if anything is wrong.
+        made = ConsumerService(
+            open_consumer,
+            handler,
+            strategy=settings.offsets,
+            retry=self._config.retry,
+            clock=self._clock,
+            rng=self._rng,
+            on_failure=on_failure,
+            stop_timeout=stop_timeout,
+        )
+        self._services[next(self._numbers)] = made
         return made
 
     def _must_be_open(self) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
     from .admin import (
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         TopicDescription,
     )
     from .config import ConsumerConfig, ProducerConfig
-    from .consumer import Partitions
+    from .consumer import Handler, Partitions
     from .offset import Offset
     from .producer import RecordMetadata
     from .wire.records import Record
@@ -211,3 +212,15 @@ class IFluvioClient(Interface):
         **overrides: Any,
     ) -> IFluvioConsumer:
         """A consumer of a topic, or of several, not started yet."""
+
+    def consume(
+        topics: str | Iterable[str],
+        handler: Handler,
+        *,
+        start: Offset | None = None,
+        stop: Offset | None = None,
+        partitions: Partitions = None,
+        config: ConsumerConfig | None = None,
+        **overrides: Any,
+    ) -> IService:
+        """A service that calls ``handler`` with each record, one at a time."""
