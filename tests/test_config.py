@@ -183,6 +183,7 @@ def test_sizes_and_counts_are_positive_whole_numbers(cls: type[Any], name: str) 
         (ProducerConfig, "delivery", "at-least-once"),
         (ProducerConfig, "replication_timeout", -0.1),
         (ProducerConfig, "replication_timeout", 1e9),
+        (ProducerConfig, "partitioner", "murmur"),
         (ConsumerConfig, "max_bytes", 2**31),
         (ConsumerConfig, "isolation", Delivery.AT_LEAST_ONCE),
         (ConsumerConfig, "check_crc", 1),

@@ -445,7 +445,12 @@ class ProducerConfig:
             _must(f"one of {', '.join(CODECS)}, or None", lambda value: value in CODECS)
         ),
     )
-    partitioner: Any = None
+    partitioner: Any = attrs.field(
+        default=None,
+        validator=_or_none(
+            _must("an IPartitioner or None", lambda value: callable(getattr(value, "choose", None)))
+        ),
+    )
     isolation: Isolation = attrs.field(
         default=Isolation.READ_UNCOMMITTED, validator=_member(Isolation)
     )
