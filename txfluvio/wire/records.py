@@ -28,7 +28,16 @@ from ._codec import (
 )
 from .compression import DEFAULT_MAX_DECOMPRESSED_SIZE, Compression, compress, decompress
 
-__all__ = ["Batch", "BatchBuilder", "RawRecord", "Record", "RecordSet", "encode_batch"]
+__all__ = [
+    "Batch",
+    "BatchBuilder",
+    "RawRecord",
+    "Record",
+    "RecordSet",
+    "encode_batch",
+    "pack_records",
+    "unpack_records",
+]
 
 PREAMBLE = 12
 """Bytes before what ``batch_length`` counts: the base offset and the length itself."""
@@ -183,7 +192,7 @@ class Batch:
             data,
             pos + 4,
             end,
-            self._count(data, pos, end),
+            _count(data, pos, end),
             self.base_offset if offsets_known else None,
             self.first_timestamp if self.first_timestamp > 0 else None,
             topic,
@@ -192,8 +201,7 @@ class Batch:
 
     def raw_records(self, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE) -> list[RawRecord]:
         """The records as they stand on the wire; raises as :meth:`records`."""
-        data, pos, end = self._open(limit)
-        return decode_raw_records(data, pos + 4, end, self._count(data, pos, end))
+        return unpack_records(*self._open(limit))
 
     def values(self) -> list[bytes]:
         """The records' values alone; raises as :meth:`records`."""
@@ -220,8 +228,7 @@ class Batch:
 
     def encode(self, records: list[RawRecord]) -> bytes:
         """The batch again, from its header's values and ``records``."""
-        blob = _U32.pack(len(records)) + encode_raw_records(records)
-        return self.pack(compress(self.compression, blob))
+        return self.pack(compress(self.compression, pack_records(records)))
 
     def _open(self, limit: int) -> tuple[bytes, int, int]:
         if self.compression is Compression.NONE:
@@ -229,11 +236,26 @@ class Batch:
         blob = self.blob(limit)
         return blob, 0, len(blob)
 
-    def _count(self, data: bytes, pos: int, end: int) -> int:
-        if end - pos < 4:
-            raise ProtocolError("a batch without a record count", field="batch", position=pos)
-        count: int = _I32.unpack_from(data, pos)[0]
-        return count
+
+def unpack_records(data: bytes, start: int = 0, end: int | None = None) -> list[RawRecord]:
+    """The records of a decompressed blob, as they stand on the wire.
+
+    :raises ProtocolError: a damaged record, or fewer of them than the blob says.
+    """
+    end = len(data) if end is None else end
+    return decode_raw_records(data, start + 4, end, _count(data, start, end))
+
+
+def pack_records(records: list[RawRecord]) -> bytes:
+    """A blob of these records, not compressed."""
+    return _U32.pack(len(records)) + encode_raw_records(records)
+
+
+def _count(data: bytes, pos: int, end: int) -> int:
+    if end - pos < 4:
+        raise ProtocolError("a batch without a record count", field="batch", position=pos)
+    count: int = _I32.unpack_from(data, pos)[0]
+    return count
 
 
 class RecordSet:
