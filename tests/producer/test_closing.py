@@ -294,6 +294,16 @@ class CloseTests(ProducerTestCase):
         self.failureResultOf(sent, DeliveryTimedOut)
         self.assert_nothing_left()
 
+    def test_cancelled_at_once_it_leaves_nothing_that_lingers(self) -> None:
+        producer = self.started(linger=60.0)
+        sent = producer.send(b"a")
+        self.turn()
+        closed = producer.close()
+        closed.cancel()
+        self.failureResultOf(closed, CancelledError)
+        self.failureResultOf(sent, DeliveryTimedOut)
+        self.assert_nothing_left()
+
     def test_it_closes_in_every_state_without_leaving_anything_behind(self) -> None:
         def nobody_leads() -> None:
             self.lead({0: None})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from tests.producer.kit import FIRST_RETRY, NAME, REQUEST_TIMEOUT, ProducerTestCase
 from txfluvio.config import Delivery, Isolation
@@ -466,6 +466,23 @@ class AtMostOnceTests(Case):
 
 class NoHopeTests(Case):
     """Where waiting can not help, it is not waited."""
+
+    def test_what_nobody_expected_is_logged_told_and_harms_nothing_after_it(self) -> None:
+        producer = self.started()
+        lend = self.cluster.produce_connection
+        self.cluster.produce_connection = lambda *_, **__: fail(  # type: ignore[method-assign]
+            ZeroDivisionError()
+        )
+        sent = producer.send(b"x")
+        self.turn()
+        failed = self.error_of(sent)
+        self.assertIs(failed.effect, Effect.UNKNOWN)
+        self.assertIsInstance(failed.__cause__, ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.cluster.produce_connection = lend  # type: ignore[method-assign]
+        after = producer.send(b"after")
+        self.turn()
+        self.successResultOf(after)
 
     def test_the_topic_was_deleted(self) -> None:
         producer = self.started()
