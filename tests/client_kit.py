@@ -32,11 +32,15 @@ class ClientCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.network = MemoryNetwork(self.clock)
+        self.start_broker()
+        self.client = self.make_client()
+
+    def start_broker(self, **settings: Any) -> None:
+        """Have another broker, with these settings."""
         self.broker = FakeBroker(
-            self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
+            self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network, **settings
         )
         self.result(self.broker.start())
-        self.client = self.make_client()
 
     def tearDown(self) -> None:
         self.result(self.client.close())

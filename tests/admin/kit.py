@@ -27,8 +27,19 @@ class AdminCase(ClientCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.connect()
+
+    def connect(self) -> None:
         self.result(self.client.start())
         self.admin = self.client.admin
+
+    def use_broker(self, **settings: Any) -> None:
+        """Have another broker, with these settings, and a client of it."""
+        self.result(self.client.close())
+        self.result(self.broker.stop())
+        self.start_broker(**settings)
+        self.client = self.make_client()
+        self.connect()
 
 
 class ScriptedAdminCase(ClusterCase):

@@ -84,6 +84,26 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.successResultOf(creating)
         self.stopped()
 
+    def test_a_topic_that_shows_without_its_partitions_is_waited_for(self) -> None:
+        creating, asked = self.create(timeout=10.0)
+        asked.reply(StatusResponse(name="orders"))
+        self.tell(self.watching, changed(TOPIC, *updated(topic("orders", 2))))
+        self.advance(9.0)
+        self.assertNoResult(creating)
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_if_they_do_not_come_the_error_says_that_the_topic_is_there(self) -> None:
+        creating, asked = self.create(timeout=10.0)
+        asked.reply(StatusResponse(name="orders"))
+        self.tell(self.watching, changed(TOPIC, *updated(topic("orders", 2))))
+        self.advance(10.0)
+        found = self.failureResultOf(creating, WaitTimedOut).value
+        self.assertIs(found.effect, Effect.DONE)
+        self.assertIn("no online leader for partitions 0, 1", str(found))
+        self.stopped()
+
     def test_metadata_of_an_earlier_topic_of_the_name_says_nothing(self) -> None:
         self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
         creating, _ = self.create()

@@ -27,6 +27,7 @@ from txfluvio.errors import (
     TopicNotProvisioned,
     WaitTimedOut,
 )
+from txfluvio.testing import Timing
 
 from .kit import AdminCase
 
@@ -177,6 +178,29 @@ class DeletingTopics(AdminCase):
         self.result(self.admin.create_topic("orders", partitions=1))
         self.assertGreaterEqual(self.clock.seconds(), before + REUSE_PAUSE)
         self.assertEqual(self.result(self.admin.describe_topic("orders")).partition_count, 1)
+
+    def test_the_pause_outlasts_the_confusion_of_an_sc(self) -> None:
+        self.use_broker(quick_recreate_race=True)
+        self.result(self.admin.create_topic("payments", partitions=2))
+        self.result(self.admin.delete_topic("payments"))
+        self.result(self.admin.create_topic("payments", partitions=2))
+        self.wait(5.0)
+        found = self.result(self.admin.describe_topic("payments"))
+        assert found.partitions is not None
+        self.assertEqual([p.resolution.name for p in found.partitions], ["ONLINE", "ONLINE"])
+
+    def test_the_confusion_after_a_deletion_by_others_is_waited_out(self) -> None:
+        self.use_broker(quick_recreate_race=True, timing=Timing(first_report=0.05, reload=40.0))
+        other = self.make_client()
+        self.result(other.start())
+        self.result(self.admin.create_topic("payments"))
+        self.result(other.admin.delete_topic("payments"), seconds=0.25)
+        creating = self.admin.create_topic("payments")
+        self.wait(10.0)
+        self.assertNoResult(creating)
+        self.result(creating, seconds=60.0)
+        self.assertIsNotNone(self.client._cluster.topology.leader_of("payments", 0))
+        self.result(other.close())
 
     def test_another_name_needs_no_pause(self) -> None:
         self.result(self.admin.delete_topic("orders"))

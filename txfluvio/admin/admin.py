@@ -183,7 +183,7 @@ class Admin:
         usable = _Usable(
             name, since, with_leaders=not isinstance(request.spec.replicas, sc.MirrorTopic)
         )
-        await self._changed(request, f"topic {name}", usable.holds, usable.missing, seconds)
+        await self._create(request, usable, seconds)
 
     async def _let_go(self, name: str) -> float:
         """Wait until a deleted topic's name can be used again; how many seconds that took."""
@@ -270,12 +270,7 @@ class Admin:
         seconds = self._cluster.config.create_timeout if timeout is None else timeout
         end = self._clock.seconds() + seconds
         _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
-        try:
-            left = max(0.0, end - self._clock.seconds())
-            await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left)
-        except WaitTimedOut as error:
-            error.effect = Effect.DONE
-            raise
+        await self._until(usable, end)
 
     def add_mirror(self, name: str, remote_cluster: str) -> Deferred[None]:
         """Let one more remote cluster mirror to a topic.
@@ -678,26 +673,31 @@ class Admin:
 
         return self._cluster.run(do())
 
-    async def _settled(self, there: Callable[[Topology], bool]) -> None:
-        """Wait until what the SC has confirmed shows in the metadata, but not for long."""
+    async def _settled(self, there: Callable[[Topology], bool]) -> bool:
+        """Whether what the SC has confirmed shows in the metadata; not waited for long."""
         try:
-            await self._cluster.wait_for(
+            return await self._cluster.wait_for(
                 lambda topology: there(topology) or None, missing="", timeout=SETTLING
             )
         except WaitTimedOut:
-            pass
+            return False
 
-    async def _changed(
-        self,
-        request: Request[sc.StatusResponse],
-        what: str,
-        there: Callable[[Topology], bool | None],
-        missing: Callable[[Topology], str],
-        seconds: float,
+    async def _until(self, usable: _Usable, end: float) -> None:
+        """Wait until what the SC has confirmed can be used."""
+        left = max(0.0, end - self._clock.seconds())
+        try:
+            await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left)
+        except WaitTimedOut as error:
+            error.effect = Effect.DONE
+            raise
+
+    async def _create(
+        self, request: Request[sc.StatusResponse], usable: _Usable, seconds: float
     ) -> None:
-        """Make a change that is done when the SC says so, or when the metadata shows it."""
+        """Create what is done when the SC says so, or when the metadata shows it."""
+        end = self._clock.seconds() + seconds
         answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds)
-        showing: Deferred[Any] = self._cluster.wait_for(there, missing=missing)
+        showing: Deferred[Any] = self._cluster.wait_for(usable.holds, missing="")
         try:
             result, first = await DeferredList(
                 [answering, showing],
@@ -706,18 +706,19 @@ class Admin:
                 consumeErrors=True,
             )
         except FirstError as error:
-            showing.cancel()
             reason = error.subFailure.value
             if isinstance(reason, RequestTimedOut):
-                lacking = missing(self._cluster.topology)
+                lacking = usable.missing(self._cluster.topology)
                 raise WaitTimedOut(lacking, seconds, effect=reason.effect) from reason
             error.subFailure.raiseException()
+        finally:
+            showing.cancel()
         if first == 0:
-            try:
-                _check(result, what)
-                await self._settled(lambda topology: bool(there(topology)))
-            finally:
-                showing.cancel()
+            _check(result, f"topic {usable.name}")
+            # Metadata that does not know the topic may be late. If they know it, they also know
+            # better: an SC takes the partitions of a deleted topic of this name for the new ones.
+            if await self._settled(usable.shows):
+                await self._until(usable, end)
 
     def _list(
         self,
@@ -751,18 +752,21 @@ class _Usable:
     with_leaders: bool = True
     at_least: int = 0
 
-    def holds(self, topology: Topology) -> bool | None:
+    def shows(self, topology: Topology) -> bool:
         found = topology.topics.get(self.name)
-        if found is None or found.born <= self.born_after or found.partition_count < self.at_least:
+        return found is not None and found.born > self.born_after
+
+    def holds(self, topology: Topology) -> bool | None:
+        if not self.shows(topology) or topology.topic(self.name).partition_count < self.at_least:
             return None
         if self.with_leaders and topology.leaderless(self.name, born_after=self.born_after):
             return None
         return True
 
     def missing(self, topology: Topology) -> str:
-        found = topology.topics.get(self.name)
-        if found is None or found.born <= self.born_after:
+        if not self.shows(topology):
             return f"topic {self.name} has not come"
+        found = topology.topic(self.name)
         if found.partition_count < self.at_least:
             return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
         numbers = ", ".join(map(str, topology.leaderless(self.name, born_after=self.born_after)))
