@@ -52,12 +52,14 @@ class Script:
     """A server that tells its versions and leaves the rest to the test.
 
     :ivar asked: what came in and was not looked at yet.
+    :ivar mute: whether it does not even tell its versions.
     """
 
     def __init__(self, name: str, apis: dict[int, Api]) -> None:
         self._apis = apis
         self.asked: list[Asked] = []
         self.platform = "0.18.1"
+        self.mute = False
         self.server = Server(name, self, count=itertools.count(1).__next__)
 
     def half_alive(self, connection: Connection, /) -> bool:
@@ -67,6 +69,8 @@ class Script:
         api = self._apis[request.header.api_key]
         message = api.request.decode(request.payload, request.header.api_version, request.body)
         if isinstance(message, ApiVersionsRequest):
+            if self.mute:
+                return
             ranges = tuple(
                 ApiVersionRange(
                     api_key=key, min_version=api.min_version, max_version=api.max_version

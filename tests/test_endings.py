@@ -1,0 +1,325 @@
+"""Every call, in every state of the servers, cancelled, timed out or overtaken by the client's end.
+
+Whatever happens, the call ends at once with one error, and what is left when the client is closed
+is nothing: no delayed call, no connection, no error that nobody got.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tests.cluster.kit import SC, SPU_1, Asked, Script
+from tests.cluster.objects import everything, partition, spu, topic
+from txfluvio import (
+    ClientConfig,
+    ConnectionState,
+    FluvioClient,
+    Isolation,
+    ObjectKind,
+    Offset,
+    RetryPolicy,
+)
+from txfluvio.errors import FluvioError
+from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.transport.memory import MemoryNetwork
+from txfluvio.wire.sc import PARTITION, SPU, TOPIC, WatchRequest
+from txfluvio.wire.schema import SC_APIS, SPU_APIS
+
+
+class World:
+    """A client that knows its cluster, and servers that do nothing more."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.sc = Script("SC", SC_APIS)
+        self.spu = Script("SPU", SPU_APIS)
+        self.network.listen(*SC, self.sc.server)
+        self.network.listen(*SPU_1, self.spu.server)
+        config = ClientConfig(
+            endpoint="sc.test:9003",
+            retry=RetryPolicy(initial=1.0, maximum=4.0, jitter=0.0),
+            idle_probe=10_000.0,
+        )
+        dialer = MemoryDialer(self.network, config, self.clock)
+        self.client = FluvioClient(self.clock, config, dialer=dialer, rng=Random(1))
+
+    def turn(self) -> None:
+        self.clock.advance(0)
+        self.network.pump()
+
+    def known(self) -> None:
+        """Start the client, and let it know the cluster."""
+        starting = self.client.start()
+        self.turn()
+        for asked in self.sc.take(3):
+            asked.reply(_everything(asked))
+        self.turn()
+        assert outcome(starting) is None
+
+
+def _everything(asked: Asked) -> Any:
+    assert isinstance(asked.message, WatchRequest)
+    objects: dict[Any, tuple[Any, ...]] = {
+        SPU: (spu(5001),),
+        PARTITION: (partition("orders-0"), partition("consumer-offset-0")),
+        TOPIC: (topic("orders"), topic("consumer-offset")),
+    }
+    return everything(asked.message.kind, *objects[asked.message.kind])
+
+
+_PENDING = object()
+
+
+def outcome(deferred: Deferred[Any]) -> Any:
+    """What a Deferred has fired with by now: its result, its error, or ``_PENDING``."""
+    found: list[Any] = [_PENDING]
+
+    def note(result: Any) -> None:
+        found[0] = result.value if isinstance(result, Failure) else result
+
+    deferred.addBoth(note)
+    return found[0]
+
+
+# The states of both servers
+
+
+def refusing(world: World) -> None:
+    for address in (SC, SPU_1):
+        world.network.refuse(*address)
+
+
+def hanging(world: World) -> None:
+    for address in (SC, SPU_1):
+        world.network.hang(*address)
+
+
+def mute(world: World) -> None:
+    world.sc.mute = world.spu.mute = True
+
+
+def silent(world: World) -> None:
+    """They tell their versions, and answer nothing."""
+
+
+def lost(world: World) -> None:
+    """They were there, and can not be reached any more."""
+    refusing(world)
+    world.sc.server.close_all()
+    world.spu.server.close_all()
+
+
+STATES = [refusing, hanging, mute, silent, lost]
+
+
+# The calls
+
+
+def produced(client: FluvioClient) -> Deferred[Any]:
+    producer = client.producer("orders")
+
+    async def send() -> None:
+        await producer.start()
+        await producer.send(b"x")
+
+    return Deferred.fromCoroutine(send())
+
+
+def produced_committed(client: FluvioClient) -> Deferred[Any]:
+    producer = client.producer("orders", isolation=Isolation.READ_COMMITTED)
+
+    async def send() -> None:
+        await producer.start()
+        await producer.send_many([b"x", b"y"])
+
+    return Deferred.fromCoroutine(send())
+
+
+def flushed(client: FluvioClient) -> Deferred[Any]:
+    producer = client.producer("orders", linger=5.0)
+
+    async def flush() -> None:
+        await producer.start()
+        sent = producer.send(b"x")
+        error: list[Exception] = []
+        sent.addErrback(lambda failure: error.append(failure.value))
+        await producer.flush()
+        # A flush is content if every record has its outcome, an error too.
+        raise error[0]
+
+    return Deferred.fromCoroutine(flush())
+
+
+def consumed(client: FluvioClient) -> Deferred[Any]:
+    return client.consumer("orders", start=Offset.beginning()).start()
+
+
+def resumed(client: FluvioClient) -> Deferred[Any]:
+    return client.consumer("orders", start=Offset.stored(), consumer_id="a").start()
+
+
+def iterated(client: FluvioClient) -> Deferred[Any]:
+    async def iterate() -> None:
+        async with client.consumer("orders", start=Offset.absolute(0)) as records:
+            async for _ in records:
+                pass
+
+    return Deferred.fromCoroutine(iterate())
+
+
+def watched(client: FluvioClient) -> Deferred[Any]:
+    return Deferred.fromCoroutine(client.admin.watch(ObjectKind.TOPIC).__anext__())
+
+
+CALLS: dict[str, Callable[[FluvioClient], Deferred[Any]]] = {
+    "create_topic": lambda client: client.admin.create_topic("payments"),
+    "delete_topic": lambda client: client.admin.delete_topic("orders"),
+    "add_partitions": lambda client: client.admin.add_partitions("orders", 1),
+    "list_topics": lambda client: client.admin.list_topics(),
+    "describe_topic": lambda client: client.admin.describe_topic("orders"),
+    "register_spu": lambda client: client.admin.register_spu(1, "h", 1, private_port=2),
+    "create_smartmodule": lambda client: client.admin.create_smartmodule("m", b"x"),
+    "list_consumer_offsets": lambda client: client.admin.list_consumer_offsets(),
+    "delete_consumer_offset": lambda c: c.admin.delete_consumer_offset("a", "orders", 0),
+    "watch": watched,
+    "send": produced,
+    "send_many, committed": produced_committed,
+    "flush": flushed,
+    "consumer.start": consumed,
+    "consumer.start, stored": resumed,
+    "iteration": iterated,
+}
+
+
+@attrs.frozen
+class Ending:
+    name: str
+    end: Callable[[World, Deferred[Any]], object]
+    errors: tuple[type[BaseException], ...]
+
+
+def _overtake(world: World, call: Deferred[Any]) -> None:
+    closing = world.client.close()
+    closing.cancel()
+    world.turn()
+    assert outcome(closing) is not _PENDING
+
+
+def _time_out(world: World, call: Deferred[Any]) -> None:
+    call.addTimeout(0.25, world.clock)
+    world.clock.advance(0.25)
+
+
+ENDINGS = [
+    Ending("cancelled", lambda world, call: call.cancel(), (CancelledError,)),
+    Ending("timed out", _time_out, (DeferredTimeoutError,)),
+    Ending("overtaken", _overtake, (FluvioError, StopAsyncIteration, CancelledError)),
+]
+
+
+@pytest.fixture
+def unheard() -> Iterator[list[LogEvent]]:
+    """Errors that nobody got, as the log tells them."""
+    found: list[LogEvent] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if "log_failure" in event:
+            found.append(event)
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
+
+
+def close(world: World) -> None:
+    """Close the client in a hurry, and see that nothing is left."""
+    closing = world.client.close()
+    closing.cancel()
+    for _ in range(3):
+        world.turn()
+    assert isinstance(outcome(closing), CancelledError | None)
+    assert world.client.state is ConnectionState.STOPPED
+    assert world.network.links == []
+    assert world.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_a_call_can_be_ended_in_any_state(
+    call: Callable[[FluvioClient], Deferred[Any]],
+    state: Callable[[World], None],
+    ending: Ending,
+    unheard: list[LogEvent],
+) -> None:
+    world = World()
+    world.known()
+    state(world)
+    world.turn()
+    called = call(world.client)
+    for seconds in (0.0, 0.3, 0.3):
+        world.clock.advance(seconds)
+        world.turn()
+    assert not called.called
+    ending.end(world, called)
+    world.turn()
+    assert isinstance(outcome(called), ending.errors)
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("state", [refusing, hanging, mute, silent], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+def test_starting_can_be_ended_in_any_state(
+    state: Callable[[World], None], ending: Ending, unheard: list[LogEvent]
+) -> None:
+    world = World()
+    state(world)
+    starting = world.client.start()
+    for seconds in (0.0, 0.3, 0.3):
+        world.clock.advance(seconds)
+        world.turn()
+    assert not starting.called
+    ending.end(world, starting)
+    for _ in range(3):
+        world.turn()
+    assert isinstance(outcome(starting), ending.errors)
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_a_service_can_be_stopped_in_any_state(
+    state: Callable[[World], None], unheard: list[LogEvent]
+) -> None:
+    world = World()
+    state(world)
+    world.client.startService()
+    connected = world.client.when_connected()
+    for seconds in (0.0, 0.3, 5.0):
+        world.clock.advance(seconds)
+        world.turn()
+    stopping = world.client.stopService()
+    for _ in range(3):
+        world.turn()
+    assert outcome(stopping) is None
+    assert isinstance(outcome(connected), FluvioError)
+    close(world)
+    gc.collect(1)
+    assert unheard == []
