@@ -154,11 +154,11 @@ def flushed(client: FluvioClient) -> Deferred[Any]:
     async def flush() -> None:
         await producer.start()
         sent = producer.send(b"x")
-        error: list[Exception] = []
-        sent.addErrback(lambda failure: error.append(failure.value))
+        errors: list[Failure] = []
+        sent.addErrback(errors.append)
         await producer.flush()
         # A flush is content if every record has its outcome, an error too.
-        raise error[0]
+        errors[0].raiseException()
 
     return Deferred.fromCoroutine(flush())
 
