@@ -20,6 +20,7 @@ from txfluvio import (
     ConsumerConfig,
     FluvioClient,
     Offset,
+    OffsetStrategy,
     ProducerConfig,
 )
 from txfluvio.errors import (
@@ -38,6 +39,7 @@ from txfluvio.interfaces import (
     IFluvioConsumer,
     IFluvioProducer,
 )
+from txfluvio.testing import RELEASES
 
 from .client_kit import ClientCase
 
@@ -106,6 +108,38 @@ class Records(ClientCase):
         self.assertCountEqual(
             found, [(b"k", b"hello"), (None, b"a"), (b"key", b"value"), (None, b"b")]
         )
+
+
+class Releases(ClientCase):
+    """What the servers of each release list decides the versions that are spoken."""
+
+    def test_the_whole_way_with_every_release(self) -> None:
+        for name, release in RELEASES.items():
+            with self.subTest(release=name):
+                self.result(self.broker.stop())
+                self.start_broker(release=release)
+                self.assertEqual(self.do(self.use(self.make_client())), [b"a", b"b", b"c"])
+
+    async def use(self, client: FluvioClient) -> list[bytes]:
+        async with client:
+            await client.admin.create_topic("orders", retention=60, compression="gzip")
+            await client.admin.add_partitions("orders", 1)
+            async with client.producer("orders") as producer:
+                await producer.send_many([b"a", b"b", b"c"])
+            async with client.consumer(
+                "orders",
+                start=Offset.beginning(),
+                stop=Offset.end(),
+                consumer_id="worker",
+                offsets=OffsetStrategy.MANUAL,
+            ) as records:
+                values = [record.value async for record in records]
+                await records.commit()
+            stored = await client.admin.list_consumer_offsets(consumer_id="worker")
+            assert sum(found.offset + 1 for found in stored) == 3
+            await client.admin.delete_topic("orders")
+            assert await client.admin.list_topics() == []
+        return sorted(values)
 
 
 class Service(ClientCase):
