@@ -30,7 +30,12 @@ from txfluvio.wire.sc import (
     StatusResponse,
     WatchResponse,
 )
-from txfluvio.wire.spu import FetchOffsetsRequest, FetchOffsetsResponse
+from txfluvio.wire.spu import (
+    FetchOffsetsRequest,
+    FetchOffsetsResponse,
+    ProduceRequest,
+    ProduceResponse,
+)
 
 from .kit import SC, SPU_1, ClusterCase, MemoryDialer, Script
 from .objects import changed, everything, spu, topic, updated
@@ -100,17 +105,27 @@ class Producing(Started):
         self.assertEqual(self.now(self.cluster.produce_connection(5001)).address, "moved.test:9010")
         self.stopped()
 
-    def test_produces_that_wait_for_replicas_have_several_of_their_own(self) -> None:
+    def test_a_produce_that_waits_for_replicas_holds_up_no_other(self) -> None:
         plain = self.now(self.cluster.produce_connection(5001))
-        rounds = [
-            [
-                self.now(self.cluster.produce_connection(5001, committed=True))
-                for _ in range(COMMITTED_CONNECTIONS)
-            ]
-            for _ in range(2)
-        ]
-        self.assertEqual(rounds[0], rounds[1])
-        self.assertEqual(len({plain, *rounds[0]}), 1 + COMMITTED_CONNECTIONS)
+        asked: list[FluvioProtocol] = []
+        replies = []
+        for _ in range(COMMITTED_CONNECTIONS + 1):
+            connection = self.now(self.cluster.produce_connection(5001, committed=True))
+            replies.append(connection.request(ProduceRequest(topics=())))
+            asked.append(connection)
+        self.assertEqual(len({plain, *asked}), 1 + COMMITTED_CONNECTIONS)
+        self.advance()
+        for request in self.spu.take(COMMITTED_CONNECTIONS + 1):
+            request.reply(ProduceResponse(responses=()))
+        self.advance()
+        for reply in replies:
+            self.successResultOf(reply)
+        self.stopped()
+
+    def test_produces_for_replicas_one_after_another_share_one_connection(self) -> None:
+        first = self.now(self.cluster.produce_connection(5001, committed=True))
+        second = self.now(self.cluster.produce_connection(5001, committed=True))
+        self.assertIs(first, second)
         self.stopped()
 
     def test_everybody_gets_an_error_of_their_own(self) -> None:

@@ -138,6 +138,15 @@ class _Shared:
     protocol: FluvioProtocol | None = None
     waiting: Waiting[FluvioProtocol] = attrs.field(factory=Waiting)
 
+    @property
+    def load(self) -> int:
+        """How many requests are on it, or about to be."""
+        return len(self.waiting) if self.protocol is None else self.protocol.waiting
+
+    def serves(self, address: tuple[str, int]) -> bool:
+        """Whether it leads, or will lead, to an SPU that is at this address now."""
+        return self.address == address and (self.protocol is None or self.protocol.usable)
+
 
 class SpuPool:
     """Shared connections to SPUs, none with a stream on it.
@@ -149,8 +158,7 @@ class SpuPool:
     def __init__(self, connections: Connections, spu: Callable[[int], SpuInfo]) -> None:
         self._connections = connections
         self._spu = spu
-        self._shared: dict[tuple[int, Purpose, int], _Shared] = {}
-        self._turn = 0
+        self._shared: dict[tuple[int, Purpose], list[_Shared]] = {}
 
     def get(self, spu_id: int, purpose: Purpose) -> Deferred[FluvioProtocol]:
         """A connection to share. Cancelling stops waiting; the connection is made all the same."""
@@ -158,33 +166,32 @@ class SpuPool:
             spu = self._spu(spu_id)
         except FluvioError as error:
             return fail(error)
-        slot = 0
-        if purpose is Purpose.COMMITTED:
-            slot = self._turn = (self._turn + 1) % COMMITTED_CONNECTIONS
-        key = (spu_id, purpose, slot)
-        shared = self._shared.get(key)
         address = (spu.host, spu.port)
-        if shared is not None and shared.address == address:
-            if shared.protocol is None:
-                return shared.waiting.add()
-            if shared.protocol.usable:
-                return succeed(shared.protocol)
-        self._shared[key] = shared = _Shared(address)
-        waiting = shared.waiting.add()
+        known = self._shared.setdefault((spu_id, purpose), [])
+        known[:] = [shared for shared in known if shared.serves(address)]
+        least = min(known, key=lambda shared: shared.load, default=None)
+        most = COMMITTED_CONNECTIONS if purpose is Purpose.COMMITTED else 1
+        if least is not None and (least.load == 0 or len(known) >= most):
+            if least.protocol is None:
+                return least.waiting.add()
+            return succeed(least.protocol)
+        made = _Shared(address)
+        known.append(made)
+        waiting = made.waiting.add()
         self._connections.to_spu(spu).addCallbacks(
-            self._dialled, self._failed, callbackArgs=(shared,), errbackArgs=(key, shared)
+            self._dialled, self._failed, callbackArgs=(made,), errbackArgs=(known, made)
         )
         return waiting
 
-    def _dialled(self, protocol: FluvioProtocol, shared: _Shared) -> None:
-        shared.protocol = protocol
-        for deferred in shared.waiting.take():
+    def _dialled(self, protocol: FluvioProtocol, made: _Shared) -> None:
+        made.protocol = protocol
+        for deferred in made.waiting.take():
             deferred.callback(protocol)
 
-    def _failed(self, failure: Failure, key: tuple[int, Purpose, int], shared: _Shared) -> None:
-        if self._shared.get(key) is shared:
-            del self._shared[key]
-        for deferred in shared.waiting.take():
+    def _failed(self, failure: Failure, known: list[_Shared], made: _Shared) -> None:
+        if made in known:
+            known.remove(made)
+        for deferred in made.waiting.take():
             deferred.errback(_another(failure))
 
 

@@ -290,6 +290,11 @@ class FluvioProtocol:
                     return name
         return None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a reply, streams and abandoned ones not counted."""
+        return sum(isinstance(waiter, Call) for waiter in self._table.values())
+
     def version_of(self, api: Api) -> int | None:
         """The version at which a call would be sent; ``None`` if the server does not know it."""
         try:

@@ -19,6 +19,9 @@ class Waiting(Generic[T]):
     def __init__(self) -> None:
         self._deferreds: dict[Deferred[T], None] = {}
 
+    def __len__(self) -> int:
+        return len(self._deferreds)
+
     def add(self) -> Deferred[T]:
         """One more."""
         deferred: Deferred[T] = Deferred(self._cancelled)
