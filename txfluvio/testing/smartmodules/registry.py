@@ -1,0 +1,177 @@
+"""The SmartModules of a cluster: which module a request means, and what runs it.
+
+A name means the module in Python that is registered for it, or else the module that was created
+on the SC. The bytes of such a module, and those that come with a request, are run by the module in
+Python that is registered for their SHA-256, or else as the WASM they are, for which ``wasmtime``
+has to be installed (``txfluvio[wasm]``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+import attrs
+
+from ...errors import ProtocolError, UsageError
+from ...wire.codes import Code, error
+from ...wire.compression import Compression, decompress
+from ...wire.sc import Deduplication, SmartModuleSpec, SmartModuleStatus
+from ...wire.spu import (
+    AggregateContext,
+    AggregateKind,
+    ExtraParams,
+    FilterKind,
+    GenericKind,
+    Lookback,
+    Predefined,
+    SmartModuleInvocation,
+)
+from ..admission import ModuleName, ModuleNameError
+from ..store import Item
+from .abi import inflation_failure
+from .callables import SmartModule
+from .chain import Chain, ChainError, Instance, Link, OutOfMemory, Trap
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_SHORTEST_GZIP = 10
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What a module in WASM may use; a real SPU has no limit but that of the memory, 1 GiB.
+
+    A real SPU that runs a module without an end never serves anybody again. Here the module
+    breaks down once its fuel is used up; a unit is about one instruction.
+
+    :ivar fuel: units of a call.
+    :ivar fuel_per_byte: units more for each byte that the call is given.
+    :ivar memory: bytes that a module may have, beyond which it breaks down at the end of the
+        call; at once where it is twice as much.
+    :ivar module_size: bytes of the WASM.
+    """
+
+    fuel: int = 200_000_000
+    fuel_per_byte: int = 1_000
+    memory: int = 256 * 1024 * 1024
+    module_size: int = 16 * 1024 * 1024
+
+
+StoredModules = Iterable[Item[SmartModuleSpec, SmartModuleStatus]]
+
+
+class SmartModules:
+    """What modules there are.
+
+    :param stored: the modules that were created on the SC, as they are when it is called.
+    """
+
+    def __init__(
+        self, stored: Callable[[], StoredModules] = tuple, limits: Limits | None = None
+    ) -> None:
+        self._stored = stored
+        self._limits = Limits() if limits is None else limits
+        self._registered: dict[str, SmartModule] = {}
+
+    def register(self, name_or_sha256: str, module: SmartModule) -> None:
+        """Have a name, or the WASM with this SHA-256 once unzipped, mean a module in Python.
+
+        :raises UsageError: not a module that one of the decorators made.
+        """
+        if not isinstance(module, SmartModule):
+            raise UsageError(f"{module!r} is no SmartModule: decorate it with its kind")
+        if _SHA256.fullmatch(name_or_sha256):
+            name_or_sha256 = name_or_sha256.lower()
+        self._registered[name_or_sha256] = module
+
+    def start(self, invocations: Iterable[SmartModuleInvocation], version: int) -> Chain:
+        """The chain that a request asks for, started.
+
+        :param version: that of the request.
+        :raises ChainError: a module is not there, is none, or does not start.
+        """
+        found = [(one, self._find(one)) for one in invocations]
+        ready = [
+            (one, what if isinstance(what, SmartModule) else self._unzipped(what))
+            for one, what in found
+        ]
+        return Chain([self._start(one, what, version) for one, what in ready])
+
+    def _find(self, invocation: SmartModuleInvocation) -> SmartModule | bytes:
+        wasm = invocation.wasm
+        if not isinstance(wasm, Predefined):
+            return wasm.payload
+        registered = self._registered.get(wasm.name)
+        if registered is not None:
+            return registered
+        try:
+            name = ModuleName.parse(wasm.name)
+        except ModuleNameError as reason:
+            text = f"error parsing SmartModule name: {reason}"
+            raise ChainError.of(Code.OTHER, text) from reason
+        for item in self._stored():
+            if name.matches(item.name, item.spec.meta):
+                return item.spec.wasm.payload
+        raise ChainError(error(Code.SMART_MODULE_NOT_FOUND, name=wasm.name))
+
+    def _unzipped(self, payload: bytes) -> SmartModule | bytes:
+        try:
+            wasm = decompress(Compression.GZIP, payload, self._limits.module_size)
+        except ProtocolError as reason:
+            text = inflation_failure(reason)
+            if len(payload) < _SHORTEST_GZIP:
+                text = "unexpected end of file"
+            raise ChainError(error(Code.SMART_MODULE_INVALID, error=text, name=None)) from reason
+        return self._registered.get(sha256(wasm).hexdigest(), wasm)
+
+    def _start(
+        self, invocation: SmartModuleInvocation, what: SmartModule | bytes, version: int
+    ) -> Link:
+        accumulator = _accumulator(invocation)
+        try:
+            if isinstance(what, SmartModule):
+                instance = what.instance(accumulator)
+            else:
+                instance = self._wasm(what, version, accumulator)
+            instance.init(invocation.params)
+        except OutOfMemory as reason:
+            raise ChainError(reason.error) from reason
+        except Trap as reason:
+            raise ChainError.of(Code.SMART_MODULE_CHAIN_INIT_ERROR, str(reason)) from reason
+        return Link(instance, invocation.params.lookback)
+
+    def _wasm(self, wasm: bytes, version: int, accumulator: bytes) -> Instance:
+        try:
+            from .wasm import WasmModule
+        except (ImportError, OSError, RuntimeError) as reason:
+            # Where wasmtime has no binaries it installs all the same, and fails with any of these.
+            raise Trap(
+                "no wasmtime to run WASM with: install txfluvio[wasm], "
+                f"or register a callable for {sha256(wasm).hexdigest()}"
+            ) from reason
+        return WasmModule(wasm, version, accumulator, self._limits)
+
+
+def deduplication(spec: Deduplication) -> SmartModuleInvocation:
+    """The module that a topic with deduplication runs."""
+    params = {"count": str(spec.count)}
+    if spec.age is not None:
+        params["age"] = str(spec.age.seconds * 1000 + spec.age.nanoseconds // 1_000_000)
+    return SmartModuleInvocation(
+        wasm=Predefined(name=spec.uses),
+        kind=FilterKind(),
+        params=ExtraParams(
+            params=params | spec.with_params, lookback=Lookback(last=spec.count, age=spec.age)
+        ),
+        name=spec.uses,
+    )
+
+
+def _accumulator(invocation: SmartModuleInvocation) -> bytes:
+    match invocation.kind:
+        case AggregateKind() as kind:
+            return kind.accumulator
+        case GenericKind(context=AggregateContext() as context):
+            return context.accumulator
+    return b""
