@@ -218,6 +218,13 @@ class BadBytesTests(EndingTestCase):
         self.peer.transport.write(b"\xff\xff\xff\xff")
         self.assert_protocol_error("a frame of -1 bytes")
 
+    def test_a_reply_ahead_of_a_bad_size_still_counts(self) -> None:
+        whole = encode_reply(ANSWER, version=25, correlation_id=2)
+        self.peer.transport.write(whole + b"\xff\xff\xff\xff")
+        self.network.pump()
+        self.assertEqual(self.successResultOf(self.asking), ANSWER)
+        self.assertIn("a frame of -1 bytes", str(self.successResultOf(self.closed)))
+
     def test_a_frame_too_short_for_a_correlation_id(self) -> None:
         self.peer.transport.write(b"\0\0\0\x02\0\0")
         self.assert_protocol_error("a reply of 2 bytes has no correlation id")

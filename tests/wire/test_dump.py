@@ -142,7 +142,16 @@ def test_a_long_field_is_cut_short_unless_all_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "xyz", "0", "00000001", "00000001 0000", "00000001 00 00000001 00"]
+    "text",
+    [
+        "",
+        "xyz",
+        "0",
+        "00000001",
+        "00000001 0000",
+        "00000001 00 00000001 00",
+        "00000001 00 ffffffff",
+    ],
 )
 def test_text_that_is_not_one_frame_is_refused(text: str) -> None:
     with pytest.raises(UsageError):

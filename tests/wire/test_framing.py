@@ -102,6 +102,25 @@ def test_nothing_is_read_behind_a_bad_size() -> None:
     assert second.value is first.value
 
 
+def test_frames_ahead_of_a_bad_size_are_not_lost() -> None:
+    frames = Frames()
+    assert frames.feed(frame(b"good") + frame(b"too") + b"\xff\xff\xff\xff" + b"rest") == [
+        b"good",
+        b"too",
+    ]
+    assert frames.broken is not None
+    assert frames.pending == 0
+    with pytest.raises(ProtocolError) as caught:
+        frames.feed(frame(b"good"))
+    assert caught.value is frames.broken
+
+
+def test_good_frames_leave_nothing_broken() -> None:
+    frames = Frames()
+    frames.feed(frame(b"good") + b"\0\0")
+    assert frames.broken is None
+
+
 def test_nothing_is_allocated_for_bytes_that_are_only_announced() -> None:
     frames = Frames()
     tracemalloc.start()

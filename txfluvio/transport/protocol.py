@@ -457,7 +457,9 @@ class FluvioProtocol:
         for frame in frames:
             self._dispatch(frame)
             if self._ending is not None:
-                break
+                return
+        if self._frames.broken is not None:
+            self._broken(self._frames.broken)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True

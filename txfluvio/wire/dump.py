@@ -264,7 +264,7 @@ def one_frame(text: str, *, server: Server, reply_to: tuple[int, int] | None) ->
         raise UsageError(f"not hex: {error}") from error
     frames = Frames()
     payloads = frames.feed(data)
-    if len(payloads) != 1 or frames.pending:
+    if len(payloads) != 1 or frames.pending or frames.broken:
         raise UsageError(f"{len(data)} bytes are not one frame, its size in front")
     (payload,) = payloads
     if reply_to is None:

@@ -47,11 +47,19 @@ class Frames:
         """Bytes held of a frame that is not complete; 0 between frames."""
         return self._held
 
+    @property
+    def broken(self) -> ProtocolError | None:
+        """Why nothing more can be read, once a bad size was met."""
+        return self._broken
+
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes, without their sizes.
 
-        :raises ProtocolError: a size is not positive, or over the limit. Nothing can be read
-            after that: every further call raises the same.
+        Frames ahead of a bad size are returned: whoever has dealt with them looks at
+        :attr:`broken`.
+
+        :raises ProtocolError: a size is not positive, or over the limit, and no frame stands
+            before it. Nothing can be read after that: every further call raises the same.
         """
         if self._broken is not None:
             raise self._broken
@@ -62,13 +70,16 @@ class Frames:
                 return []
             data = b"".join(self._pieces)
             self._pieces = []
-        frames = []
+        frames: list[bytes] = []
         pos, end = 0, len(data)
         self._wanted = _PREFIX
         while end - pos >= _PREFIX:
             (size,) = _SIZE.unpack_from(data, pos)
             if not 0 < size <= self._limit:
                 self._broken = self._refusal(size)
+                self._held = 0
+                if frames:
+                    return frames
                 raise self._broken
             stop = pos + _PREFIX + size
             if stop > end:

@@ -126,7 +126,7 @@ class Recording:
             raise UsageError(f"not a line of a recording: {error!r}") from error
         frames = Frames()
         payloads = frames.feed(data)
-        if len(payloads) != 1 or frames.pending:
+        if len(payloads) != 1 or frames.pending or frames.broken:
             raise ProtocolError(
                 f"{len(data)} bytes are not one frame", message="frame", field="size", position=0
             )
