@@ -79,6 +79,19 @@ class Stored:
         return crc
 
 
+@attrs.frozen
+class Segment:
+    """Consecutive batches of a log.
+
+    :ivar base: the first offset.
+    :ivar written: when the last batch came.
+    """
+
+    base: int
+    batches: tuple[bytes, ...] = attrs.field(repr=False)
+    written: float
+
+
 class _Segment:
     """Consecutive batches: the bytes, and for each its base offset and where it begins."""
 
@@ -180,6 +193,17 @@ class PartitionLog:
             if segment.end > offset:
                 for index in range(max(0, segment.index(offset)), len(segment.batches)):
                     yield segment.stored(index)
+
+    def dump(self) -> Iterator[Segment]:
+        """The segments as values, oldest first."""
+        for one in self._segments:
+            yield Segment(one.base, tuple(one.batches), one.written)
+
+    def begin(self, base: int) -> None:
+        """Begin a segment at an offset, the log's end unless the log is empty."""
+        if self._size == 0:
+            self._segments = []
+        self._segments.append(_Segment(base))
 
     def append(self, batch: Batch, now: float) -> Stored:
         """Store a batch at the end, under its new base offset and with the right checksum.

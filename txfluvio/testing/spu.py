@@ -173,6 +173,14 @@ class Spu:
         self.replicas.clear()
         self._offsets = None
 
+    def logs(self) -> dict[Key, PartitionLog]:
+        """A copy of everything on its disk."""
+        return {key: log.copy() for key, log in self._logs.items()}
+
+    def replace_logs(self, logs: Mapping[Key, PartitionLog]) -> None:
+        """Put a copy of these logs on its disk instead of what is there; it has to be stopped."""
+        self._logs = {key: log.copy() for key, log in logs.items()}
+
     def leads(self, key: Key) -> Replica | None:
         """The replica of a partition that is led here."""
         replica = self.replicas.get(key)
