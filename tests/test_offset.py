@@ -25,6 +25,9 @@ START, END = 100, 200
         (Offset.from_end(7), 193),
         (Offset.from_end(1000), 100),
         (Offset.absolute(150), 150),
+        (Offset.nearest(150), 150),
+        (Offset.nearest(3), 100),
+        (Offset.nearest(1000), 200),
     ],
     ids=repr,
 )
@@ -112,6 +115,7 @@ def test_can_not_be_changed() -> None:
         Offset.end(),
         Offset.absolute(0),
         Offset.absolute(7),
+        Offset.nearest(0),
         Offset.from_beginning(7),
         Offset.from_end(7),
         Offset.stored(),

@@ -19,6 +19,7 @@ class OffsetKind(enum.Enum):
     """What an :class:`Offset` counts from."""
 
     ABSOLUTE = "absolute"
+    NEAREST = "nearest"
     FROM_BEGINNING = "from_beginning"
     FROM_END = "from_end"
     STORED = "stored"
@@ -70,6 +71,11 @@ class Offset:
         return cls(OffsetKind.ABSOLUTE, n)
 
     @classmethod
+    def nearest(cls, n: int) -> Offset:
+        """The record with offset ``n``, or the end of the log that is nearest to it."""
+        return cls(OffsetKind.NEAREST, n)
+
+    @classmethod
     def from_beginning(cls, n: int) -> Offset:
         """``n`` records after the oldest, at most the end."""
         return cls(OffsetKind.FROM_BEGINNING, n)
@@ -99,6 +105,8 @@ class Offset:
         match self.kind:
             case OffsetKind.ABSOLUTE:
                 return self.n
+            case OffsetKind.NEAREST:
+                return _clamp(self.n, start, end)
             case OffsetKind.FROM_BEGINNING:
                 return _clamp(start + self.n, start, end)
             case OffsetKind.FROM_END:
@@ -111,7 +119,7 @@ class Offset:
     def __repr__(self) -> str:
         if self.kind is OffsetKind.STORED:
             return f"Offset.stored(fallback={self.fallback!r})"
-        if self.n == 0 and self.kind is not OffsetKind.ABSOLUTE:
+        if self.n == 0 and self.kind in (OffsetKind.FROM_BEGINNING, OffsetKind.FROM_END):
             return f"Offset.{self.kind.value.removeprefix('from_')}()"
         return f"Offset.{self.kind.value}({self.n})"
 
