@@ -68,9 +68,6 @@ class TestPlacing:
     def test_a_row_of_another_length_is_placed_anew(self) -> None:
         assert place(1, 1, keep={0: (5003, 5002)}) == {0: (5001,)}
 
-    def test_an_absurd_number_of_partitions_is_not_placed(self) -> None:
-        assert place(4_294_967_295, 1) == {}
-
 
 def replica(spu: int, leo: int) -> ReplicaStatus:
     return ReplicaStatus(spu=spu, hw=leo, leo=leo)

@@ -14,6 +14,7 @@ import attrs
 
 from ..wire.codes import Code, ErrorCode, error
 from ..wire.sc import Assigned, Computed, PackageMeta, PartitionMap, TopicSpec
+from ..wire.schema import MAX_STRING
 from .semver import LenientError, lenient
 
 MAX_NAME_BYTES = 63
@@ -36,6 +37,11 @@ class Refusal:
     error: ErrorCode
     message: str | None = None
     name: str | None = None
+
+
+def clipped(text: str) -> str:
+    """As much of a text as can be sent."""
+    return text.encode()[:MAX_STRING].decode(errors="ignore")
 
 
 class ModuleNameError(ValueError):
@@ -164,8 +170,9 @@ def _refuse_deduplication(spec: TopicSpec, modules: Container[str]) -> Refusal |
     try:
         store_id = ModuleName.parse(uses).store_id
     except ModuleNameError as reason:
-        code = error(Code.DEDUPLICATION_SMART_MODULE_NAME_INVALID, text=str(reason))
-        return Refusal(code, str(reason), name=uses)
+        text = clipped(str(reason))
+        code = error(Code.DEDUPLICATION_SMART_MODULE_NAME_INVALID, text=text)
+        return Refusal(code, text, name=uses)
     if store_id in modules:
         return None
     message = (

@@ -63,6 +63,7 @@ class _Node:
     told: dict[Key, PartitionSpec] = attrs.Factory(dict)
     reports: dict[Key, Report] = attrs.Factory(dict)
     fresh: dict[Key, None] = attrs.Factory(dict)
+    first_report_due: bool = False
     report_due: bool = False
     last_report: float = float("-inf")
 
@@ -183,7 +184,7 @@ class Cluster:
             self._resolve(spu_id, SpuResolution.ONLINE if node.up else SpuResolution.OFFLINE)
             if node.up:
                 node.fresh = dict.fromkeys(node.told)
-                self._timers.later(self.timing.first_report, self._report, node)
+                self._report_first(node)
 
     def reload(self) -> None:
         """Load all metadata anew now, as happens every 300 seconds: watches get everything."""
@@ -446,7 +447,7 @@ class Cluster:
             spu.lead(key, [one for one in item.spec.replicas if one != spu.id])
             if known and item.status.resolution is not PartitionResolution.ONLINE:
                 node.fresh[key] = None
-                self._timers.later(self.timing.first_report, self._report, node)
+                self._report_first(node)
         if len(item.spec.replicas) > 1:
             self._copy_soon(key)
 
@@ -465,18 +466,25 @@ class Cluster:
             return
         leader.fresh[key] = None
         if known is None:
-            self._timers.later(self.timing.first_report, self._report, leader)
+            self._report_first(leader)
         elif not leader.report_due:
             leader.report_due = True
             since = self.scheduler.seconds() - leader.last_report
-            self._timers.later(max(0.0, self.timing.report - since), self._report_due, leader)
+            self._timers.later(max(0.0, self.timing.report - since), self._report_more, leader)
 
-    def _report_due(self, node: _Node) -> None:
+    def _report_first(self, node: _Node) -> None:
+        """Have an SPU report soon, since it has partitions of which nothing is known."""
+        if not node.first_report_due:
+            node.first_report_due = True
+            self._timers.later(self.timing.first_report, self._report, node)
+
+    def _report_more(self, node: _Node) -> None:
         node.report_due = False
         self._report(node)
 
     def _report(self, node: _Node) -> None:
         """Pass on what an SPU has to say of the partitions it leads, all at once."""
+        node.first_report_due = False
         if not self._sc_runs or not node.up or not node.fresh:
             return
         fresh, node.fresh = node.fresh, {}
@@ -511,15 +519,20 @@ class Cluster:
     # Replication
 
     def _copy_soon(self, key: Key) -> None:
-        if key not in self._copying:
-            self._copying[key] = None
-            self._timers.later(self.timing.replication, self._copy, key)
+        if not self._copying:
+            self._timers.later(self.timing.replication, self._copy_all)
+        self._copying[key] = None
+
+    def _copy_all(self) -> None:
+        copying, self._copying = self._copying, {}
+        for key in copying:
+            if not any(stalled(key) for stalled in self._stalls):
+                self._copy(key)
 
     def _copy(self, key: Key) -> None:
-        del self._copying[key]
         leader = self.leader(key)
         source = None if leader is None else leader.leads(key)
-        if source is None or any(stalled(key) for stalled in self._stalls):
+        if source is None:
             return
         for spu_id in source.followers:
             node = self._nodes.get(spu_id)

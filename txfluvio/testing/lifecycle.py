@@ -29,7 +29,7 @@ from ..wire.sc import (
     TopicStatus,
 )
 from ..wire.schema import evolve
-from .placement import elect, may_lead, place
+from .placement import MAX_PARTITIONS, elect, may_lead, place
 from .store import Item
 
 TopicItem = Item[TopicSpec, TopicStatus]
@@ -120,6 +120,8 @@ def next_status(
 def _rows(
     topic: TopicItem, spus: Spus, placed: Iterable[tuple[int, Sequence[int]]]
 ) -> dict[int, tuple[int, ...]]:
+    if partition_count(topic.spec) > MAX_PARTITIONS:
+        return {}
     if isinstance(topic.spec.replicas, Assigned):
         return {row.id: tuple(row.replicas) for row in topic.spec.replicas.partitions}
     computed = topic.spec.replicas if isinstance(topic.spec.replicas, Computed) else None

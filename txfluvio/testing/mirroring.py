@@ -23,6 +23,7 @@ from ..wire.sc import (
     SpuSpec,
 )
 from ..wire.schema import evolve
+from .admission import clipped
 from .metadata import Metadata
 from .timers import Timers
 
@@ -63,7 +64,7 @@ class Mirroring:
         if not self._seen(PairSuccessful()):
             return False
         name = f'Mirror: MirrorSpec {{ mirror_type: Remote(Remote {{ id: "{self._remote}" }}) }}'
-        self._push(MirroringResponse(name=name, topics=self._topics()))
+        self._push(MirroringResponse(name=clipped(name), topics=self._topics()))
         self._off = self._timers.later(self._interval, self._tell)
         return True
 

@@ -53,7 +53,7 @@ from ..wire.sc import (
 )
 from ..wire.schema import evolve
 from . import lifecycle
-from .admission import ModuleName, ModuleNameError, refuse_topic
+from .admission import ModuleName, ModuleNameError, clipped, refuse_topic
 from .metadata import Metadata as Stores
 from .metadata import Timing, until
 from .policies import Action, Policy
@@ -79,6 +79,7 @@ class Hangup(Exception):
 
 def status(name: str, code: ErrorCode = NO_ERROR, message: str | None = None) -> StatusResponse:
     """An answer to Create, Delete or Update."""
+    message = None if message is None else clipped(message)
     return StatusResponse(name=name, error_code=code, error_message=message)
 
 
@@ -144,7 +145,10 @@ class Operations:
         return label in self._creators
 
     async def create(self, request: CreateRequest, principal: str | None) -> StatusResponse:
-        """Create an object, and wait until it is there; a topic until all of it is online."""
+        """Create an object, and wait until it is there; a topic until all of it is online.
+
+        :raises Hangup: a SmartModule's key would be longer than any text that can be sent.
+        """
         return await self._creators[request.kind.label](request, principal)
 
     async def delete(self, request: DeleteRequest) -> StatusResponse:
@@ -349,6 +353,8 @@ class Operations:
                 complaint = "invalid SmartModule package"
                 return status(name, error(Code.SMART_MODULE_ERROR), complaint)
             name = ModuleName.of_package(spec.meta).store_id
+            if clipped(name) != name:
+                raise Hangup("a package whose names are too long together")
         denied = self._denied(evolve(request, name=name), principal)
         if denied is not None:
             return denied

@@ -13,8 +13,8 @@ from ..wire.sc import ReplicaStatus
 MAX_LAG = 4
 """A follower this many records behind its leader, or more, can not become leader."""
 
-MAX_PARTITIONS = 100_000
-"""The most partitions of a topic that are placed; a real SC has no such limit but its memory."""
+MAX_PARTITIONS = 65_535
+"""The most partitions of a topic that are placed: their number in a status has 16 bits."""
 
 
 class Weights:
@@ -61,7 +61,7 @@ def place(
     :param placed: leader and replicas of every partition of the cluster.
     :param keep: the rows there are already; those with enough replicas stay as they are.
     """
-    if registered < replication or partitions > MAX_PARTITIONS:
+    if registered < replication:
         return {}
     weights = Weights(placed)
     candidates = sorted(online)

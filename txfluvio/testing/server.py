@@ -8,6 +8,9 @@ the connection is closed without a word, and one line in the log says why
 
 Memory is bounded whatever the peer does: while a request is being served, or the peer does not
 read, nothing more is read from it, and pushes wait for :meth:`Connection.when_writable`.
+
+Where faults are planted a :class:`~txfluvio.testing.meddling.Meddler` stands between a connection
+and its service.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from ..wire.framing import DEFAULT_MAX_FRAME_SIZE, Frames
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply
 from ..wire.schema import Message
 from .journal import Journal
+from .meddling import Meddler
+from .planting import FaultsOf
 
 GRACE = 1.0
 """Seconds that a stopping server gives its peers to take what they were sent."""
@@ -46,11 +51,15 @@ _log = Logger()
 
 @attrs.frozen
 class Incoming:
-    """A request as it came in: its body begins at ``body`` in ``payload``."""
+    """A request as it came in: its body begins at ``body`` in ``payload``.
+
+    :ivar alter: changes the frames that answer it, if there is something to change.
+    """
 
     header: RequestHeader
     payload: bytes = attrs.field(repr=False)
     body: int
+    alter: Callable[[bytes], bytes] | None = None
 
 
 class Service(Protocol):
@@ -143,9 +152,11 @@ class ServerProtocol(TwistedProtocol):
     """Serves one connection.
 
     :param server: the owner's name in the log and the journal.
+    :ivar last_words: what is sent to a client that sends an impossible frame size.
     """
 
     tcp: _Transport
+    last_words = b""
 
     def __init__(self, service: Service, server: Server, number: int, max_frame_size: int) -> None:
         self.connection = Connection(self, number)
@@ -157,11 +168,14 @@ class ServerProtocol(TwistedProtocol):
         self._queue: deque[bytes] = deque()
         self._serving = False
         self._working = False
-        self._writable = True
+        self._full = False
+        self._held = False
         self._read_ended = False
         self._deaf = False
+        self._stalled = False
         self._paused = False
         self._waiting: deque[Callable[[], object]] = deque()
+        self._meddling: Meddler | None = None
 
     # What the network says
 
@@ -175,6 +189,9 @@ class ServerProtocol(TwistedProtocol):
         self.tcp.setTcpNoDelay(True)
         self.tcp.registerProducer(self, True)
         self._server.opened(self)
+        meddler = self._meddler
+        if meddler is not None:
+            meddler.accepted()
 
     def dataReceived(self, data: bytes) -> None:
         if self.ended or self._deaf:
@@ -185,6 +202,7 @@ class ServerProtocol(TwistedProtocol):
             if self._service.half_alive(self.connection):
                 self._stop_reading(f"nothing more is read: {error}")
             else:
+                self.write(self.last_words)
                 self._hang_up(error)
             return
         self._work()
@@ -201,21 +219,21 @@ class ServerProtocol(TwistedProtocol):
         self.lost = self.ended = True
         self._queue.clear()
         self._waiting.clear()
+        if self._meddling is not None:
+            self._meddling.stop()
         self._server.closed(self)
         self.connection._ended()
 
     def pauseProducing(self) -> None:
-        self._writable = False
+        self._full = True
         self._flow()
 
     def resumeProducing(self) -> None:
-        self._writable = True
-        while self._waiting and self._writable and not self.ended:
-            self._waiting.popleft()()
-        self._work()
+        self._full = False
+        self._go_on()
 
     def stopProducing(self) -> None:
-        self._writable = False
+        self._full = True
 
     # What the service says
 
@@ -226,11 +244,17 @@ class ServerProtocol(TwistedProtocol):
         data = encode_reply(
             message, version=header.api_version, correlation_id=header.correlation_id
         )
+        if request.alter is not None:
+            data = request.alter(data)
         journal = self._server.journal
         if journal is not None:
             name, number = self._server.name, self.connection.number
             journal.answer(name, number, header, data, pushed=pushed)
-        self.tcp.write(data)
+        meddler = self._meddler
+        if meddler is None:
+            self.tcp.write(data)
+        else:
+            meddler.leaving(data, request, pushed=pushed)
 
     def when_writable(self, call: Callable[[], object]) -> None:
         if self._writable and not self._waiting:
@@ -246,19 +270,76 @@ class ServerProtocol(TwistedProtocol):
         self._waiting.clear()
         if not self._writable:
             self.tcp.abortConnection()
-            return
-        self.tcp.unregisterProducer()
-        self.tcp.loseConnection()
+        elif self._meddling is None or not self._meddling.finish():
+            self.cut(False)
 
     def abort(self) -> None:
-        self.ended = True
-        if not self.lost:
-            self.tcp.abortConnection()
+        self.cut(True)
 
     def complain(self, what: str) -> None:
         self._server.complain(self.connection, what)
 
+    # What faults do
+
+    @property
+    def _meddler(self) -> Meddler | None:
+        """Who applies faults here: nobody before there are any."""
+        if self._meddling is None:
+            faults = self._server.faults
+            if faults is not None and faults.any:
+                self._meddling = Meddler(self, faults)
+        return self._meddling
+
+    def serve(self, request: Incoming) -> Deferred[None] | None:
+        """Have a request dealt with; it may be another than the one that came in."""
+        return None if self.ended else self._service.requested(request, self.connection)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, whatever they are."""
+        self.tcp.write(data)
+
+    def cut(self, reset: bool) -> None:
+        """End the connection, whatever there is left to send or to do."""
+        self.ended = True
+        self._queue.clear()
+        self._waiting.clear()
+        if self.lost:
+            return
+        if reset:
+            self.tcp.abortConnection()
+        else:
+            self.tcp.unregisterProducer()
+            self.tcp.loseConnection()
+
+    def hold(self, held: bool) -> None:
+        """Take no more to be sent, or do so again."""
+        self._held = held
+        if held:
+            self._flow()
+        else:
+            self._go_on()
+
+    def stall(self, stalled: bool) -> None:
+        """Read nothing, or do so again."""
+        self._stalled = stalled
+        self._work()
+
+    def go_deaf(self, why: str) -> None:
+        """Serve no more requests, not even those that have come in."""
+        self._queue.clear()
+        self._stop_reading(why)
+
     # One request after another
+
+    @property
+    def _writable(self) -> bool:
+        return not self._full and not self._held
+
+    def _go_on(self) -> None:
+        """What leaves may go on leaving."""
+        while self._waiting and self._writable and not self.ended:
+            self._waiting.popleft()()
+        self._work()
 
     def _work(self) -> None:
         if self._working:
@@ -267,12 +348,12 @@ class ServerProtocol(TwistedProtocol):
         while self._queue and self._ready():
             self._serve(self._queue.popleft())
         self._working = False
-        if self._read_ended and not self._queue and not self._serving:
+        if self._read_ended and not self._queue and not self._serving and not self._held:
             self.close()
         self._flow()
 
     def _ready(self) -> bool:
-        return self._writable and not self._serving and not self.ended
+        return self._writable and not self._serving and not self._stalled and not self.ended
 
     def _serve(self, payload: bytes) -> None:
         try:
@@ -281,7 +362,9 @@ class ServerProtocol(TwistedProtocol):
             if journal is not None:
                 number = self.connection.number
                 journal.request(self._server.name, number, header, payload, body)
-            result = self._service.requested(Incoming(header, payload, body), self.connection)
+            request = Incoming(header, payload, body)
+            meddler = self._meddler
+            result = self.serve(request) if meddler is None else meddler.requested(request)
         except ProtocolError as error:
             self._hang_up(error)
         except Exception:
@@ -316,7 +399,7 @@ class ServerProtocol(TwistedProtocol):
         self._flow()
 
     def _flow(self) -> None:
-        pause = self._deaf or self._serving or not self._writable
+        pause = self._deaf or self._stalled or self._serving or not self._writable
         if self.ended or self._read_ended or pause == self._paused:
             return
         self._paused = pause
@@ -334,6 +417,7 @@ class Server(Factory):
     :param count: numbers the connections of the cluster.
     :param journal: where every frame is noted.
     :param complaints: told what clients do wrong, beside the log.
+    :param faults: what is to go wrong.
     :param max_frame_size: the largest request, in bytes. The real servers have no limit.
     """
 
@@ -347,10 +431,12 @@ class Server(Factory):
         count: Callable[[], int],
         journal: Journal | None = None,
         complaints: Callable[[Complaint], object] | None = None,
+        faults: FaultsOf | None = None,
         max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
     ) -> None:
         self.name = name
         self.journal = journal
+        self.faults = faults
         self._service = service
         self._count = count
         self._complaints = complaints
