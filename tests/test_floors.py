@@ -16,7 +16,18 @@ import txfluvio
 ROOT = Path(txfluvio.__file__).parent
 PACKAGE = "txfluvio"
 
-WORDS = frozenset({"errors", "config", "profile", "offset", "interfaces"})
+WORDS = frozenset(
+    {
+        "_checks",
+        "config",
+        "errors",
+        "interfaces",
+        "offset",
+        "profile",
+        "smartmodule",
+        "transforms",
+    }
+)
 """What every floor may use."""
 
 FLOORS: tuple[frozenset[str], ...] = (
@@ -28,7 +39,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"tap"}),
 )
 
-WITHOUT_TWISTED = frozenset({"wire", "errors", "config", "profile", "offset"})
+WITHOUT_TWISTED = (WORDS | {"wire"}) - {"interfaces"}
 
 THE_FAKE_S_NETWORK = "txfluvio.transport.memory"
 """The one module of the client's floors that the fake cluster stands on."""

@@ -10,14 +10,25 @@ reading certificates (:meth:`TlsConfig.inline`) are calls of their own.
 from __future__ import annotations
 
 import enum
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from ._checks import (
+    NotShown,
+    flag,
+    is_number,
+    is_text,
+    member,
+    must,
+    or_none,
+    seconds,
+    seconds_or_0,
+    whole,
+)
 from .errors import InvalidConfig
 
 if TYPE_CHECKING:
@@ -80,59 +91,10 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 """The names of the codecs a batch can be compressed with."""
 
 
-# Checks: a validator for attrs is made of what is expected and a predicate.
-
-_Check = Callable[[Any, Any, Any], None]
-
-
-class _NotShown:
-    def __repr__(self) -> str:
-        return "(not shown)"
-
-
-def _must(expected: str, holds: Callable[[Any], bool]) -> _Check:
-    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not holds(value):
-            shown = value if attribute.repr else _NotShown()
-            raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, expected)
-
-    return check
-
-
-def _or_none(check: _Check) -> _Check:
-    return attrs.validators.optional(check)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(lowest: int, highest: int, unit: str) -> _Check:
-    return _must(
-        f"{unit}, a whole number from {lowest} to {highest}",
-        lambda value: type(value) is int and lowest <= value <= highest,
-    )
-
-
-def _member(kind: type[enum.Enum]) -> _Check:
-    names = ", ".join(member.name for member in kind)
-    return _must(f"a member of {kind.__name__}: {names}", lambda value: isinstance(value, kind))
-
-
-def _named(value: object, longest: int) -> bool:
-    try:
-        return isinstance(value, str) and len(value.encode()) <= longest
-    except UnicodeEncodeError:
-        return False
-
-
-_seconds = _must("seconds, a number above 0", lambda value: _number(value) and value > 0)
-_seconds_or_0 = _must("seconds, a number, 0 or more", lambda value: _number(value) and value >= 0)
-_bytes = _whole(1, 2**63 - 1, "bytes")
-_count = _whole(1, 2**31 - 1, "a count")
-_flag = _must("True or False", lambda value: isinstance(value, bool))
-_path = _must("the path of a file", lambda value: isinstance(value, str) and value != "")
-_pem = _must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
+_bytes = whole(1, 2**63 - 1, "bytes")
+_count = whole(1, 2**31 - 1, "a count")
+_path = must("the path of a file", lambda value: isinstance(value, str) and value != "")
+_pem = must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
 
 
 def parse_endpoint(text: str) -> tuple[str, int]:
@@ -174,17 +136,17 @@ class RetryPolicy:
         Where a call has a deadline of its own, the earlier one counts.
     """
 
-    initial: float = attrs.field(default=0.05, validator=_seconds)
-    maximum: float = attrs.field(default=10.0, validator=_seconds)
+    initial: float = attrs.field(default=0.05, validator=seconds)
+    maximum: float = attrs.field(default=10.0, validator=seconds)
     factor: float = attrs.field(
         default=2.0,
-        validator=_must("a factor, 1 or more", lambda value: _number(value) and value >= 1),
+        validator=must("a factor, 1 or more", lambda value: is_number(value) and value >= 1),
     )
     jitter: float = attrs.field(
         default=0.5,
-        validator=_must("a part, from 0 to 1", lambda value: _number(value) and 0 <= value <= 1),
+        validator=must("a part, from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
     )
-    deadline: float | None = attrs.field(default=None, validator=_or_none(_seconds))
+    deadline: float | None = attrs.field(default=None, validator=or_none(seconds))
 
     def __attrs_post_init__(self) -> None:
         if self.maximum < self.initial:
@@ -237,33 +199,33 @@ class TlsConfig:
 
     server_name: str | None = attrs.field(
         default=None,
-        validator=_or_none(
-            _must(
+        validator=or_none(
+            must(
                 "a host name, without a port",
                 lambda value: (
-                    _named(value, 253)
+                    is_text(value, 253)
                     and value != ""
                     and not any(c.isspace() or c in ":/" for c in value)
                 ),
             )
         ),
     )
-    ca_file: str | None = attrs.field(default=None, converter=_as_path, validator=_or_none(_path))
+    ca_file: str | None = attrs.field(default=None, converter=_as_path, validator=or_none(_path))
     ca_pem: bytes | None = attrs.field(
-        default=None, converter=_as_bytes, validator=_or_none(_pem), repr=False
+        default=None, converter=_as_bytes, validator=or_none(_pem), repr=False
     )
-    cert_file: str | None = attrs.field(default=None, converter=_as_path, validator=_or_none(_path))
+    cert_file: str | None = attrs.field(default=None, converter=_as_path, validator=or_none(_path))
     cert_pem: bytes | None = attrs.field(
-        default=None, converter=_as_bytes, validator=_or_none(_pem), repr=False
+        default=None, converter=_as_bytes, validator=or_none(_pem), repr=False
     )
-    key_file: str | None = attrs.field(default=None, converter=_as_path, validator=_or_none(_path))
+    key_file: str | None = attrs.field(default=None, converter=_as_path, validator=or_none(_path))
     key_pem: bytes | None = attrs.field(
-        default=None, converter=_as_bytes, validator=_or_none(_pem), repr=False
+        default=None, converter=_as_bytes, validator=or_none(_pem), repr=False
     )
     minimum_version: TlsVersion = attrs.field(
-        default=TlsVersion.TLS_1_2, validator=_member(TlsVersion)
+        default=TlsVersion.TLS_1_2, validator=member(TlsVersion)
     )
-    anonymous: bool = attrs.field(default=False, alias="insecure_anonymous", validator=_flag)
+    anonymous: bool = attrs.field(default=False, alias="insecure_anonymous", validator=flag)
 
     def __attrs_post_init__(self) -> None:
         for part in ("ca", "cert", "key"):
@@ -273,7 +235,7 @@ class TlsConfig:
         if self.has_certificate != (self.key_file is not None or self.key_pem is not None):
             raise InvalidConfig(
                 "TlsConfig.cert_file and key_file",
-                _NotShown(),
+                NotShown(),
                 "both a certificate and its key, or neither",
             )
         if self.anonymous and (self.ca_file is not None or self.ca_pem is not None):
@@ -349,34 +311,32 @@ class ClientConfig:
     """
 
     endpoint: str = attrs.field(
-        validator=_must("host:port, with a port from 1 to 65535", _is_endpoint)
+        validator=must("host:port, with a port from 1 to 65535", _is_endpoint)
     )
     tls: TlsConfig | None = attrs.field(
         default=None,
-        validator=_or_none(
-            _must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig))
-        ),
+        validator=or_none(must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig))),
     )
     client_id: str = attrs.field(
         default="txfluvio",
-        validator=_must("a text of at most 32767 bytes", lambda value: _named(value, 32767)),
+        validator=must("a text of at most 32767 bytes", lambda value: is_text(value)),
     )
-    use_spu_local_address: bool = attrs.field(default=False, validator=_flag)
-    connect_timeout: float = attrs.field(default=10.0, validator=_seconds)
-    handshake_timeout: float = attrs.field(default=5.0, validator=_seconds)
-    request_timeout: float = attrs.field(default=60.0, validator=_seconds)
-    create_timeout: float = attrs.field(default=120.0, validator=_seconds)
-    frame_timeout: float = attrs.field(default=30.0, validator=_seconds)
-    keepalive: float = attrs.field(default=15.0, validator=_seconds)
-    idle_probe: float = attrs.field(default=30.0, validator=_seconds)
+    use_spu_local_address: bool = attrs.field(default=False, validator=flag)
+    connect_timeout: float = attrs.field(default=10.0, validator=seconds)
+    handshake_timeout: float = attrs.field(default=5.0, validator=seconds)
+    request_timeout: float = attrs.field(default=60.0, validator=seconds)
+    create_timeout: float = attrs.field(default=120.0, validator=seconds)
+    frame_timeout: float = attrs.field(default=30.0, validator=seconds)
+    keepalive: float = attrs.field(default=15.0, validator=seconds)
+    idle_probe: float = attrs.field(default=30.0, validator=seconds)
     retry: RetryPolicy = attrs.field(
         factory=RetryPolicy,
-        validator=_must("a RetryPolicy", lambda value: isinstance(value, RetryPolicy)),
+        validator=must("a RetryPolicy", lambda value: isinstance(value, RetryPolicy)),
     )
     max_connections: int = attrs.field(default=4096, validator=_count)
-    max_frame_size: int = attrs.field(default=64 * MIB, validator=_whole(1, 2**31 - 1, "bytes"))
+    max_frame_size: int = attrs.field(default=64 * MIB, validator=whole(1, 2**31 - 1, "bytes"))
     max_decompressed_size: int = attrs.field(default=64 * MIB, validator=_bytes)
-    max_decompression_ratio: int | None = attrs.field(default=None, validator=_or_none(_count))
+    max_decompression_ratio: int | None = attrs.field(default=None, validator=or_none(_count))
     max_batch_records: int = attrs.field(default=1_000_000, validator=_count)
     write_budget: int = attrs.field(default=1 * MIB, validator=_bytes)
     buffer_memory: int = attrs.field(default=64 * MIB, validator=_bytes)
@@ -433,36 +393,36 @@ class ProducerConfig:
     :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
     """
 
-    linger: float = attrs.field(default=0.0, validator=_seconds_or_0)
-    batch_size: int = attrs.field(default=16 * KIB, validator=_whole(1, LARGEST_SPU_BATCH, "bytes"))
+    linger: float = attrs.field(default=0.0, validator=seconds_or_0)
+    batch_size: int = attrs.field(default=16 * KIB, validator=whole(1, LARGEST_SPU_BATCH, "bytes"))
     max_request_size: int = attrs.field(
-        default=1 * MIB, validator=_whole(1, LARGEST_SPU_BATCH, "bytes")
+        default=1 * MIB, validator=whole(1, LARGEST_SPU_BATCH, "bytes")
     )
     compression: str | None = attrs.field(
         default=None,
         converter=_codec_name,
-        validator=_or_none(
-            _must(f"one of {', '.join(CODECS)}, or None", lambda value: value in CODECS)
+        validator=or_none(
+            must(f"one of {', '.join(CODECS)}, or None", lambda value: value in CODECS)
         ),
     )
     partitioner: Any = attrs.field(
         default=None,
-        validator=_or_none(
-            _must("an IPartitioner or None", lambda value: callable(getattr(value, "choose", None)))
+        validator=or_none(
+            must("an IPartitioner or None", lambda value: callable(getattr(value, "choose", None)))
         ),
     )
     isolation: Isolation = attrs.field(
-        default=Isolation.READ_UNCOMMITTED, validator=_member(Isolation)
+        default=Isolation.READ_UNCOMMITTED, validator=member(Isolation)
     )
-    delivery: Delivery = attrs.field(default=Delivery.AT_LEAST_ONCE, validator=_member(Delivery))
+    delivery: Delivery = attrs.field(default=Delivery.AT_LEAST_ONCE, validator=member(Delivery))
     replication_timeout: float = attrs.field(
         default=1.5,
-        validator=_must(
-            "seconds, 0 to 2147483", lambda value: _number(value) and 0 <= value <= 2147483
+        validator=must(
+            "seconds, 0 to 2147483", lambda value: is_number(value) and 0 <= value <= 2147483
         ),
     )
-    delivery_timeout: float = attrs.field(default=120.0, validator=_seconds)
-    close_timeout: float = attrs.field(default=30.0, validator=_seconds)
+    delivery_timeout: float = attrs.field(default=120.0, validator=seconds)
+    close_timeout: float = attrs.field(default=30.0, validator=seconds)
     buffer_memory: int = attrs.field(default=32 * MIB, validator=_bytes)
 
     def __attrs_post_init__(self) -> None:
@@ -495,25 +455,23 @@ class ConsumerConfig:
     :ivar reset: what to do when the position is no longer in the log.
     """
 
-    max_bytes: int = attrs.field(default=1_048_890, validator=_whole(1, 2**31 - 1, "bytes"))
+    max_bytes: int = attrs.field(default=1_048_890, validator=whole(1, 2**31 - 1, "bytes"))
     isolation: Isolation = attrs.field(
-        default=Isolation.READ_UNCOMMITTED, validator=_member(Isolation)
+        default=Isolation.READ_UNCOMMITTED, validator=member(Isolation)
     )
     buffer_memory: int = attrs.field(default=16 * MIB, validator=_bytes)
-    check_crc: bool = attrs.field(default=True, validator=_flag)
+    check_crc: bool = attrs.field(default=True, validator=flag)
     consumer_id: str | None = attrs.field(
         default=None,
-        validator=_or_none(
-            _must(
-                "a text of at most 32767 bytes, not empty", lambda v: _named(v, 32767) and v != ""
-            )
+        validator=or_none(
+            must("a text of at most 32767 bytes, not empty", lambda v: is_text(v) and v != "")
         ),
     )
     offsets: OffsetStrategy = attrs.field(
-        default=OffsetStrategy.NONE, validator=_member(OffsetStrategy)
+        default=OffsetStrategy.NONE, validator=member(OffsetStrategy)
     )
-    flush_interval: float = attrs.field(default=10.0, validator=_seconds)
-    reset: OffsetReset = attrs.field(default=OffsetReset.ERROR, validator=_member(OffsetReset))
+    flush_interval: float = attrs.field(default=10.0, validator=seconds)
+    reset: OffsetReset = attrs.field(default=OffsetReset.ERROR, validator=member(OffsetReset))
 
     def __attrs_post_init__(self) -> None:
         if self.offsets is not OffsetStrategy.NONE and self.consumer_id is None:

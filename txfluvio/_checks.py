@@ -1,0 +1,77 @@
+"""Checks of settings: attrs validators that say what was expected.
+
+Vocabulary for the modules of settings, and private to them. Each complaint is an
+:class:`~txfluvio.errors.InvalidConfig`, which names the setting; a value that must not be shown
+(``repr=False``) is not in it.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from .errors import InvalidConfig
+
+LONGEST_TEXT = 32767
+"""Bytes of the longest text that the protocol can carry."""
+
+Check = Callable[[Any, Any, Any], None]
+
+
+class NotShown:
+    """Stands in a complaint for a value that must not be shown."""
+
+    def __repr__(self) -> str:
+        return "(not shown)"
+
+
+def must(expected: str, holds: Callable[[Any], bool]) -> Check:
+    """A validator: the value is what ``holds`` says, which is ``expected`` in words."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not holds(value):
+            shown = value if attribute.repr else NotShown()
+            raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, expected)
+
+    return check
+
+
+def or_none(check: Check) -> Check:
+    """A validator: None, or what ``check`` accepts."""
+    return attrs.validators.optional(check)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_text(value: object, longest: int = LONGEST_TEXT) -> bool:
+    """Whether it is text of at most so many bytes."""
+    try:
+        return isinstance(value, str) and len(value.encode()) <= longest
+    except UnicodeEncodeError:
+        return False
+
+
+def whole(lowest: int, highest: int, unit: str) -> Check:
+    """A validator: a whole number within limits."""
+    return must(
+        f"{unit}, a whole number from {lowest} to {highest}",
+        lambda value: type(value) is int and lowest <= value <= highest,
+    )
+
+
+def member(kind: type[enum.Enum]) -> Check:
+    """A validator: a member of an enumeration."""
+    names = ", ".join(one.name for one in kind)
+    return must(f"a member of {kind.__name__}: {names}", lambda value: isinstance(value, kind))
+
+
+seconds = must("seconds, a number above 0", lambda value: is_number(value) and value > 0)
+seconds_or_0 = must("seconds, a number, 0 or more", lambda value: is_number(value) and value >= 0)
+flag = must("True or False", lambda value: isinstance(value, bool))
