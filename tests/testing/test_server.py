@@ -19,6 +19,7 @@ from tests.testing.sc_kit import Client, Transport
 from tests.testing.spu_kit import ORDERS, PLENTY, Kit, entry, fetch, produce
 from txfluvio.errors import ProtocolError
 from txfluvio.testing.server import GRACE, Complaint, Connection, Incoming, Server
+from txfluvio.wire.headers import encode_request
 from txfluvio.wire.records import encode_batch
 from txfluvio.wire.versions import ApiVersionsRequest, ApiVersionsResponse
 
@@ -116,6 +117,24 @@ class ServerTests(SynchronousTestCase):
         for byte in data:
             self.client.send_bytes(bytes([byte]))
         self.assertEqual(self.correlation_ids(), [7])
+
+    def test_requests_ahead_of_an_impossible_size_are_served_first(self) -> None:
+        self.service.waits = True
+        good = encode_request(ApiVersionsRequest(), version=2, correlation_id=7, client_id="x")
+        self.client.send_bytes(good + good + b"\xff\xff\xff\xff")
+        self.assertEqual(self.complaints, [])
+        self.service.waiting.pop().callback(None)
+        self.service.waiting.pop().callback(None)
+        self.assertEqual(self.correlation_ids(), [7, 7])
+        self.assertIn("closed: frame.size", self.complaints[0].text)
+        self.assertTrue(self.client.closed)
+
+    def test_tls_on_a_port_without_it_meets_silence(self) -> None:
+        for byte in b"\x16\x03\x01\x02\0\x01\0\x01\xfc":
+            self.client.send_bytes(bytes([byte]))
+        self.assertEqual([one.text.split(",")[0] for one in self.complaints], ["TLS"])
+        self.assertEqual(self.client.transport.value(), b"")
+        self.assertFalse(self.client.closed)
 
     def test_a_request_that_can_not_be_understood_ends_the_connection_in_silence(self) -> None:
         self.service.raises = ProtocolError("what is this?")

@@ -15,15 +15,18 @@ and its service.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
 
 import attrs
+from OpenSSL.crypto import X509
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IProtocolFactory,
     IPushProducer,
     IReactorTime,
@@ -39,12 +42,17 @@ from ..errors import ProtocolError
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE, Frames
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply
 from ..wire.schema import Message
+from .certificates import common_name
 from .journal import Journal
 from .meddling import Meddler
 from .planting import FaultsOf
 
 GRACE = 1.0
 """Seconds that a stopping server gives its peers to take what they were sent."""
+
+_OPENING = 4
+_TLS = b"\x16\x03"
+"""How TLS begins. Real servers read a size there and wait for the rest of the frame."""
 
 _log = Logger()
 
@@ -145,9 +153,10 @@ class _Transport(Protocol):
     def registerProducer(self, producer: IPushProducer, streaming: bool, /) -> None: ...
     def unregisterProducer(self) -> None: ...
     def setTcpNoDelay(self, enabled: bool, /) -> None: ...
+    def getPeerCertificate(self) -> X509 | None: ...
 
 
-@implementer(IPushProducer, IHalfCloseableProtocol)
+@implementer(IPushProducer, IHalfCloseableProtocol, IHandshakeListener)
 class ServerProtocol(TwistedProtocol):
     """Serves one connection.
 
@@ -165,6 +174,7 @@ class ServerProtocol(TwistedProtocol):
         self._service = service
         self._server = server
         self._frames = Frames(max_frame_size)
+        self._opening = b""
         self._queue: deque[bytes] = deque()
         self._serving = False
         self._working = False
@@ -196,16 +206,18 @@ class ServerProtocol(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self.ended or self._deaf:
             return
-        try:
+        if len(self._opening) < _OPENING:
+            self._opening += data[:_OPENING]
+        # What broke the frames is dealt with when the requests ahead of it are.
+        with contextlib.suppress(ProtocolError):
             self._queue.extend(self._frames.feed(data))
-        except ProtocolError as error:
-            if self._service.half_alive(self.connection):
-                self._stop_reading(f"nothing more is read: {error}")
-            else:
-                self.write(self.last_words)
-                self._hang_up(error)
-            return
         self._work()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is set up: the client has shown a certificate if it was asked for one."""
+        certificate = self.tcp.getPeerCertificate()
+        if certificate is not None:
+            self.connection.principal = common_name(certificate.to_cryptography())
 
     def readConnectionLost(self) -> None:
         """The peer sends no more: what came before is still answered."""
@@ -348,9 +360,24 @@ class ServerProtocol(TwistedProtocol):
         while self._queue and self._ready():
             self._serve(self._queue.popleft())
         self._working = False
-        if self._read_ended and not self._queue and not self._serving and not self._held:
+        idle = not self._queue and not self._serving and not self._held
+        if idle and self._frames.broken is not None:
+            self._nonsense(self._frames.broken)
+        elif idle and self._read_ended:
             self.close()
         self._flow()
+
+    def _nonsense(self, error: ProtocolError) -> None:
+        """No frame can follow."""
+        if self.ended or self._deaf:
+            return
+        if self._opening.startswith(_TLS):
+            self._stop_reading("TLS, on a port without: nothing is answered")
+        elif self._service.half_alive(self.connection):
+            self._stop_reading(f"nothing more is read: {error}")
+        else:
+            self.write(self.last_words)
+            self._hang_up(error)
 
     def _ready(self) -> bool:
         return self._writable and not self._serving and not self._stalled and not self.ended
