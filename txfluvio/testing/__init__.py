@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .policies import ReadOnly, Roles, Root
     from .releases import FLUVIO_0_11_11, FLUVIO_0_17, FLUVIO_0_18, RELEASES, Release
     from .server import Complaint
+    from .snapshot import Snapshot
 
 _HOME = {
     "Cluster": "cluster",
@@ -32,6 +33,7 @@ _HOME = {
     "Release": "releases",
     "Roles": "policies",
     "Root": "policies",
+    "Snapshot": "snapshot",
     "Timing": "metadata",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "Release",
     "Roles",
     "Root",
+    "Snapshot",
     "Timing",
 ]
 

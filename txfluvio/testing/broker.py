@@ -13,6 +13,7 @@ plays tricks on it. What the servers answer is told elsewhere.
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -34,16 +35,21 @@ from ..errors import UsageError
 from ..wire.compression import Compression
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
 from ..wire.records import Batch, Record, encode_batch
-from ..wire.sc import TopicSpec
+from ..wire.sc import PARTITION, SPU, PartitionResolution, TopicSpec
+from ..wire.schema import evolve
 from . import lifecycle
 from .cluster import Cluster
+from .faults import Fault, Match, Observe, ServerId
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .metadata import SYSTEM_TOPIC, Timing
+from .planting import Faults, Planted, UnfiredFaults
 from .policies import Policy
 from .releases import FLUVIO_0_18, Release
 from .replica import AppendError, Replica
 from .server import Complaint, Server
+from .snapshot import Snapshot
 from .spu import Spu
+from .storage import Directory
 from .timers import Timers
 
 FIRST_SPU_ID = 5001
@@ -99,11 +105,14 @@ class FakeBroker:
     :param quick_recreate_race: whether a topic that is deleted and created anew at once may lose
         its partitions for minutes, as happens on a real cluster.
     :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
+    :param directory: keep records and metadata here from one broker to the next, whatever ends
+        this one: they are read when it starts and written as they come.
     :param max_frame_size: bytes of the largest request that is taken.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
     :ivar cluster: the state behind it all.
-    :ivar journal: the last requests and replies.
+    :ivar journal: the last requests and replies, as they were before faults acted on them.
+    :ivar faults: what was planted, and how it went.
     :ivar complaints: what clients did wrong, oldest first, as far as it is kept.
     """
 
@@ -122,6 +131,7 @@ class FakeBroker:
         timing: Timing | None = None,
         quick_recreate_race: bool = False,
         now: Callable[[], float] | None = None,
+        directory: str | os.PathLike[str] | None = None,
         max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
         max_journal_entries: int = MAX_ENTRIES,
         max_journal_bytes: int = MAX_BYTES,
@@ -138,6 +148,7 @@ class FakeBroker:
         self._timers = Timers(self._scheduler)
         self._numbers = itertools.count(1)
         self._started = False
+        self._initial: Snapshot | None = None
         self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
         self._looking: Callable[[], None] | None = None
         self.complaints: deque[Complaint] = deque(maxlen=MAX_COMPLAINTS)
@@ -147,6 +158,7 @@ class FakeBroker:
             max_bytes=max_journal_bytes,
             on_entry=self._poke,
         )
+        self.faults = Faults(self._timers, now=self.now, on_hit=self._poke)
         self.cluster = Cluster(
             self._scheduler,
             now=self.now,
@@ -155,10 +167,11 @@ class FakeBroker:
             policy=policy,
             timing=timing,
             quick_recreate_race=quick_recreate_race,
-            on_change=self._poke,
+            on_change=self._changed,
         )
-        self._sc = _Site(self._server("SC", self.cluster.sc), host, sc_port)
+        self._sc = _Site(self._server("SC", self.cluster.sc, "SC"), host, sc_port)
         self._spus: dict[int, Spu] = {}
+        self._directory = None if directory is None else Directory(directory, own=self._spus)
         self._sites: dict[int, _Site] = {}
         for spu_id in range(FIRST_SPU_ID, FIRST_SPU_ID + spus):
             self._make_spu(spu_id)
@@ -170,14 +183,17 @@ class FakeBroker:
         return Deferred.fromCoroutine(self._start())
 
     def stop(self) -> Deferred[None]:
-        """Stop listening and end every connection; fires when nothing of it is left."""
+        """Stop listening and end every connection; fires when nothing of it is left.
+
+        It fails with UnfiredFaults, once all that is done, if a fault was planted and never acted.
+        """
         return Deferred.fromCoroutine(self._stop())
 
     async def __aenter__(self) -> Self:
         try:
             await self.start()
         except BaseException:
-            await self.stop()
+            await self._end()
             raise
         return self
 
@@ -187,12 +203,20 @@ class FakeBroker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.stop()
+        """Stop; an error that is on its way out is not replaced, only told what never fired."""
+        try:
+            await self.stop()
+        except UnfiredFaults as unfired:
+            if error is None:
+                raise
+            error.add_note(str(unfired))
 
     async def _start(self) -> None:
         if self._started:
             raise UsageError("this broker has been started before")
         self._started = True
+        if self._directory is not None:
+            self._open(self._directory)
         await self._listen(self._sc)
         for spu_id, site in self._sites.items():
             await self._listen(site)
@@ -200,13 +224,24 @@ class FakeBroker:
         self.cluster.start()
         if self.cluster.system_topic and self._spus:
             await self.online(SYSTEM_TOPIC)
+        await self._all_led()
         for name, wanted in self._topics.items():
+            if name in self.cluster.metadata.topics and self._directory is not None:
+                continue
             if isinstance(wanted, TopicSpec):
                 await self.cluster.create_topic(name, spec=wanted)
             else:
                 await self.cluster.create_topic(name, partitions=wanted)
+        self._initial = self.snapshot()
 
     async def _stop(self) -> None:
+        await self._end()
+        unfired = self.faults.unfired()
+        if unfired:
+            raise UnfiredFaults(unfired)
+
+    async def _end(self) -> None:
+        self.faults.stop()
         for waiter in list(self._waiting):
             waiter.cancel()
         sites = (self._sc, *self._sites.values())
@@ -216,13 +251,14 @@ class FakeBroker:
         self.cluster.stop()
         self._timers.stop()
 
-    def _server(self, name: str, service: Any) -> Server:
+    def _server(self, name: str, service: Any, server: ServerId) -> Server:
         return Server(
             name,
             service,
             count=lambda: next(self._numbers),
             journal=self.journal,
             complaints=self.complaints.append,
+            faults=self.faults.at(server),
             max_frame_size=self._max_frame_size,
         )
 
@@ -236,7 +272,7 @@ class FakeBroker:
             on_change=self._poke,
         )
         self._spus[spu_id] = spu
-        self._sites[spu_id] = _Site(self._server(spu.name, spu), self._host)
+        self._sites[spu_id] = _Site(self._server(spu.name, spu, spu_id), self._host)
 
     async def _listen(self, site: _Site) -> None:
         endpoint: IStreamServerEndpoint
@@ -323,6 +359,28 @@ class FakeBroker:
         """
         return self.cluster.hide_from_metadata(topic, partition)
 
+    def snapshot(self) -> Snapshot:
+        """All that is stored now, to come back to."""
+        contents = dict(self.cluster.metadata.contents())
+        contents[SPU.label] = tuple(
+            item for item in contents[SPU.label] if item.spec.id not in self._spus
+        )
+        logs = {spu_id: spu.logs() for spu_id, spu in self._spus.items()}
+        down = tuple(spu_id for spu_id, site in self._sites.items() if site.listening is None)
+        return Snapshot(contents, logs, down)
+
+    def restore(self, snapshot: Snapshot) -> Deferred[None]:
+        """Go back to what was stored then: every connection ends, and the servers come back.
+
+        SPUs that were added since stay, without records. Fires when all partitions whose leaders
+        run can be used.
+        """
+        return Deferred.fromCoroutine(self._restore(snapshot))
+
+    def reset(self) -> Deferred[None]:
+        """Go back to how it was when it had started, the journal and the complaints included."""
+        return Deferred.fromCoroutine(self._reset())
+
     def append(
         self,
         topic: str,
@@ -351,6 +409,66 @@ class FakeBroker:
         """Let the time of day jump; what the scheduler runs is not moved."""
         self._moved += seconds
 
+    def _open(self, directory: Directory) -> None:
+        """Have what is in a directory, and keep there what comes."""
+        contents = directory.contents()
+        logs = {spu_id: directory.logs(spu_id, contents or {}) for spu_id in self._spus}
+        for spu_id, spu in self._spus.items():
+            spu.disk = directory.disk(spu_id)
+        if contents is not None:
+            self._load(Snapshot(contents, logs))
+        directory.keep(self.cluster.metadata.stores)
+
+    def _load(self, snapshot: Snapshot) -> None:
+        """Have what a snapshot has; nothing runs yet."""
+        contents = dict(snapshot.contents)
+        contents[PARTITION.label] = tuple(
+            item
+            if item.spec.leader in self._spus
+            else evolve(item, status=evolve(item.status, resolution=PartitionResolution.OFFLINE))
+            for item in contents[PARTITION.label]
+        )
+        ours = [item for item in self.cluster.metadata.spus if item.spec.id in self._spus]
+        contents[SPU.label] = (*ours, *contents[SPU.label])
+        self.cluster.metadata.load(contents)
+        for spu_id, spu in self._spus.items():
+            spu.replace_logs(snapshot.logs.get(spu_id, {}))
+
+    async def _restore(self, snapshot: Snapshot) -> None:
+        sites = (self._sc, *self._sites.values())
+        self.cluster.sc_down()
+        for spu_id in self._spus:
+            self.cluster.spu_down(spu_id)
+        await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
+        self._load(snapshot)
+        running = [spu_id for spu_id in self._spus if spu_id not in snapshot.down]
+        for site in (self._sc, *[self._sites[spu_id] for spu_id in running]):
+            await self._listen(site)
+        self.cluster.sc_up()
+        for spu_id in running:
+            self.cluster.spu_up(spu_id)
+        await self._all_led()
+
+    async def _reset(self) -> None:
+        if self._initial is None:
+            raise UsageError("this broker has not started")
+        await self._restore(self._initial)
+        self._moved = 0.0
+        self.journal.clear()
+        self.complaints.clear()
+
+    def _all_led(self) -> Deferred[bool]:
+        """Fires when every partition whose leader runs is online, and led."""
+
+        def led(item: lifecycle.PartitionItem) -> bool:
+            site = self._sites.get(item.spec.leader)
+            if site is None or site.listening is None:
+                return True
+            online = item.status.resolution is PartitionResolution.ONLINE
+            return online and self.cluster.leader(lifecycle.partition_key(item.name)) is not None
+
+        return self.wait_for(lambda _: all(map(led, self.cluster.metadata.partitions)))
+
     async def _sc_up(self) -> None:
         if self._sc.listening is None:
             await self._listen(self._sc)
@@ -365,6 +483,11 @@ class FakeBroker:
     async def _add_spu(self) -> int:
         spu_id = max(self._spus, default=FIRST_SPU_ID - 1) + 1
         self._make_spu(spu_id)
+        if self._directory is not None:
+            spu = self._spus[spu_id]
+            logs = self._directory.logs(spu_id, self.cluster.metadata.contents())
+            spu.disk = self._directory.disk(spu_id)
+            spu.replace_logs(logs)
         site = self._sites[spu_id]
         await self._listen(site)
         self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
@@ -375,6 +498,22 @@ class FakeBroker:
         if site is None:
             raise UsageError(f"there is no SPU {spu_id}")
         return site
+
+    # Faults
+
+    def plant(self, fault: Fault, *, optional: bool = False) -> Planted:
+        """Let something go wrong from now on.
+
+        Of several faults that are meant for the same moment the one that was planted first acts.
+
+        :param optional: whether it is fine if it never acts; else the broker's end is an error.
+        :raises ContradictoryFault: it can never act.
+        """
+        return self.faults.plant(fault, optional=optional)
+
+    def observe(self, match: Match) -> Planted:
+        """Count what a match selects, and do nothing about it."""
+        return self.plant(Fault(match, Observe(), times=None), optional=True)
 
     # Looking
 
@@ -392,6 +531,12 @@ class FakeBroker:
         self._waiting[waiter] = condition
         self._look()
         return waiter
+
+    def _changed(self) -> None:
+        """The metadata have changed."""
+        if self._directory is not None:
+            self._directory.keep(self.cluster.metadata.stores)
+        self._poke()
 
     def _poke(self) -> None:
         """Something has changed: look at it in a turn of its own, if anybody cares."""

@@ -15,7 +15,8 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import attrs
 from crc32c import crc32c
@@ -92,6 +93,22 @@ class Segment:
     written: float
 
 
+class Keeper(Protocol):
+    """Has elsewhere what a log has, and is told before anybody else."""
+
+    def append(self, base: int, data: bytes, now: float, /) -> None:
+        """A batch has come to the segment that begins at ``base``, the first one makes it."""
+        ...
+
+    def replace(self, segments: Sequence[Segment], /) -> None:
+        """Batches have gone: this is what is left."""
+        ...
+
+    def commit(self, hw: int, /) -> None:
+        """The high watermark has moved."""
+        ...
+
+
 class _Segment:
     """Consecutive batches: the bytes, and for each its base offset and where it begins."""
 
@@ -150,14 +167,27 @@ class PartitionLog:
     """The records of one partition.
 
     :param segment_size: bytes after which a new segment begins.
-    :ivar hw: the high watermark: the first offset that is not committed.
+    :ivar keeper: what has to hear of every change, if anything.
     """
 
     def __init__(self, segment_size: int = DEFAULT_SEGMENT_SIZE) -> None:
         self.segment_size = segment_size
-        self.hw = 0
+        self.keeper: Keeper | None = None
+        self._hw = 0
         self._segments = [_Segment(0)]
         self._size = 0
+
+    @property
+    def hw(self) -> int:
+        """The high watermark: the first offset that is not committed."""
+        return self._hw
+
+    @hw.setter
+    def hw(self, value: int) -> None:
+        if value != self._hw:
+            self._hw = value
+            if self.keeper is not None:
+                self.keeper.commit(value)
 
     @property
     def leo(self) -> int:
@@ -223,6 +253,8 @@ class PartitionLog:
             self._segments.append(segment)
         segment.append(batch, now)
         self._size += len(batch.data)
+        if self.keeper is not None:
+            self.keeper.append(segment.base, batch.data, now)
 
     def read(self, start: int, isolation: IsolationLevel, max_bytes: int) -> Slice:
         """The batches from the one that holds ``start``, as far as the rules let one read see.
@@ -303,10 +335,18 @@ class PartitionLog:
         other._keep([segment.part(0) for segment in self._segments])
         return other
 
+    def successor(self) -> PartitionLog:
+        """A copy that is kept from now on where this log was, which nothing happens to any more."""
+        other = self.copy()
+        other.keeper, self.keeper = self.keeper, None
+        return other
+
     def _keep(self, segments: list[_Segment]) -> bool:
-        changed = len(segments) != len(self._segments) or segments[0] is not self._segments[0]
+        changed = segments != self._segments
         self._segments = segments
         self._size = sum(segment.size for segment in segments)
+        if changed and self.keeper is not None:
+            self.keeper.replace(list(self.dump()))
         return changed
 
 

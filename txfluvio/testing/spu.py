@@ -53,6 +53,18 @@ CLEANING_INTERVAL = 10.0
 """Seconds between two looks at what retention has to evict from a partition."""
 
 
+class Disk(Protocol):
+    """Where an SPU has its logs, beside its memory."""
+
+    def keep(self, key: Key, log: PartitionLog, /) -> None:
+        """Have what a log has, from now on."""
+        ...
+
+    def drop(self, key: Key, /) -> None:
+        """Forget a log."""
+        ...
+
+
 class Neighbours(Protocol):
     """What an SPU knows of the rest of its cluster."""
 
@@ -90,10 +102,11 @@ class Spu:
     :param timers: run everything timed.
     :param now: the time, in seconds since the Unix epoch.
     :param neighbours: the rest of the cluster; ``None``: there is none.
-    :param on_change: called when any replica has changed.
+    :param on_change: called when any replica has changed, or has a new role.
     :ivar id: its number in the cluster.
     :ivar release: what it says of itself; it understands more than it says.
     :ivar replicas: the partitions it leads or follows, while it runs.
+    :ivar disk: has its logs as well, if anything does.
     :ivar on_report: called when a replica has changed, and once it is hosted.
     """
 
@@ -111,6 +124,7 @@ class Spu:
         self.release = release
         self.on_report: Callable[[Key, Report], None] | None = None
         self.replicas: dict[Key, Replica] = {}
+        self.disk: Disk | None = None
         self.neighbours = neighbours
         self._on_change = on_change
         self.timers = timers
@@ -132,7 +146,7 @@ class Spu:
         """Have a replica of a partition, empty unless it is there already."""
         self._specs[key] = spec
         if key not in self._logs:
-            self._logs[key] = replica_log(spec)
+            self._logs[key] = self._kept(key, replica_log(spec))
         if key in self.replicas:
             self.replicas[key].spec = spec
 
@@ -150,13 +164,13 @@ class Spu:
         known = self.replicas.get(key)
         if known is None or known.role is not Role.FOLLOWER:
             if known is not None:
-                self._logs[key] = known.log.copy()
+                self._logs[key] = known.log.successor()
             self._take_role(key, Role.FOLLOWER, ())
 
     def drop(self, key: Key) -> None:
         """Forget a replica and its records; whoever reads it is told that its topic is deleted."""
         self._specs.pop(key, None)
-        self._logs.pop(key, None)
+        self._forget_log(key)
         self._stop_cleaning(key)
         replica = self.replicas.pop(key, None)
         if replica is not None:
@@ -179,7 +193,20 @@ class Spu:
 
     def replace_logs(self, logs: Mapping[Key, PartitionLog]) -> None:
         """Put a copy of these logs on its disk instead of what is there; it has to be stopped."""
-        self._logs = {key: log.copy() for key, log in logs.items()}
+        for key in list(self._logs):
+            self._forget_log(key)
+        self._logs = {key: self._kept(key, log.copy()) for key, log in logs.items()}
+
+    def _kept(self, key: Key, log: PartitionLog) -> PartitionLog:
+        if self.disk is not None:
+            self.disk.keep(key, log)
+        return log
+
+    def _forget_log(self, key: Key) -> None:
+        log = self._logs.pop(key, None)
+        if log is not None and self.disk is not None:
+            log.keeper = None
+            self.disk.drop(key)
 
     def leads(self, key: Key) -> Replica | None:
         """The replica of a partition that is led here."""
@@ -222,6 +249,8 @@ class Spu:
         self._watch_size(key, replica)
         if before is None and self.on_report is not None:
             self.on_report(key, replica.report())
+        if self._on_change is not None:
+            self._on_change()
 
     def _changed(self, key: Key) -> None:
         replica = self.replicas[key]
