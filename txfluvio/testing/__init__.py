@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .releases import FLUVIO_0_11_11, FLUVIO_0_17, FLUVIO_0_18, RELEASES, Release
     from .server import Complaint
     from .snapshot import Snapshot
+    from .tls import FakeTls, Preset
 
 _HOME = {
     "Cluster": "cluster",
@@ -27,7 +28,9 @@ _HOME = {
     "FLUVIO_0_17": "releases",
     "FLUVIO_0_18": "releases",
     "FakeBroker": "broker",
+    "FakeTls": "tls",
     "Journal": "journal",
+    "Preset": "tls",
     "RELEASES": "releases",
     "ReadOnly": "policies",
     "Release": "releases",
@@ -41,12 +44,14 @@ __all__ = [
     "FLUVIO_0_11_11",
     "FLUVIO_0_17",
     "FLUVIO_0_18",
+    "Preset",
     "RELEASES",
     "Cluster",
     "Complaint",
     "Direction",
     "Entry",
     "FakeBroker",
+    "FakeTls",
     "Journal",
     "ReadOnly",
     "Release",

@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import (
     IListeningPort,
+    IProtocolFactory,
     IReactorTCP,
     IReactorTime,
     IStreamServerEndpoint,
@@ -51,6 +52,7 @@ from .snapshot import Snapshot
 from .spu import Spu
 from .storage import Directory
 from .timers import Timers
+from .tls import FakeTls
 
 FIRST_SPU_ID = 5001
 
@@ -104,6 +106,7 @@ class FakeBroker:
     :param timing: how long things take.
     :param quick_recreate_race: whether a topic that is deleted and created anew at once may lose
         its partitions for minutes, as happens on a real cluster.
+    :param tls: TLS for the SC and all SPUs; None: plain TCP.
     :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
     :param directory: keep records and metadata here from one broker to the next, whatever ends
         this one: they are read when it starts and written as they come.
@@ -111,6 +114,7 @@ class FakeBroker:
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
     :ivar cluster: the state behind it all.
+    :ivar tls: the TLS it was given.
     :ivar journal: the last requests and replies, as they were before faults acted on them.
     :ivar faults: what was planted, and how it went.
     :ivar complaints: what clients did wrong, oldest first, as far as it is kept.
@@ -130,6 +134,7 @@ class FakeBroker:
         policy: Policy | None = None,
         timing: Timing | None = None,
         quick_recreate_race: bool = False,
+        tls: FakeTls | None = None,
         now: Callable[[], float] | None = None,
         directory: str | os.PathLike[str] | None = None,
         max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
@@ -139,6 +144,7 @@ class FakeBroker:
         self._reactor = reactor
         self._scheduler = cast(IReactorTime, reactor)
         self._network = network
+        self.tls = tls
         self._topics = {} if topics is None else dict(topics)
         self._real_now = self._scheduler.seconds if now is None else now
         self._moved = 0.0
@@ -281,7 +287,10 @@ class FakeBroker:
             endpoint = TCP4ServerEndpoint(reactor, site.port, interface=site.host)
         else:
             endpoint = self._network.server_endpoint(site.host, site.port)
-        site.listening = await endpoint.listen(site.server)
+        factory: IProtocolFactory = site.server
+        if self.tls is not None:
+            factory = self.tls.in_front_of(site.server, self._scheduler)
+        site.listening = await endpoint.listen(factory)
         site.port = cast(IPv4Address, site.listening.getHost()).port
 
     # Where it is
@@ -301,7 +310,8 @@ class FakeBroker:
 
         :param overrides: settings other than their defaults, by name.
         """
-        return ClientConfig(**{"endpoint": self.sc_endpoint, **overrides})
+        tls = None if self.tls is None else self.tls.client_config()
+        return ClientConfig(**{"endpoint": self.sc_endpoint, "tls": tls, **overrides})
 
     def now(self) -> float:
         """The time of day here, in seconds since the Unix epoch."""
