@@ -28,7 +28,7 @@ from ..wire.spu import (
 )
 from .replica import AppendError, Key, Replica
 from .server import Connection, Incoming
-from .stream import no_modules
+from .smartmodules.chain import ChainError, Trap, merge
 
 if TYPE_CHECKING:
     from .spu import Spu
@@ -57,7 +57,7 @@ def produce(
         (
             topic.name,
             [
-                _write(spu, topic.name, entry, sent, message.smartmodules, connection)
+                _write(spu, topic.name, entry, sent, message.smartmodules, request, connection)
                 for entry, sent in zip(topic.partitions, entries, strict=True)
             ],
         )
@@ -102,6 +102,7 @@ def _write(
     entry: PartitionProduceData,
     batches: Sequence[Batch],
     modules: Sequence[SmartModuleInvocation],
+    request: Incoming,
     connection: Connection,
 ) -> _Written:
     number = entry.partition_index
@@ -117,7 +118,10 @@ def _write(
     if replica.refusal is not None:
         return refused(replica.refusal)
     if modules:
-        return refused(no_modules(modules))
+        try:
+            batches = _transformed(spu, replica, batches, modules, request.header.api_version)
+        except ChainError as reason:
+            return refused(reason.error)
     if sum(batch.last_offset_delta + 1 for batch in batches) <= 0:
         return _Written(PartitionProduceResponse(partition_index=number), key)
     try:
@@ -130,6 +134,28 @@ def _write(
         connection.complain(f"sent a batch with a wrong checksum to {topic}/{number}")
     answer = PartitionProduceResponse(partition_index=number, base_offset=appended.base)
     return _Written(answer, key, appended.end)
+
+
+def _transformed(
+    spu: Spu,
+    replica: Replica,
+    batches: Sequence[Batch],
+    modules: Sequence[SmartModuleInvocation],
+    version: int,
+) -> Sequence[Batch]:
+    """What SmartModules make of the batches of one entry: one batch, whatever is in it.
+
+    :raises ChainError: they do not start, or fail.
+    """
+    chain = spu.modules.start(modules, version)
+    chain.look_back(replica.log, spu.now())
+    try:
+        merged = merge(chain, batches)
+    except Trap as trap:
+        raise ChainError.of(Code.OTHER, f"smartmodule chain failed: {trap}") from trap
+    if merged.error is not None:
+        raise ChainError(merged.error_code)
+    return [Batch(merged.encode(), 0)]
 
 
 def _uncommitted(spu: Spu, written: _Written) -> bool:

@@ -28,6 +28,7 @@ from ..wire.sc import (
     TopicCompression,
 )
 from .log import DEFAULT_SEGMENT_SIZE, PartitionLog
+from .smartmodules.chain import Chain, OutOfMemory, Trap, merge
 
 Key = tuple[str, int]
 """A partition: its topic's name and its number."""
@@ -100,6 +101,8 @@ class Replica:
     """A partition on one SPU, for as long as the SPU has one role in it.
 
     :param followers: the ids of the SPUs that have to have a record before it is committed.
+    :param deduplication: what drops records before they are appended; its memory is that of the
+        role.
     :ivar deleted: the partition is gone; what reads it has to be told.
     :ivar short_circuited: an append went wrong, so there will be no other before a restart.
     :ivar disk_full: the next append fails as it does on a full disk.
@@ -113,6 +116,7 @@ class Replica:
         *,
         role: Role,
         followers: Sequence[int] = (),
+        deduplication: Chain | None = None,
         on_change: Callable[[], object],
     ) -> None:
         self.key = key
@@ -122,6 +126,7 @@ class Replica:
         self.deleted = False
         self.short_circuited = False
         self.disk_full = False
+        self._deduplication = deduplication
         self._progress: dict[int, int] = dict.fromkeys(followers, -1)
         self._on_change = on_change
         self._listeners: dict[int, Callable[[], object]] = {}
@@ -151,6 +156,11 @@ class Replica:
             written; a batch without records fails when its turn comes, leaves those before it in
             the log, uncommitted, and is the last that the partition accepts.
         """
+        self._check_compression(batches)
+        if self._deduplication is not None:
+            batches = _deduplicated(self._deduplication, batches)
+            if not batches:
+                return Appended(self.log.hw, self.log.leo)
         self._check(batches)
         log = self.log
         base, repaired = log.leo, False
@@ -165,9 +175,11 @@ class Replica:
         self._changed()
         return Appended(base, log.leo, repaired)
 
-    def _check(self, batches: Sequence[Batch]) -> None:
+    def _check_compression(self, batches: Sequence[Batch]) -> None:
         if any(not _accepted(batch, self.spec.compression_type) for batch in batches):
             raise AppendError(error(Code.COMPRESSION_ERROR))
+
+    def _check(self, batches: Sequence[Batch]) -> None:
         largest = min(self.log.segment_size, MAX_BATCH_SIZE)
         if any(batch.size > largest for batch in batches):
             raise AppendError(error(Code.MESSAGE_TOO_LARGE))
@@ -262,6 +274,19 @@ def _accepted(batch: Batch, policy: TopicCompression) -> bool:
     if policy is TopicCompression.ANY:
         return codec <= Compression.ZSTD
     return codec == _CODECS[policy]
+
+
+def _deduplicated(chain: Chain, batches: Sequence[Batch]) -> Sequence[Batch]:
+    """What deduplication lets through: one batch, or none."""
+    try:
+        merged = merge(chain, batches)
+    except OutOfMemory as reason:
+        raise AppendError(reason.error) from reason
+    except Trap as reason:
+        raise AppendError(error(Code.STORAGE_ERROR)) from reason
+    if merged.error is not None:
+        raise AppendError(error(Code.STORAGE_ERROR))
+    return [Batch(merged.encode(), 0)] if merged.count else []
 
 
 def _mirror_refusal(mirror: PartitionMirror | None) -> ErrorCode | None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from ..errors import ProtocolError
 from ..wire.sc import PartitionSpec
@@ -39,6 +40,8 @@ from .produce import produce
 from .releases import Release
 from .replica import Key, Replica, Report, Role, replica_log
 from .server import Connection, Incoming
+from .smartmodules.chain import Chain, ChainError
+from .smartmodules.registry import SmartModules, deduplication
 from .stored_offsets import STORED_OFFSETS, StoredOffsets
 from .stream import Stream, acknowledge, open_stream
 from .timers import Timers
@@ -51,6 +54,11 @@ OLD_STREAM_FETCH = 15
 
 CLEANING_INTERVAL = 10.0
 """Seconds between two looks at what retention has to evict from a partition."""
+
+DEDUPLICATION_VERSION = 25
+"""Of the layouts in which the module of a topic with deduplication is spoken to."""
+
+_log = Logger()
 
 
 class Disk(Protocol):
@@ -102,6 +110,7 @@ class Spu:
     :param timers: run everything timed.
     :param now: the time, in seconds since the Unix epoch.
     :param neighbours: the rest of the cluster; ``None``: there is none.
+    :param modules: the SmartModules of the cluster; none unless given.
     :param on_change: called when any replica has changed, or has a new role.
     :ivar id: its number in the cluster.
     :ivar release: what it says of itself; it understands more than it says.
@@ -118,6 +127,7 @@ class Spu:
         now: Callable[[], float],
         release: Release,
         neighbours: Neighbours | None = None,
+        modules: SmartModules | None = None,
         on_change: Callable[[], object] | None = None,
     ) -> None:
         self.id = spu_id
@@ -126,6 +136,7 @@ class Spu:
         self.replicas: dict[Key, Replica] = {}
         self.disk: Disk | None = None
         self.neighbours = neighbours
+        self.modules = SmartModules() if modules is None else modules
         self._on_change = on_change
         self.timers = timers
         self.now = now
@@ -151,7 +162,10 @@ class Spu:
             self.replicas[key].spec = spec
 
     def lead(self, key: Key, followers: Sequence[int] = ()) -> None:
-        """Lead a hosted partition; its records are committed once all followers have them."""
+        """Lead a hosted partition; its records are committed once all followers have them.
+
+        One with deduplication is not led at all if that can not start.
+        """
         known = self.replicas.get(key)
         if known is None or known.role is not Role.LEADER:
             self._take_role(key, Role.LEADER, followers)
@@ -231,6 +245,20 @@ class Spu:
         before = self.replicas.get(key)
         if before is not None:
             before.retire()
+        chain = None
+        if role is Role.LEADER:
+            try:
+                chain = self._deduplication(key)
+            except ChainError as reason:
+                _log.error(
+                    "{spu} can not lead {topic}/{partition}: deduplication: {reason}",
+                    spu=self.name,
+                    topic=key[0],
+                    partition=key[1],
+                    reason=reason.error,
+                )
+                self.replicas.pop(key, None)
+                return
 
         def changed() -> None:
             self._changed(key)
@@ -241,6 +269,7 @@ class Spu:
             self._logs[key],
             role=role,
             followers=followers,
+            deduplication=chain,
             on_change=changed,
         )
         self.replicas[key] = replica
@@ -251,6 +280,18 @@ class Spu:
             self.on_report(key, replica.report())
         if self._on_change is not None:
             self._on_change()
+
+    def _deduplication(self, key: Key) -> Chain | None:
+        """What drops records of a partition, started.
+
+        :raises ChainError: it does not start.
+        """
+        spec = self._specs[key].deduplication
+        if spec is None:
+            return None
+        chain = self.modules.start([deduplication(spec)], DEDUPLICATION_VERSION)
+        chain.look_back(self._logs[key], self.now())
+        return chain
 
     def _changed(self, key: Key) -> None:
         replica = self.replicas[key]

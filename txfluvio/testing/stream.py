@@ -8,23 +8,26 @@ was at the last read, where the consumer is (unknown after a push), and where th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from twisted.logger import Logger
+
+from ..errors import UsageError
 from ..wire.codes import NO_ERROR, Code, ErrorCode, error
+from ..wire.records import RecordSet
 from ..wire.spu import (
-    AdHoc,
     OffsetUpdateStatus,
     PartitionResponse,
-    SmartModuleInvocation,
     StreamFetchRequest,
     StreamFetchResponse,
     UpdateOffsetsRequest,
     UpdateOffsetsResponse,
 )
-from .log import ReadError
+from .log import ReadError, Slice
 from .replica import Replica
 from .server import Connection, Incoming
+from .smartmodules.abi import sendable
+from .smartmodules.chain import Chain, ChainError, Trap, merge
 
 if TYPE_CHECKING:
     from .spu import Spu
@@ -34,6 +37,11 @@ IGNORED = -1
 
 TOPIC_DELETED = -2
 """An acknowledgement that ends the stream: the SPU's own sign for a deleted topic."""
+
+UNLIMITED = 0xFFFF_FFFF
+"""What a stream with SmartModules reads at most: its limit is for what comes out of them."""
+
+_log = Logger()
 
 
 class Stream:
@@ -60,7 +68,8 @@ class Stream:
         self._request = request
         self._connection = connection
         self._isolation = message.isolation
-        self._max_bytes = message.max_bytes
+        self._max_bytes = message.max_bytes & UNLIMITED
+        self._chain: Chain | None = None
         self._end_read = message.fetch_offset
         self._consumer: int | None = None
         self._end_known: int | None = None
@@ -69,8 +78,12 @@ class Stream:
         self._stepping = False
         self._unsubscribe = replica.subscribe(self._step)
 
-    def open(self, offset: int) -> None:
-        """Send what there is from ``offset`` on, and more as it comes."""
+    def open(self, offset: int, chain: Chain | None = None) -> None:
+        """Send what there is from ``offset`` on, and more as it comes.
+
+        :param chain: what the records go through first.
+        """
+        self._chain = chain
         self._send(offset)
 
     def acknowledge(self, offset: int) -> None:
@@ -129,29 +142,60 @@ class Stream:
         if self.over:
             return
         log, isolation = self.replica.log, self._isolation
+        limit = self._max_bytes if self._chain is None else UNLIMITED
         try:
-            found = log.read(offset, isolation, self._max_bytes)
+            found = log.read(offset, isolation, limit)
         except ReadError as reason:
             self.fail(reason.error)
             return
         if found.above_hw:
             self._connection.complain(f"reads committed records from {offset}, above {found.hw}")
-        if len(found.records):
-            self._tell(
-                PartitionResponse(
-                    partition_index=self.replica.key[1],
-                    high_watermark=found.hw,
-                    log_start_offset=found.log_start,
-                    records=found.records,
-                )
-            )
-            self._end_read, self._consumer = found.end(isolation), None
-        else:
+        if not len(found.records):
             self._end_read = self._consumer = offset
+        else:
+            told = self._tell_of(found)
+            self._end_read = found.end(isolation)
+            self._consumer = None if told else self._end_read
         if self._end_known is None:
             self._end_known = log.end(isolation)
         self._sending = False
         self._step()
+
+    def _tell_of(self, found: Slice) -> bool:
+        """Push what was found, if anything is left of it."""
+        if self._chain is None:
+            self._tell_records(found, found.records)
+            return True
+        try:
+            batches = found.records.batches(check_crc=False)
+            merged = merge(self._chain, batches, self._max_bytes)
+        except Trap as trap:
+            self.fail(error(Code.OTHER, text=sendable(f"SmartModule err {trap}")))
+            return True
+        except UsageError:
+            _log.failure("a SmartModule of the test is wrong")
+            self.end()
+            self._connection.close()
+            return True
+        if not merged.count and merged.error is None:
+            return False
+        end = merged.next_offset if merged.count else found.end(self._isolation)
+        self._tell_records(found, RecordSet(merged.encode()), merged.error_code, end)
+        return True
+
+    def _tell_records(
+        self, found: Slice, records: RecordSet, code: ErrorCode = NO_ERROR, end: int = 0
+    ) -> None:
+        self._tell(
+            PartitionResponse(
+                partition_index=self.replica.key[1],
+                error_code=code,
+                high_watermark=found.hw,
+                next_filter_offset=end,
+                log_start_offset=found.log_start,
+                records=records,
+            )
+        )
 
     def fail(self, code: ErrorCode) -> None:
         """Tell the consumer what is wrong, and push nothing more."""
@@ -182,10 +226,15 @@ def open_stream(
     streams = spu.session(connection).streams
     number = len(streams) + 1
     stream = streams[number] = Stream(number, replica, message, request, connection)
+    chain = None
     if message.smartmodules:
-        stream.fail(no_modules(message.smartmodules))
-    else:
-        stream.open(message.fetch_offset)
+        try:
+            chain = spu.modules.start(message.smartmodules, request.header.api_version)
+            chain.look_back(replica.log, spu.now())
+        except ChainError as reason:
+            stream.fail(reason.error)
+            return
+    stream.open(message.fetch_offset, chain)
 
 
 def acknowledge(
@@ -204,11 +253,3 @@ def acknowledge(
     for one in message.offsets:
         if one.session_id in streams:
             streams[one.session_id].acknowledge(one.offset)
-
-
-def no_modules(modules: Sequence[SmartModuleInvocation]) -> ErrorCode:
-    """What is said to a chain of SmartModules that can not be had."""
-    wasm = modules[0].wasm
-    if isinstance(wasm, AdHoc):
-        return error(Code.SMART_MODULE_CHAIN_INIT_ERROR, text="no SmartModules run here")
-    return error(Code.SMART_MODULE_NOT_FOUND, name=wasm.name)

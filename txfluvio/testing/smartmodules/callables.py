@@ -104,6 +104,11 @@ class SmartModule:
         return _PythonModule(self.kind, target, accumulator)
 
 
+Registrable = SmartModule | type[object]
+"""What is registered. A decorated class is a :class:`SmartModule` too, but type checkers go on
+taking it for the class."""
+
+
 def filter(module: FilterModule | type[FilterModule]) -> SmartModule:
     """Make a SmartModule of a function that says whether a record stays.
 

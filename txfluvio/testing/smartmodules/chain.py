@@ -25,10 +25,8 @@ UNSET = -1
 """The base offset of a merged batch for which nothing has come out yet."""
 
 _COUNT = 4
-_EMPTY = bytes.fromhex(
-    "ffffffffffffffff00000031ffffffff022ce64e550000"
-    "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000"
-)
+_HEADER = b"\xff" * 8 + b"\0\0\0\x31" + b"\xff" * 4 + b"\2" + bytes(4) + bytes(2) + b"\xff" * 34
+"""Of a batch in which nothing is set: a magic of 2, no checksum, no attributes, -1 elsewhere."""
 
 
 class Trap(Exception):
@@ -179,7 +177,7 @@ class Merged:
 
     def encode(self) -> bytes:
         """The batch: without times, and with another number of records than its offsets tell."""
-        batch = Batch(_EMPTY, 0)
+        batch = Batch(_HEADER, 0)
         batch.base_offset = self.base_offset
         batch.last_offset_delta = self.last_offset_delta
         batch.attributes = int(self.compression)

@@ -1,7 +1,7 @@
 """The SmartModules of a cluster: which module a request means, and what runs it.
 
-A name means the module in Python that is registered for it, or else the module that was created
-on the SC. The bytes of such a module, and those that come with a request, are run by the module in
+A name means a module that the SC has; one that is registered in Python for the name does its work,
+whatever its bytes are. Other bytes, also those that come with a request, are run by the module in
 Python that is registered for their SHA-256, or else as the WASM they are, for which ``wasmtime``
 has to be installed (``txfluvio[wasm]``).
 """
@@ -17,7 +17,14 @@ import attrs
 from ...errors import ProtocolError, UsageError
 from ...wire.codes import Code, error
 from ...wire.compression import Compression, decompress
-from ...wire.sc import Deduplication, SmartModuleSpec, SmartModuleStatus
+from ...wire.sc import (
+    Deduplication,
+    Package,
+    PackageMeta,
+    SmartModuleSpec,
+    SmartModuleStatus,
+    Wasm,
+)
 from ...wire.spu import (
     AggregateContext,
     AggregateKind,
@@ -31,11 +38,12 @@ from ...wire.spu import (
 from ..admission import ModuleName, ModuleNameError
 from ..store import Item
 from .abi import inflation_failure
-from .callables import SmartModule
+from .callables import Registrable, SmartModule
 from .chain import Chain, ChainError, Instance, Link, OutOfMemory, Trap
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _SHORTEST_GZIP = 10
+_FIRST_VERSION = "0.1.0"
 
 
 @attrs.frozen(kw_only=True)
@@ -58,32 +66,37 @@ class Limits:
     module_size: int = 16 * 1024 * 1024
 
 
-StoredModules = Iterable[Item[SmartModuleSpec, SmartModuleStatus]]
+StoredModule = Item[SmartModuleSpec, SmartModuleStatus]
+"""A module as the SC has it."""
 
 
 class SmartModules:
     """What modules there are.
 
-    :param stored: the modules that were created on the SC, as they are when it is called.
+    :param stored: returns what the SC has.
     """
 
     def __init__(
-        self, stored: Callable[[], StoredModules] = tuple, limits: Limits | None = None
+        self, stored: Callable[[], Iterable[StoredModule]] = tuple, limits: Limits | None = None
     ) -> None:
         self._stored = stored
         self._limits = Limits() if limits is None else limits
         self._registered: dict[str, SmartModule] = {}
 
-    def register(self, name_or_sha256: str, module: SmartModule) -> None:
+    def register(self, name_or_sha256: str, module: Registrable) -> StoredModule | None:
         """Have a name, or the WASM with this SHA-256 once unzipped, mean a module in Python.
 
-        :raises UsageError: not a module that one of the decorators made.
+        :returns: for a name, what the SC has to have: a module of that name without any bytes.
+        :raises UsageError: not a module that one of the decorators made, or no name.
         """
         if not isinstance(module, SmartModule):
             raise UsageError(f"{module!r} is no SmartModule: decorate it with its kind")
         if _SHA256.fullmatch(name_or_sha256):
-            name_or_sha256 = name_or_sha256.lower()
-        self._registered[name_or_sha256] = module
+            self._registered[name_or_sha256.lower()] = module
+            return None
+        item = _stand_in(name_or_sha256)
+        self._registered[item.name] = module
+        return item
 
     def start(self, invocations: Iterable[SmartModuleInvocation], version: int) -> Chain:
         """The chain that a request asks for, started.
@@ -102,9 +115,6 @@ class SmartModules:
         wasm = invocation.wasm
         if not isinstance(wasm, Predefined):
             return wasm.payload
-        registered = self._registered.get(wasm.name)
-        if registered is not None:
-            return registered
         try:
             name = ModuleName.parse(wasm.name)
         except ModuleNameError as reason:
@@ -112,7 +122,7 @@ class SmartModules:
             raise ChainError.of(Code.OTHER, text) from reason
         for item in self._stored():
             if name.matches(item.name, item.spec.meta):
-                return item.spec.wasm.payload
+                return self._registered.get(item.name, item.spec.wasm.payload)
         raise ChainError(error(Code.SMART_MODULE_NOT_FOUND, name=wasm.name))
 
     def _unzipped(self, payload: bytes) -> SmartModule | bytes:
@@ -165,6 +175,22 @@ def deduplication(spec: Deduplication) -> SmartModuleInvocation:
             params=params | spec.with_params, lookback=Lookback(last=spec.count, age=spec.age)
         ),
         name=spec.uses,
+    )
+
+
+def _stand_in(text: str) -> StoredModule:
+    try:
+        name = ModuleName.parse(text)
+    except ModuleNameError as reason:
+        raise UsageError(str(reason)) from reason
+    meta = None
+    if name.group is not None:
+        version = _FIRST_VERSION if name.version is None else name.version
+        package = Package(name=name.name, group=name.group, version=version)
+        meta = PackageMeta(package=package)
+        name = ModuleName.of_package(meta)
+    return Item(
+        name.store_id, SmartModuleSpec(meta=meta, wasm=Wasm(payload=b"")), SmartModuleStatus()
     )
 
 
