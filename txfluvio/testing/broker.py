@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
 
@@ -48,6 +48,8 @@ from .policies import Policy
 from .releases import FLUVIO_0_18, Release
 from .replica import AppendError, Replica
 from .server import Complaint, Server
+from .smartmodules import Limits, Registrable
+from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
 from .spu import Spu
 from .storage import Directory
@@ -95,7 +97,7 @@ class FakeBroker:
 
     :param reactor: runs it. Only its time is used where there is a ``network``, so a ``Clock``
         will do there.
-    :param spus: how many SPUs; their ids count from 5001.
+    :param spus: how many SPUs, whose ids count from 5001; or the ids themselves.
     :param topics: the topics to begin with, by name: how many partitions, or all of it.
     :param network: listen here instead of on TCP.
     :param host: the address to listen on.
@@ -110,6 +112,8 @@ class FakeBroker:
     :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
     :param directory: keep records and metadata here from one broker to the next, whatever ends
         this one: they are read when it starts and written as they come.
+    :param smartmodules: what is registered as by :meth:`register_smartmodule`.
+    :param smartmodule_limits: what modules in WASM may use.
     :param max_frame_size: bytes of the largest request that is taken.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
@@ -123,7 +127,7 @@ class FakeBroker:
     def __init__(
         self,
         reactor: Any,
-        spus: int = 1,
+        spus: int | Collection[int] = 1,
         topics: Mapping[str, int | TopicSpec] | None = None,
         *,
         network: Network | None = None,
@@ -137,6 +141,8 @@ class FakeBroker:
         tls: FakeTls | None = None,
         now: Callable[[], float] | None = None,
         directory: str | os.PathLike[str] | None = None,
+        smartmodules: Mapping[str, Registrable] | None = None,
+        smartmodule_limits: Limits | None = None,
         max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
         max_journal_entries: int = MAX_ENTRIES,
         max_journal_bytes: int = MAX_BYTES,
@@ -175,11 +181,15 @@ class FakeBroker:
             quick_recreate_race=quick_recreate_race,
             on_change=self._changed,
         )
+        self._modules = SmartModules(lambda: self.cluster.metadata.modules, smartmodule_limits)
+        self._stand_ins: list[StoredModule] = []
+        for key, module in (smartmodules or {}).items():
+            self.register_smartmodule(key, module)
         self._sc = _Site(self._server("SC", self.cluster.sc, "SC"), host, sc_port)
         self._spus: dict[int, Spu] = {}
         self._directory = None if directory is None else Directory(directory, own=self._spus)
         self._sites: dict[int, _Site] = {}
-        for spu_id in range(FIRST_SPU_ID, FIRST_SPU_ID + spus):
+        for spu_id in range(FIRST_SPU_ID, FIRST_SPU_ID + spus) if isinstance(spus, int) else spus:
             self._make_spu(spu_id)
 
     # Starting and stopping
@@ -223,6 +233,8 @@ class FakeBroker:
         self._started = True
         if self._directory is not None:
             self._open(self._directory)
+        for item in self._stand_ins:
+            self._create_module(item)
         await self._listen(self._sc)
         for spu_id, site in self._sites.items():
             await self._listen(site)
@@ -275,10 +287,16 @@ class FakeBroker:
             now=self.now,
             release=self._release,
             neighbours=self.cluster,
+            modules=self._modules,
             on_change=self._poke,
         )
         self._spus[spu_id] = spu
         self._sites[spu_id] = _Site(self._server(spu.name, spu, spu_id), self._host)
+
+    def _create_module(self, item: StoredModule) -> None:
+        modules = self.cluster.metadata.modules
+        if item.name not in modules:
+            modules.put(item)
 
     async def _listen(self, site: _Site) -> None:
         endpoint: IStreamServerEndpoint
@@ -390,6 +408,22 @@ class FakeBroker:
     def reset(self) -> Deferred[None]:
         """Go back to how it was when it had started, the journal and the complaints included."""
         return Deferred.fromCoroutine(self._reset())
+
+    def register_smartmodule(self, name_or_sha256: str, module: Registrable) -> None:
+        """Let a function or class of Python be a SmartModule: see :mod:`.smartmodules`.
+
+        :param name_or_sha256: a name, under which the SC has the module from then on, as if it
+            had been created; or the SHA-256 of WASM, unzipped: the module stands for that
+            wherever it comes from. ``group/name@version`` is a name as well.
+        :raises UsageError: it is not decorated with its kind.
+        """
+        item = self._modules.register(name_or_sha256, module)
+        if item is None:
+            return
+        if self._started:
+            self._create_module(item)
+        else:
+            self._stand_ins.append(item)
 
     def append(
         self,
