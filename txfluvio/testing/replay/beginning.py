@@ -1,0 +1,546 @@
+"""The state in which a recorded conversation began, as far as the recording tells.
+
+Objects come from the first full syncs of the watches, and from lists where nothing was watched;
+what was created in the conversation itself is left out of them. What is never shown in full can
+still be proved to be there by an answer: what could be deleted existed. Logs come from what was
+served, their ends from what was answered about them. Nothing else is known, least of all the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from ...wire.codes import Code, ReplicaKey
+from ...wire.sc import (
+    CUSTOM_SPU,
+    MIRROR,
+    PARTITION,
+    SMART_MODULE,
+    SPU,
+    SPU_GROUP,
+    TABLE_FORMAT,
+    TOPIC,
+    Computed,
+    CreateRequest,
+    CustomSpuSpec,
+    DeleteRequest,
+    IngressPort,
+    Kind,
+    ListRequest,
+    ListResponse,
+    Metadata,
+    MirrorStatus,
+    PartitionStatus,
+    RemoteCluster,
+    SmartModuleSpec,
+    SmartModuleStatus,
+    SpuGroupSpec,
+    SpuGroupStatus,
+    SpuResolution,
+    SpuSpec,
+    SpuStatus,
+    StatusResponse,
+    TableFormatSpec,
+    TableFormatStatus,
+    TopicSpec,
+    UpdateRequest,
+    Wasm,
+    WatchResponse,
+)
+from ...wire.sc import Endpoint as SpuEndpoint
+from ...wire.schema import evolve
+from ...wire.spu import (
+    ConsumerOffset,
+    DeleteConsumerOffsetRequest,
+    FetchConsumerOffsetsResponse,
+    FetchOffsetsRequest,
+    FetchOffsetsResponse,
+    ProduceRequest,
+    ProduceResponse,
+    StreamFetchRequest,
+    UpdateConsumerOffsetRequest,
+)
+from ...wire.versions import ApiVersionsResponse
+from .. import lifecycle
+from ..log import PartitionLog
+from ..policies import Action, Policy
+from ..releases import FLUVIO_0_18, RELEASES, Release
+from ..replica import Key, replica_log
+from ..store import Item
+from .conversation import Conversation, Event
+from .served import Served, filler, log_of, responses, served, through_modules
+
+FIRST_SPU_ID = 5001
+
+_EXISTED = frozenset(
+    {
+        Code.TOPIC_ALREADY_EXISTS,
+        Code.SPU_ALREADY_EXISTS,
+        Code.TABLE_FORMAT_ALREADY_EXISTS,
+        Code.MIRROR_ALREADY_EXISTS,
+    }
+)
+_MISSING = frozenset(
+    {
+        Code.TOPIC_NOT_FOUND,
+        Code.SPU_NOT_FOUND,
+        Code.SMART_MODULE_NOT_FOUND,
+        Code.TABLE_FORMAT_NOT_FOUND,
+        Code.MIRROR_NOT_FOUND,
+    }
+)
+
+Objects = dict[str, Metadata]
+
+
+@attrs.frozen
+class ObservedPolicy:
+    """Refuses what was refused.
+
+    :ivar refused: the kinds, as policy files name them, and what is not allowed on them.
+    """
+
+    refused: frozenset[tuple[str, Action]]
+    read_only: bool
+
+    def allows(self, principal: str, kind: str, action: Action) -> bool:
+        return (kind, action) not in self.refused
+
+
+@attrs.frozen(kw_only=True)
+class Beginning:
+    """All that is known of the cluster before the first frame.
+
+    :ivar objects: the objects of each kind by label and name.
+    :ivar spus: the ids of the SPUs that ran at some time.
+    :ivar down: those of them that did not run yet.
+    :ivar logs: the log of each partition.
+    :ivar offsets: what consumers had stored.
+    """
+
+    objects: Mapping[str, Objects]
+    spus: tuple[int, ...]
+    down: tuple[int, ...]
+    logs: Mapping[Key, PartitionLog]
+    offsets: tuple[ConsumerOffset, ...]
+    policy: Policy
+    release: Release
+
+    def items(self, kind: Kind) -> tuple[Item[Any, Any], ...]:
+        """The objects of a kind as the stores of the fake hold them."""
+        found = self.objects.get(kind.label, {})
+        return tuple(Item(one.name, one.spec, one.status) for one in found.values())
+
+
+def beginning_of(conversation: Conversation) -> Beginning:
+    """Read the starting state off a recording."""
+    objects = _objects(conversation)
+    spus, down = _spus(conversation, objects)
+    offsets = _offsets(conversation)
+    known = served(conversation)
+    return Beginning(
+        objects=objects,
+        spus=spus,
+        down=down,
+        logs=_logs(conversation, objects.get(PARTITION.label, {}), known, len(offsets)),
+        offsets=offsets,
+        policy=_policy(conversation, objects),
+        release=_release(conversation),
+    )
+
+
+# Objects
+
+
+def _objects(conversation: Conversation) -> dict[str, Objects]:
+    found: dict[str, Objects] = {}
+    listed: dict[str, Objects] = {}
+    touched: set[tuple[str, str]] = set()
+    for event in conversation.events:
+        message, asked = event.message, event.asked
+        if event.by_client:
+            if isinstance(message, CreateRequest) and not _answered_with(
+                conversation, event, _EXISTED
+            ):
+                touched |= _touched(message.kind, message.name, message)
+            elif isinstance(message, UpdateRequest):
+                touched.add((TOPIC.label, message.key))
+        elif isinstance(message, WatchResponse) and _is_full(message):
+            if message.kind.label not in found:
+                found[message.kind.label] = _untouched(message.kind, message.all, touched)
+        elif isinstance(message, ListResponse):
+            whole = listed.setdefault(message.kind.label, {})
+            for name, one in _untouched(message.kind, message.objects, touched).items():
+                whole.setdefault(name, one)
+        elif isinstance(message, StatusResponse):
+            _learn(listed, touched, message, asked)
+    for label, objects in listed.items():
+        if label == CUSTOM_SPU.label:
+            continue
+        if label not in found:
+            found[label] = objects
+        elif label == SMART_MODULE.label:
+            found[label] = {**objects, **found[label]}
+    _add_custom_spus(found, listed)
+    return found
+
+
+def _is_full(message: WatchResponse) -> bool:
+    return not message.changes
+
+
+def _touched(kind: Kind, name: str, message: CreateRequest) -> set[tuple[str, str]]:
+    """The names under which something created can show."""
+    label = SPU.label if kind is CUSTOM_SPU else kind.label
+    names = {name}
+    if kind is SMART_MODULE and message.spec.meta is not None:
+        package = message.spec.meta.package
+        names.add(f"{package.name}-{package.group}-{package.version}")
+    return {(label, one) for one in names}
+
+
+def _untouched(kind: Kind, objects: tuple[Metadata, ...], touched: set[tuple[str, str]]) -> Objects:
+    label = SPU.label if kind is CUSTOM_SPU else kind.label
+
+    def ours(name: str) -> bool:
+        if kind is PARTITION:
+            topic, _ = lifecycle.partition_key(name)
+            return (TOPIC.label, topic) in touched
+        return (label, name) in touched
+
+    return {one.name: _whole(one) for one in objects if not ours(one.name)}
+
+
+def _whole(one: Metadata) -> Metadata:
+    """A SmartModule of which only the size was told gets a payload of that size."""
+    spec = one.spec
+    if isinstance(spec, SmartModuleSpec) and spec.summary is not None and not spec.wasm.payload:
+        payload = bytes(spec.summary.wasm_length)
+        return evolve(one, spec=evolve(spec, summary=None, wasm=Wasm(payload=payload)))
+    return one
+
+
+def _answered_with(conversation: Conversation, request: Event, codes: frozenset[Code]) -> bool:
+    for event in conversation.events:
+        if event.request is request and isinstance(event.message, StatusResponse):
+            return event.message.error_code.code in codes
+    return False
+
+
+def _learn(
+    listed: dict[str, Objects],
+    touched: set[tuple[str, str]],
+    answer: StatusResponse,
+    asked: object,
+) -> None:
+    """What an answer proves to have been there."""
+    code = answer.error_code.code
+    if isinstance(asked, CreateRequest) and code in _EXISTED:
+        _prove(listed, touched, asked.kind, asked.name, asked.spec)
+    elif isinstance(asked, DeleteRequest) and code not in _MISSING:
+        _prove(listed, touched, asked.kind, asked.key, None)
+
+
+def _prove(
+    listed: dict[str, Objects], touched: set[tuple[str, str]], kind: Kind, key: Any, spec: Any
+) -> None:
+    label = SPU.label if kind is CUSTOM_SPU else kind.label
+    name = key if isinstance(key, str) else f"custom-spu-{key}"
+    objects = listed.setdefault(label, {})
+    if (label, name) in touched or name in objects:
+        return
+    made = _made_up(kind, name, spec, key)
+    if made is not None:
+        objects[name] = made
+
+
+def _made_up(kind: Kind, name: str, spec: Any, key: Any) -> Metadata | None:
+    """An object of which little more than the name is known."""
+    if kind is CUSTOM_SPU:
+        spec = spec or CustomSpuSpec(
+            id=key if isinstance(key, int) else -1,
+            public_endpoint=IngressPort(port=0, ingress=()),
+            private_endpoint=SpuEndpoint(port=0, host=""),
+        )
+        whole = SpuSpec(
+            id=spec.id,
+            public_endpoint=spec.public_endpoint,
+            private_endpoint=spec.private_endpoint,
+            rack=spec.rack,
+            public_endpoint_local=spec.public_endpoint_local,
+        )
+        return Metadata(name=name, spec=whole, status=SpuStatus())
+    if kind is SMART_MODULE:
+        spec = spec or SmartModuleSpec(wasm=Wasm(payload=b""))
+        return Metadata(name=name, spec=spec, status=SmartModuleStatus())
+    if kind is TABLE_FORMAT:
+        spec = spec or TableFormatSpec(name=name)
+        return Metadata(name=name, spec=spec, status=TableFormatStatus())
+    if kind is SPU_GROUP:
+        spec = spec or SpuGroupSpec(replicas=1)
+        return Metadata(name=name, spec=spec, status=SpuGroupStatus())
+    if kind is MIRROR:
+        spec = spec or RemoteCluster(id=name)
+        return Metadata(name=name, spec=spec, status=MirrorStatus())
+    if kind is TOPIC:
+        spec = spec or TopicSpec(replicas=Computed(partitions=1))
+        return Metadata(name=name, spec=spec, status=lifecycle.NEW_TOPIC)
+    return None
+
+
+def _add_custom_spus(found: dict[str, Objects], listed: dict[str, Objects]) -> None:
+    """SPUs that only answers about custom SPUs told of."""
+    spus = found.setdefault(SPU.label, {})
+    ids = {one.spec.id for one in spus.values()}
+    for name, one in listed.get(SPU.label, {}).items():
+        if name not in spus and one.spec.id not in ids:
+            spus[name] = one
+
+
+# SPUs
+
+
+def _spus(
+    conversation: Conversation, objects: Mapping[str, Objects]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The SPUs that ran at some time, and those of them that did not at first."""
+    first = {one.spec.id: one.status for one in objects.get(SPU.label, {}).values()}
+    running = {event.server for event in conversation.replies() if event.server != "SC"}
+    for event in conversation.replies():
+        message = event.message
+        if isinstance(message, WatchResponse) and message.kind is SPU:
+            told = (*message.all, *(change.content for change in message.changes))
+            running |= {
+                one.spec.id for one in told if one.status.resolution is SpuResolution.ONLINE
+            }
+    if not running and not first:
+        running = {FIRST_SPU_ID}
+    ids = tuple(sorted(one for one in running if isinstance(one, int)))
+    online = SpuStatus(resolution=SpuResolution.ONLINE)
+    down = tuple(
+        one for one in ids if first.get(one, online).resolution is not SpuResolution.ONLINE
+    )
+    return ids, down
+
+
+# Logs
+
+
+def _logs(
+    conversation: Conversation,
+    partitions: Objects,
+    known: Mapping[Key, Served],
+    stored_offsets: int,
+) -> dict[Key, PartitionLog]:
+    ends = _Ends(conversation)
+    found = {}
+    for name, item in partitions.items():
+        key = lifecycle.partition_key(name)
+        status: PartitionStatus = item.status
+        start, leo, hw = ends.of(key, status)
+        if key == ("consumer-offset", 0):
+            leo = max(0, leo - stored_offsets)
+        size = status.size if status.size > 0 and status.leader.leo == leo else None
+        found[key] = log_of(
+            known.get(key, Served()),
+            segment_size=replica_log(item.spec).segment_size,
+            start=min(start, leo),
+            end=leo,
+            hw=hw,
+            size=size,
+        )
+    return found
+
+
+class _Ends:
+    """What is told of the ends of logs before anything was appended to them."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._starts: dict[Key, int] = {}
+        self._hws: dict[Key, int] = {}
+        self._leos: dict[Key, int] = {}
+        self._over: set[Key] = set()
+        for event in conversation.events:
+            self._learn(event)
+
+    def of(self, key: Key, status: PartitionStatus) -> tuple[int, int, int]:
+        """Start, end and high watermark of a log, whose leader had reported ``status``."""
+        hw = self._hws.get(key, max(0, status.leader.hw))
+        leo = max(self._leos.get(key, 0), hw, status.leader.leo)
+        return self._starts.get(key, 0), leo, hw
+
+    def _learn(self, event: Event) -> None:
+        message, asked = event.message, event.asked
+        if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
+            self._learn_from_produce(message, asked)
+        elif isinstance(message, FetchOffsetsResponse) and isinstance(asked, FetchOffsetsRequest):
+            for topic in message.topics:
+                for end in topic.partitions:
+                    key = (topic.name, end.partition_index)
+                    if end.error_code:
+                        continue
+                    if asked.consumer_id is None:
+                        self._starts.setdefault(key, end.start_offset)
+                    if key not in self._over:
+                        self._hws.setdefault(key, end.last_stable_offset)
+        else:
+            for key, one in responses(event):
+                self._learn_from_look(key, one, event)
+
+    def _learn_from_produce(self, answer: ProduceResponse, asked: ProduceRequest) -> None:
+        for topic, sent in zip(answer.responses, asked.topics, strict=False):
+            for one, entry in zip(topic.partitions, sent.partitions, strict=False):
+                key = (topic.name, one.partition_index)
+                if not one.error_code and len(entry.records) and key not in self._over:
+                    self._leos.setdefault(key, one.base_offset)
+                    self._over.add(key)
+
+    def _learn_from_look(self, key: Key, look: Any, event: Event) -> None:
+        code, detail = look.error_code.code, look.error_code.detail
+        if code == Code.OFFSET_EVICTED:
+            self._starts.setdefault(key, detail.next_available)
+        elif code == Code.OTHER and "greater than leo: " in detail.text:
+            if key not in self._over:
+                self._leos.setdefault(key, int(detail.text.rpartition(" ")[2]))
+        elif not code:
+            self._starts.setdefault(key, look.log_start_offset)
+            asked = event.asked
+            live = isinstance(asked, StreamFetchRequest) and any(
+                batch.base_offset >= max(self._hws.get(key, 0), self._leos.get(key, 0))
+                for batch in look.records.batches(check_crc=False)
+            )
+            if live and key in self._hws:
+                self._over.add(key)
+            elif key not in self._over:
+                self._hws.setdefault(key, look.high_watermark)
+
+
+# Stored offsets
+
+
+def _offsets(conversation: Conversation) -> tuple[ConsumerOffset, ...]:
+    found: dict[tuple[Key, str], ConsumerOffset] = {}
+    touched: set[tuple[Key, str]] = set()
+    streams: dict[tuple[int, int], tuple[Key, str]] = {}
+    opened: dict[int, int] = {}
+    for event in conversation.events:
+        message, asked = event.message, event.asked
+        if isinstance(message, StreamFetchRequest):
+            number = opened[event.connection] = opened.get(event.connection, 0) + 1
+            if message.consumer_id is not None:
+                key = (message.topic, message.partition)
+                streams[event.connection, number] = (key, message.consumer_id)
+        elif isinstance(message, UpdateConsumerOffsetRequest):
+            stream = streams.get((event.connection, message.session_id))
+            if stream is not None:
+                touched.add(stream)
+        elif isinstance(message, DeleteConsumerOffsetRequest):
+            replica = message.replica_id
+            touched.add(((replica.topic, replica.partition), message.consumer_id))
+        elif isinstance(message, FetchConsumerOffsetsResponse):
+            for one in message.consumers:
+                where = ((one.replica_id.topic, one.replica_id.partition), one.consumer_id)
+                if where not in touched:
+                    found.setdefault(where, one)
+        elif isinstance(message, FetchOffsetsResponse) and isinstance(asked, FetchOffsetsRequest):
+            for topic in message.topics:
+                for end in topic.partitions:
+                    key = (topic.name, end.partition_index)
+                    consumer = asked.consumer_id
+                    if consumer is None or end.error_code or not end.start_offset:
+                        continue
+                    if (key, consumer) not in touched:
+                        found.setdefault(
+                            (key, consumer),
+                            ConsumerOffset(
+                                consumer_id=consumer,
+                                replica_id=ReplicaKey(topic=key[0], partition=key[1]),
+                                offset=end.start_offset - 1,
+                                modified_time=0,
+                            ),
+                        )
+    return tuple(found.values())
+
+
+# Rights and versions
+
+
+def _policy(conversation: Conversation, objects: Mapping[str, Objects]) -> ObservedPolicy:
+    refused = set()
+    read_only = False
+    for event in conversation.replies():
+        message, asked = event.message, event.asked
+        if isinstance(message, StatusResponse):
+            code, text = message.error_code.code, message.error_message or ""
+            if isinstance(asked, CreateRequest) and code == Code.PERMISSION_DENIED:
+                refused.add((_policy_name(asked.kind), Action.CREATE))
+            read_only = read_only or text == "read-only error"
+            if isinstance(asked, DeleteRequest) and "store timed out" in text:
+                read_only = True
+            if isinstance(asked, UpdateRequest) and not code:
+                read_only = read_only or not _seen_to_change(conversation, event, asked.key)
+        elif (
+            isinstance(message, ListResponse)
+            and isinstance(asked, ListRequest)
+            and not message.objects
+            and any(_selected(asked, objects))
+        ):
+            refused.add((_policy_name(asked.kind), Action.READ))
+    return ObservedPolicy(frozenset(refused), read_only)
+
+
+def _policy_name(kind: Kind) -> str:
+    return "Spu" if kind is SPU else kind.label
+
+
+def _selected(asked: ListRequest, objects: Mapping[str, Objects]) -> Iterator[Metadata]:
+    for one in objects.get(asked.kind.label, {}).values():
+        if asked.kind in (TOPIC, PARTITION) and one.spec.system != asked.system:
+            continue
+        filters = () if asked.kind is PARTITION else asked.filters
+        if not filters or any(text in one.name for text in filters):
+            yield one
+
+
+def _seen_to_change(conversation: Conversation, answer: Event, topic: str) -> bool:
+    """Whether a watch told of a topic's change after it was acknowledged, or could not tell."""
+    watched = False
+    last = answer.time
+    for event in conversation.events:
+        message = event.message
+        last = max(last, event.time)
+        if isinstance(message, WatchResponse) and message.kind is TOPIC:
+            watched = True
+            if event.line > answer.call.line and any(
+                one.content.name == topic for one in message.changes
+            ):
+                return True
+    return not watched or last - answer.time < _PATIENCE
+
+
+_PATIENCE = 1.0
+"""Seconds in which an acknowledged change shows, unless it never does."""
+
+
+def _release(conversation: Conversation) -> Release:
+    """The preset that says what the SC and the SPUs said, or what they said."""
+    observed = FLUVIO_0_18
+    for event in conversation.replies():
+        message = event.message
+        if not isinstance(message, ApiVersionsResponse):
+            continue
+        if event.server == "SC":
+            platform = message.platform_version
+            for release in RELEASES.values():
+                if release.platform_version == platform:
+                    return release
+            observed = attrs.evolve(observed, platform_version=platform, sc=message.api_keys)
+        else:
+            observed = attrs.evolve(observed, spu=message.api_keys)
+    return observed
+
+
+__all__ = ["Beginning", "ObservedPolicy", "beginning_of", "filler", "through_modules"]

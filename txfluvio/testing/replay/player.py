@@ -1,0 +1,470 @@
+"""Plays the client of a recorded conversation against a fresh fake, and compares what comes.
+
+The requests go out as they were recorded and when they were. A reply is held against the recorded
+one field by field. Watches are folded, each object by itself: the fake has to have told of every
+state in which the recorded watch left it when some reply came, in that order; it may have told of
+more, since the real SC merges. Streams are compared as bytes and positions: where the fake pushes
+in smaller pieces it is acknowledged in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from ...errors import ProtocolError
+from ...wire.codes import Code
+from ...wire.headers import REPLY_BODY, encode_request, reply_correlation_id
+from ...wire.records import RecordSet
+from ...wire.sc import Change, Kind, Metadata, WatchRequest, WatchResponse
+from ...wire.schema import Message, evolve
+from ...wire.spu import (
+    FetchOffsetsResponse,
+    OffsetUpdate,
+    PartitionResponse,
+    ProduceRequest,
+    ProduceResponse,
+    StreamFetchRequest,
+    StreamFetchResponse,
+    UpdateOffsetsRequest,
+)
+from .beginning import Beginning, beginning_of
+from .comparison import Unlike, alike, unlike
+from .conversation import Conversation, Event, ServerId
+from .outside import Outside
+from .served import responses, served, through_modules
+from .stage import Line, Stage
+
+PATIENCE = 2.0
+"""Seconds that the fake may take longer than the real one."""
+
+TOGETHER = 0.1
+"""Seconds within which all connections to a server end when it dies."""
+
+AFTERWARDS = 0.2
+"""Seconds that a conversation has to go on for the lack of a push to mean something."""
+
+_OWN = -(2**31)
+
+
+@attrs.frozen
+class Difference:
+    """What the fake did otherwise.
+
+    :ivar line: of the recording.
+    :ivar what: the message and its field, and both sides.
+    """
+
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.line}: {self.what}"
+
+
+@attrs.frozen
+class Outcome:
+    """What came of a replay.
+
+    :ivar compared: how many replies, states and pushes were compared.
+    :ivar outside: what had to be done to the fake that no request caused.
+    """
+
+    differences: tuple[Difference, ...]
+    compared: int
+    outside: tuple[str, ...]
+
+
+def replay(lines: Iterable[str]) -> Outcome:
+    """Replay one recording.
+
+    :param lines: its lines.
+    :raises UsageError: they are not those of a recording.
+    """
+    conversation = Conversation.read(lines)
+    player = Player(conversation, beginning_of(conversation))
+    return player.play()
+
+
+class _View:
+    """What a watch has told: the recorded one folded, and each state that the fake told of."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.recorded: dict[str, Metadata] = {}
+        self._courses: dict[str, list[Metadata | None]] = {}
+        self._positions: dict[str, int] = {}
+        self._current: dict[str, Metadata] = {}
+        self.changed: dict[str, Event] = {}
+
+    def record(self, message: WatchResponse, event: Event) -> list[tuple[str, Metadata | None]]:
+        """Fold what was recorded; the objects that changed, with what was known before."""
+        before = dict(self.recorded)
+        names = _fold(self.recorded, message)
+        changes = []
+        for name in names:
+            if name not in self.recorded and name not in before:
+                continue
+            changes.append((name, before.get(name)))
+            self.changed[name] = event
+        return changes
+
+    def tell(self, message: WatchResponse) -> None:
+        """Note what the fake has told."""
+        for name in _fold(self._current, message):
+            course = self._courses.setdefault(name, [None])
+            course.append(self._current.get(name))
+
+    def reached(self, name: str) -> bool:
+        """Whether the fake has told of the recorded state, at or behind the last one matched."""
+        return self._find(name) is not None
+
+    def match(self, name: str) -> Metadata | bool | None:
+        """Go on to the recorded state; the fake's present one if it never told of that."""
+        found = self._find(name)
+        if found is None:
+            return self._current.get(name)
+        self._positions[name] = found
+        return True
+
+    def _find(self, name: str) -> int | None:
+        course = self._courses.get(name, [None])
+        wanted = self.recorded.get(name)
+        for position in range(self._positions.get(name, 0), len(course)):
+            if alike(wanted, course[position]):
+                return position
+        return None
+
+
+def _fold(objects: dict[str, Metadata], message: WatchResponse) -> list[str]:
+    """Apply a push; the names it concerns."""
+    if not message.changes:
+        names = {*objects, *[one.name for one in message.all]}
+        if message.all or not objects:
+            objects.clear()
+            objects.update({one.name: one for one in message.all})
+            return sorted(names)
+        return []
+    names = set()
+    for wanted in (Change.DELETE, Change.UPDATE):
+        for change in message.changes:
+            if change.header is wanted:
+                names.add(change.content.name)
+                if wanted is Change.DELETE:
+                    objects.pop(change.content.name, None)
+                else:
+                    objects[change.content.name] = change.content
+    return sorted(names)
+
+
+@attrs.define(eq=False)
+class _Call:
+    """A request that was sent to the fake.
+
+    :ivar replies: what the fake has answered and nobody has looked at.
+    """
+
+    event: Event
+    replies: list[Message | None] = attrs.Factory(list)
+    view: _View | None = None
+    stream: int | None = None
+
+    def receive(self, payload: bytes) -> None:
+        frame = self.event.frame
+        assert frame is not None
+        message: Message | None
+        try:
+            message = frame.api.reply.decode(payload, frame.header.api_version, REPLY_BODY)
+        except ProtocolError:
+            message = None
+        if self.view is not None and isinstance(message, WatchResponse):
+            self.view.tell(message)
+        else:
+            self.replies.append(message)
+
+
+@attrs.define(eq=False)
+class _Connection:
+    """A connection of the conversation, to the fake."""
+
+    server: ServerId
+    line: Line | None = None
+    calls: dict[int, _Call] = attrs.Factory(dict)
+    finished: bool = False
+    next_own: int = _OWN
+
+    def receive(self, payload: bytes) -> None:
+        call = self.calls.get(reply_correlation_id(payload))
+        if call is not None:
+            call.receive(payload)
+
+    @property
+    def ended(self) -> bool:
+        return self.line is None or self.line.ended
+
+
+class Player:
+    """Plays one conversation.
+
+    :ivar stage: the fake and its time.
+    """
+
+    def __init__(self, conversation: Conversation, beginning: Beginning) -> None:
+        self.stage = Stage(beginning)
+        self._conversation = conversation
+        self._outside = Outside(self.stage, served(conversation))
+        self._connections: dict[int, _Connection] = {}
+        self._calls: dict[int, _Call] = {}
+        self._differences: list[Difference] = []
+        self._compared = 0
+        self._answers: dict[int, list[Event]] = {}
+        for event in conversation.replies():
+            self._answers.setdefault(event.call.line, []).append(event)
+
+    def play(self) -> Outcome:
+        """Play it to its end."""
+        self.stage.start()
+        for event in self._conversation.events:
+            self.stage.advance_to(event.time)
+            if event.frame is None:
+                self._end(event)
+            elif event.by_client:
+                self._request(event)
+            else:
+                self._answer(event)
+        self._finish()
+        self.stage.stop()
+        return Outcome(tuple(self._differences), self._compared, tuple(self._outside.done))
+
+    # What the client does
+
+    def _request(self, event: Event) -> None:
+        connection = self._connection(event)
+        frame = event.frame
+        assert frame is not None
+        call = _Call(event)
+        message = event.message
+        if isinstance(message, WatchRequest):
+            call.view = _View(message.kind)
+        self._calls[event.line] = call
+        connection.calls[frame.header.correlation_id] = call
+        self._outside.asked(message)
+        for answer in self._answers.get(event.line, ()):
+            self._prepare(answer)
+        if connection.line is not None:
+            connection.line.send(frame.payload)
+        self.stage.settle()
+
+    def _connection(self, event: Event) -> _Connection:
+        connection = self._connections.get(event.connection)
+        if connection is None:
+            connection = self._connections[event.connection] = _Connection(event.server)
+            if self._is_answered(event.connection):
+                self._outside.server_there(event.server)
+            connection.line = self.stage.connect(event.server, connection.receive)
+        return connection
+
+    def _is_answered(self, number: int) -> bool:
+        return any(event.connection == number for event in self._conversation.replies())
+
+    def _prepare(self, answer: Event) -> None:
+        """Others have done what the answer of a request shows of them."""
+        message, asked = answer.message, answer.asked
+        if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
+            for topic, sent in zip(message.responses, asked.topics, strict=False):
+                for one, entry in zip(topic.partitions, sent.partitions, strict=False):
+                    if not one.error_code and len(entry.records):
+                        self._outside.supply((topic.name, one.partition_index), one.base_offset)
+        elif isinstance(message, FetchOffsetsResponse):
+            for ends in message.topics:
+                for end in ends.partitions:
+                    if not end.error_code:
+                        key = (ends.name, end.partition_index)
+                        self._outside.supply(key, end.last_stable_offset)
+                        if getattr(asked, "consumer_id", None) is None:
+                            self._outside.evict(key, end.start_offset)
+        else:
+            for key, look in responses(answer):
+                if look.error_code.code == Code.OFFSET_EVICTED:
+                    self._outside.evict(key, look.error_code.detail.next_available)
+
+    # What the servers do
+
+    def _answer(self, event: Event) -> None:
+        call = self._calls[event.call.line]
+        message = event.message
+        if isinstance(message, WatchResponse) and call.view is not None:
+            self._watched(event, message, call.view)
+            return
+        if isinstance(message, StreamFetchResponse):
+            self._pushed(event, message, call)
+        else:
+            self._replied(event, message, call)
+        self._compare_views()
+
+    def _replied(self, event: Event, message: Message | None, call: _Call) -> None:
+        self._compared += 1
+        if not self.stage.wait(lambda: bool(call.replies), PATIENCE):
+            self._differ(event, "no reply")
+            return
+        self._compare(event, message, call.replies.pop(0))
+
+    def _compare(self, event: Event, recorded: Message | None, replayed: Message | None) -> None:
+        for one in unlike(recorded, replayed):
+            self._differ(event, str(one))
+
+    # Watches
+
+    def _watched(self, event: Event, message: WatchResponse, view: _View) -> None:
+        for name, before in view.record(message, event):
+            if not view.reached(name):
+                self._outside.explain(view.kind, before, view.recorded.get(name))
+
+    def _compare_views(self) -> None:
+        for call in self._calls.values():
+            view = call.view
+            if view is None or not view.changed:
+                continue
+            changed, view.changed = view.changed, {}
+            for name, event in changed.items():
+                self._compare_object(view, name, event)
+
+    def _compare_object(self, view: _View, name: str, event: Event) -> None:
+        self._compared += 1
+        self.stage.wait(lambda: view.reached(name), PATIENCE)
+        found = view.match(name)
+        if found is True:
+            return
+        where = f"{view.kind.label} {name!r}"
+        for one in unlike(view.recorded.get(name), found, where):
+            self._differ(event, str(one))
+
+    # Streams
+
+    def _pushed(self, event: Event, message: StreamFetchResponse, call: _Call) -> None:
+        self._compared += 1
+        key = (message.topic, message.partition.partition_index)
+        if not call.replies:
+            self._outside.supply(key, self._end_of(event, message.partition))
+            self._outside.evict(key, message.partition.log_start_offset)
+        if not self.stage.wait(lambda: bool(call.replies), PATIENCE):
+            self._differ(event, "no push")
+            return
+        replayed = call.replies.pop(0)
+        if not isinstance(replayed, StreamFetchResponse):
+            self._differ(event, f"a push that can not be read: {replayed!r}")
+            return
+        if not alike(message, replayed):
+            replayed = self._gather(event, message, replayed, call)
+        self._compare(event, message, replayed)
+
+    def _end_of(self, event: Event, look: PartitionResponse) -> int:
+        """Where the log ended at the least when this was pushed."""
+        if through_modules(event):
+            return look.next_filter_offset
+        batches = look.records.batches(check_crc=False)
+        return max((one.next_offset for one in batches), default=0)
+
+    def _gather(
+        self,
+        event: Event,
+        recorded: StreamFetchResponse,
+        replayed: StreamFetchResponse,
+        call: _Call,
+    ) -> StreamFetchResponse:
+        """Acknowledge smaller pushes until they are as much as the recorded one together."""
+        wanted = bytes(recorded.partition.records)
+        have = bytes(replayed.partition.records)
+        while have and len(have) < len(wanted) and wanted.startswith(have):
+            end = RecordSet(have).batches(check_crc=False)[-1].next_offset
+            self._acknowledge(event, replayed.stream_id, end)
+            if not self.stage.wait(lambda: bool(call.replies), PATIENCE):
+                break
+            more = call.replies.pop(0)
+            if not isinstance(more, StreamFetchResponse):
+                break
+            replayed = more
+            have += bytes(more.partition.records)
+        if have.startswith(wanted):
+            have = wanted
+        together = evolve(replayed.partition, records=RecordSet(have))
+        if len(bytes(replayed.partition.records)) != len(have):
+            together = evolve(together, high_watermark=recorded.partition.high_watermark)
+        return evolve(replayed, partition=together)
+
+    def _acknowledge(self, event: Event, stream: int, offset: int) -> None:
+        connection = self._connections[event.connection]
+        update = OffsetUpdate(offset=offset, session_id=stream)
+        request = UpdateOffsetsRequest(offsets=(update,))
+        connection.next_own += 1
+        data = encode_request(
+            request, version=0, correlation_id=connection.next_own, client_id="replay"
+        )
+        if connection.line is not None:
+            connection.line.send(data[4:])
+        self.stage.settle()
+
+    # Ends
+
+    def _end(self, event: Event) -> None:
+        connection = self._connections.get(event.connection)
+        if connection is None:
+            return
+        if event.by_client:
+            connection.finished = True
+            if connection.line is not None:
+                connection.line.finish()
+            self.stage.settle()
+            return
+        self._compared += 1
+        if self.stage.wait(lambda: connection.ended, 0.0):
+            return
+        if not connection.finished and self._died(event):
+            self._outside.server_ended(event.server)
+            self.stage.wait(lambda: connection.ended, PATIENCE)
+        if not self.stage.wait(lambda: connection.ended, PATIENCE):
+            self._differ(event, "the connection stays open")
+
+    def _died(self, event: Event) -> bool:
+        """Whether a server ended all that was connected to it, and not one connection."""
+        open_connections = {
+            number
+            for number, one in self._connections.items()
+            if one.server == event.server and not one.finished and not one.ended
+        }
+        ending = {
+            one.connection
+            for one in self._conversation.events
+            if one.frame is None and not one.by_client and abs(one.time - event.time) < TOGETHER
+        }
+        return open_connections <= ending
+
+    def _finish(self) -> None:
+        """Nothing may be left that was never recorded, where it would have been."""
+        self._compare_views()
+        for call in self._calls.values():
+            if isinstance(call.event.message, StreamFetchRequest):
+                self._look_for_surplus(call)
+
+    def _look_for_surplus(self, call: _Call) -> None:
+        last = max(one.time for one in self._on(call.event.connection))
+        answers = self._answers.get(call.event.line, [])
+        since = answers[-1].time if answers else call.event.time
+        if call.replies and last - since > AFTERWARDS and not answers:
+            self._differ(call.event, f"{len(call.replies)} pushes that were not recorded")
+
+    def _on(self, number: int) -> Iterator[Event]:
+        return (one for one in self._conversation.events if one.connection == number)
+
+    def _differ(self, event: Event, what: str) -> None:
+        asked = event.asked
+        name = type(asked).__name__ if asked is not None else "connection"
+        self._differences.append(
+            Difference(
+                event.line, f"connection {event.connection} to {event.server}, {name}: {what}"
+            )
+        )
+
+
+__all__ = ["Difference", "Outcome", "Player", "Unlike", "replay"]
