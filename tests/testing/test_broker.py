@@ -156,6 +156,12 @@ class MemoryTests(SynchronousTestCase):
         config = broker.client_config(client_id="me")
         self.assertEqual((config.endpoint, config.client_id), ("127.0.0.1:9003", "me"))
 
+    def test_ports_can_be_fixed(self) -> None:
+        broker = self.broker(spus=2, sc_port=9003, spu_port=9010)
+        self.assertEqual(self.done(broker.add_spu()), 5003)
+        ports = [where.rpartition(":")[2] for where in broker.spu_endpoints.values()]
+        self.assertEqual(ports, ["9010", "9020", "9030"])
+
     def test_the_topics_to_begin_with_are_there_and_usable(self) -> None:
         broker = self.broker(spus=2, topics={"orders": 2, "other": 1})
         self.assertEqual(self.code(self.spu(broker, 5002), 0), Code.NONE)
@@ -266,6 +272,18 @@ class MemoryTests(SynchronousTestCase):
         ):
             self.assertRaises(UsageError, look)
 
+    def test_what_clients_produced_can_be_looked_at_even_if_it_was_refused(self) -> None:
+        broker = self.broker(topics={"orders": 1})
+        wire = self.spu(broker)
+        self.code(wire)
+        self.code(wire, 7, isolation=ACKS_ALL)
+        broker.append("orders", [b"not by a client"])
+        found = [(one.topic, one.partition, one.acks_all, one.values) for one in broker.produced()]
+        self.assertEqual(found, [("orders", 0, False, [b"x"]), ("orders", 7, True, [b"x"])])
+        (one,) = broker.produced("orders", 7)
+        self.assertEqual((one.spu, one.connection, one.time), ("SPU 5001", 1, 1_700_000_000))
+        self.assertEqual(broker.produced("other"), [])
+
     def test_a_condition_that_holds_is_not_waited_for(self) -> None:
         broker = self.broker(topics={"orders": 1})
         waiting = broker.wait_for(lambda one: one.sc_endpoint)
@@ -353,6 +371,17 @@ class MemoryTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.code(self.spu(broker, 5002)), Code.NONE)
         self.assertEqual([one.offset for one in broker.records("orders")], [0, 1])
+
+    def test_leaders_can_be_elected_by_hand(self) -> None:
+        broker = self.broker(spus=2, topics={"orders": REPLICATED}, automatic_elections=False)
+        self.assertEqual(self.code(self.spu(broker), isolation=ACKS_ALL), Code.NONE)
+        self.done(broker.spu_down(5001))
+        self.clock.advance(0)
+        wire = self.spu(broker, 5002)
+        self.assertEqual(self.code(wire), Code.NOT_LEADER_FOR_PARTITION)
+        broker.move_leader("orders", 0, 5002)
+        self.clock.advance(0)
+        self.assertEqual(self.code(wire), Code.NONE)
 
     def test_a_stalled_follower_holds_back_what_is_committed(self) -> None:
         broker = self.broker(spus=2, topics={"orders": REPLICATED})

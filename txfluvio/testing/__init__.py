@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .broker import FakeBroker
     from .cluster import Cluster
     from .journal import Direction, Entry, Journal
+    from .looking import Produced
     from .metadata import Timing
     from .policies import ReadOnly, Roles, Root
     from .releases import FLUVIO_0_11_11, FLUVIO_0_17, FLUVIO_0_18, RELEASES, Release
@@ -32,6 +33,7 @@ _HOME = {
     "Journal": "journal",
     "Preset": "tls",
     "RELEASES": "releases",
+    "Produced": "looking",
     "ReadOnly": "policies",
     "Release": "releases",
     "Roles": "policies",
@@ -53,6 +55,7 @@ __all__ = [
     "FakeTls",
     "Journal",
     "Preset",
+    "Produced",
     "ReadOnly",
     "Release",
     "Roles",

@@ -42,6 +42,7 @@ from . import lifecycle
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
+from .looking import Produced, produced
 from .metadata import SYSTEM_TOPIC, Timing
 from .planting import Faults, Planted, UnfiredFaults
 from .policies import Policy
@@ -57,6 +58,9 @@ from .timers import Timers
 from .tls import FakeTls
 
 FIRST_SPU_ID = 5001
+
+SPU_PORT_STEP = 10
+"""How far apart the ports of two SPUs are, where they are not free ones."""
 
 T = TypeVar("T")
 
@@ -102,12 +106,16 @@ class FakeBroker:
     :param network: listen here instead of on TCP.
     :param host: the address to listen on.
     :param sc_port: the SC's port; 0: a free one.
+    :param spu_port: the first SPU's port, and the next ones' are 10, 20, ... further, as in a
+        cluster on one machine; 0: free ones.
     :param seed: decides what is arbitrary on a real cluster, such as the order of lists.
     :param release: what the servers say of themselves.
     :param policy: who may do what.
     :param timing: how long things take.
     :param quick_recreate_race: whether a topic that is deleted and created anew at once may lose
         its partitions for minutes, as happens on a real cluster.
+    :param automatic_elections: whether a partition whose leader goes gets another one by itself;
+        else it waits for :meth:`move_leader`.
     :param tls: TLS for the SC and all SPUs; None: plain TCP.
     :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
     :param directory: keep records and metadata here from one broker to the next, whatever ends
@@ -133,11 +141,13 @@ class FakeBroker:
         network: Network | None = None,
         host: str = "127.0.0.1",
         sc_port: int = 0,
+        spu_port: int = 0,
         seed: int = 0,
         release: Release = FLUVIO_0_18,
         policy: Policy | None = None,
         timing: Timing | None = None,
         quick_recreate_race: bool = False,
+        automatic_elections: bool = True,
         tls: FakeTls | None = None,
         now: Callable[[], float] | None = None,
         directory: str | os.PathLike[str] | None = None,
@@ -155,6 +165,7 @@ class FakeBroker:
         self._real_now = self._scheduler.seconds if now is None else now
         self._moved = 0.0
         self._host = host
+        self._spu_port = spu_port
         self._release = release
         self._max_frame_size = max_frame_size
         self._timers = Timers(self._scheduler)
@@ -185,6 +196,7 @@ class FakeBroker:
         self._stand_ins: list[StoredModule] = []
         for key, module in (smartmodules or {}).items():
             self.register_smartmodule(key, module)
+        self.cluster.automatic_elections = automatic_elections
         self._sc = _Site(self._server("SC", self.cluster.sc, "SC"), host, sc_port)
         self._spus: dict[int, Spu] = {}
         self._directory = None if directory is None else Directory(directory, own=self._spus)
@@ -291,7 +303,8 @@ class FakeBroker:
             on_change=self._poke,
         )
         self._spus[spu_id] = spu
-        self._sites[spu_id] = _Site(self._server(spu.name, spu, spu_id), self._host)
+        port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
+        self._sites[spu_id] = _Site(self._server(spu.name, spu, spu_id), self._host, port)
 
     def _create_module(self, item: StoredModule) -> None:
         modules = self.cluster.metadata.modules
@@ -636,3 +649,11 @@ class FakeBroker:
             for stored in self.replica(topic, number).log
             for record in Batch(stored.data, 0).records(topic, number)
         ]
+
+    def produced(self, topic: str | None = None, partition: int | None = None) -> list[Produced]:
+        """What clients have produced to a topic, one of its partitions, or all; oldest first.
+
+        Other than :meth:`records` it has what was refused or lost as well, in the pieces that
+        came. It goes back as far as the journal does.
+        """
+        return list(produced(self.journal, topic, partition))
