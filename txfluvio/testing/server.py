@@ -161,7 +161,8 @@ class ServerProtocol(TwistedProtocol):
     """Serves one connection.
 
     :param server: the owner's name in the log and the journal.
-    :ivar last_words: what is sent to a client that sends an impossible frame size.
+    :ivar last_words: what is sent before the end to a client whose frames make no sense; with
+        none some of these connections stay, and nothing is answered on them.
     """
 
     tcp: _Transport
@@ -371,12 +372,14 @@ class ServerProtocol(TwistedProtocol):
         """No frame can follow."""
         if self.ended or self._deaf:
             return
-        if self._opening.startswith(_TLS):
+        if self.last_words:
+            self.write(self.last_words)
+            self._hang_up(error)
+        elif self._opening.startswith(_TLS):
             self._stop_reading("TLS, on a port without: nothing is answered")
         elif self._service.half_alive(self.connection):
             self._stop_reading(f"nothing more is read: {error}")
         else:
-            self.write(self.last_words)
             self._hang_up(error)
 
     def _ready(self) -> bool:
