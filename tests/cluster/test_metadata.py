@@ -315,6 +315,15 @@ class Subscribing(ClusterCase):
         self.assertEqual(seen, [self.cluster.topology])
         self.stopped()
 
+    def test_whoever_waited_for_a_change_finds_the_subscribers_knowing_it(self) -> None:
+        watches = self.started(partitions=())
+        seen: list[Topology] = []
+        self.cluster.subscribe(seen.append)
+        known = self.leader().addCallback(lambda _: list(seen))
+        self.tell(watches, changed(PARTITION, *updated(partition("orders-0"))))
+        self.assertEqual(self.successResultOf(known), [self.cluster.topology])
+        self.stopped()
+
     def test_a_message_that_says_nothing_is_not_passed_on(self) -> None:
         watches = self.started()
         seen: list[Topology] = []

@@ -236,15 +236,16 @@ class Metadata:
         self.topology = topology
         self.state = ConnectionState.CONNECTED
         self.last_error = None
-        for waiter in list(self._waiters):
-            if waiter in self._waiters:
-                self._ask(waiter)
+        # Subscribers first: whoever has waited for the change finds them knowing it.
         for key, on_change in list(self._subscribers.items()):
             if key in self._subscribers:
                 try:
                     on_change(topology)
                 except Exception:
                     self._log.failure("{on_change!r} failed", on_change=on_change)
+        for waiter in list(self._waiters):
+            if waiter in self._waiters:
+                self._ask(waiter)
 
     def _failed(self, error: FluvioError) -> None:
         self.last_error = error
