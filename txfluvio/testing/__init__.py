@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .broker import FakeBroker
     from .cluster import Cluster
+    from .faults import ContradictoryFault, Fault, Match, Moment
     from .journal import Direction, Entry, Journal
     from .looking import Produced
     from .metadata import Timing
+    from .planting import Planted, UnfiredFaults
     from .policies import ReadOnly, Roles, Root
     from .releases import FLUVIO_0_11_11, FLUVIO_0_17, FLUVIO_0_18, RELEASES, Release
     from .server import Complaint
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Cluster": "cluster",
     "Complaint": "server",
+    "ContradictoryFault": "faults",
     "Direction": "journal",
     "Entry": "journal",
     "FLUVIO_0_11_11": "releases",
@@ -30,16 +33,21 @@ _HOME = {
     "FLUVIO_0_18": "releases",
     "FakeBroker": "broker",
     "FakeTls": "tls",
+    "Fault": "faults",
     "Journal": "journal",
+    "Match": "faults",
+    "Moment": "faults",
+    "Planted": "planting",
     "Preset": "tls",
-    "RELEASES": "releases",
     "Produced": "looking",
+    "RELEASES": "releases",
     "ReadOnly": "policies",
     "Release": "releases",
     "Roles": "policies",
     "Root": "policies",
     "Snapshot": "snapshot",
     "Timing": "metadata",
+    "UnfiredFaults": "planting",
 }
 
 __all__ = [
@@ -49,11 +57,16 @@ __all__ = [
     "RELEASES",
     "Cluster",
     "Complaint",
+    "ContradictoryFault",
     "Direction",
     "Entry",
     "FakeBroker",
     "FakeTls",
+    "Fault",
     "Journal",
+    "Match",
+    "Moment",
+    "Planted",
     "Preset",
     "Produced",
     "ReadOnly",
@@ -62,6 +75,7 @@ __all__ = [
     "Root",
     "Snapshot",
     "Timing",
+    "UnfiredFaults",
 ]
 
 
