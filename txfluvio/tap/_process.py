@@ -1,28 +1,63 @@
-"""What both commands need of the process they run in: its two outputs, and its exit status."""
+"""What both commands need of the process they run in: its outputs, its log, and its exit status."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from twisted.logger import textFileLogObserver
-from twisted.python.usage import Options
+from twisted.application.service import IService
+from twisted.internet.interfaces import IReactorCore
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
+from twisted.python.usage import Options, UsageError
+
+from .output import write_all
+
+DONE, FAILED, WRONG_USAGE, BUG = 0, 1, 2, 70
+"""The exit statuses of a command."""
 
 
 class LoggingElsewhere(Options):
     """Options of a command whose standard output is its product.
 
-    ``twist`` logs to standard output unless told otherwise; here it logs to standard error.
+    ``twist``, and ``twistd`` in the foreground, log to standard output unless told otherwise; here
+    they log to standard error.
     """
+
+    def opt_version(self) -> None:
+        """Print the version and end."""
+        from importlib.metadata import version
+
+        write_all(1, f"txfluvio {version('txfluvio')}\n".encode())
+        sys.exit(DONE)
 
     def postOptions(self) -> None:
         outer = getattr(self, "parent", None)
-        if outer is not None and outer.get("logFile") is sys.stdout:
+        if outer is None:
+            return
+        if "nodaemon" in outer:
+            to_standard_output = outer["logfile"] in (None, "-") and not outer["syslog"]
+            if outer["nodaemon"] and to_standard_output and not outer["logger"]:
+                outer["logger"] = log_to_standard_error
+        elif outer.get("logFile") is sys.stdout:
             outer["logFile"] = sys.stderr
             if "logFormat" not in outer or outer["logFormat"] == "json":
                 outer["fileLogObserverFactory"] = textFileLogObserver
+
+
+def log_to_standard_error() -> ILogObserver:
+    """Makes what ``twistd --logger`` takes."""
+    observer: ILogObserver = textFileLogObserver(sys.stderr)
+    return observer
 
 
 class Output:
@@ -39,17 +74,60 @@ class Output:
 
         :raises BrokenPipeError: nobody reads any more.
         """
-        rest = memoryview(b"".join(pieces))
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        write_all(self._fd, b"".join(pieces))
+
+
+def tell(text: str) -> None:
+    """Write to standard error, if there is one and it takes it."""
+    try:
+        write_all(2, text.encode("utf-8", "replace"))
+    except OSError:
+        pass
 
 
 def complain(command: str, reason: object) -> None:
     """Tell the user, in one line on standard error."""
     text = " ".join(str(reason).split())
-    os.write(2, f"{command}: {text}\n".encode())
+    tell(f"{command}: {text}\n")
 
 
 def exit_with(status: int) -> None:
     """Make the process end with ``status``, though ``twist`` itself knows only 0."""
     atexit.register(os._exit, status)
+
+
+def run_command(
+    command: str,
+    options: Options,
+    make_service: Callable[[Any], IService],
+    arguments: Sequence[str],
+) -> None:
+    """Run a service as a command of its own until the reactor stops.
+
+    Standard error gets what the service tells, and warnings of the log.
+
+    :raises SystemExit: at once with 2 where the arguments are wrong.
+    """
+    try:
+        options.parseOptions(arguments)
+    except UsageError as error:
+        complain(command, error)
+        sys.exit(WRONG_USAGE)
+    _log_warnings()
+    service = make_service(options)
+    reactor = _reactor()
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
+
+
+def _reactor() -> IReactorCore:
+    from twisted.internet import reactor
+
+    return reactor
+
+
+def _log_warnings() -> None:
+    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [predicate])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)

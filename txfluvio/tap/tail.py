@@ -1,94 +1,119 @@
-"""``fluvio-tail``: the records of a topic on standard output, one value a line.
+"""``fluvio-tail``: the records of topics on standard output, or in a file.
 
-Standard output holds records and nothing else; the log goes to standard error. It ends at the end
-of the topic with ``-d``, and otherwise when it is told to, or when nobody reads its output.
+Standard output holds records and nothing else. It ends at the end of the topics with ``-d``, after
+so many lines with ``-n``, and otherwise when it is told to, or when nobody reads its output.
+
+Here is the service and what runs it: ``twist``, ``twistd``, and the command of its own. What it is
+told is in :mod:`txfluvio.tap.options`, what it does in :mod:`txfluvio.tap.follow`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import signal
+import sys
+from collections.abc import Callable
+from random import Random
+from typing import Any, cast
 
+import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
-from twisted.python.usage import UsageError
 
 from ..client import FluvioClient
-from ..config import ClientConfig
 from ..errors import FluvioError
-from ..offset import Offset
-from ._process import LoggingElsewhere, Output, complain, exit_with
+from ..offset import OffsetKind
+from ..transport.dialer import Dialer
+from ._process import BUG, DONE, FAILED, exit_with, run_command, tell
+from .figures import BOLD, PLAIN, Progress, Stats
+from .follow import Follower, Tally
+from .options import Options, Settings
+from .output import Descriptor, Erasing, File, Sink
+
+__all__ = ["COMMAND", "Options", "Tail", "Terminal", "main", "makeService"]
 
 COMMAND = "fluvio-tail"
 
 
-class Options(LoggingElsewhere):
-    """The command line of ``fluvio-tail``."""
+@attrs.frozen
+class Terminal:
+    """What of the outputs is a terminal.
 
-    synopsis = "[options] TOPIC"
-    longdesc = "Print the records of a Fluvio topic, one value a line."
-    optParameters = [
-        [
-            "profile-file",
-            None,
-            None,
-            "The profile file; default: $FLV_PROFILE_PATH, ~/.fluvio/config",
-        ],
-        ["cluster", None, None, "HOST:PORT of the SC, instead of a profile"],
-    ]
-    optFlags = [
-        ["beginning", "B", "Start with the first record, not with the next new one"],
-        ["disable-continuous", "d", "Stop at the end, as it is when reading begins"],
-    ]
+    :ivar output: whether standard output is one.
+    :ivar errors: whether standard error is one.
+    :ivar colour: whether colours are welcome there.
+    """
 
-    def parseArgs(self, topic: str = "") -> None:
-        if not topic:
-            raise UsageError("which topic? give its name")
-        self["topic"] = topic
+    output: bool = False
+    errors: bool = False
+    colour: bool = False
 
-    def postOptions(self) -> None:
-        super().postOptions()
-        if self["cluster"] is not None and self["profile-file"] is not None:
-            raise UsageError("--cluster and --profile-file exclude each other")
-        try:
-            if self["cluster"] is not None:
-                self["config"] = ClientConfig(endpoint=self["cluster"])
-            else:
-                self["config"] = ClientConfig.from_profile(path=self["profile-file"])
-        except FluvioError as error:
-            raise UsageError(str(error)) from error
+    @classmethod
+    def of_process(cls) -> Terminal:
+        """As it is for this process. The variable ``NO_COLOR`` is honoured."""
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+        return cls(os.isatty(1), os.isatty(2), not plain)
 
 
 class Tail(Service):
-    """Prints a topic until its end, a signal, or an error.
+    """Prints topics until their end, a signal, or an error.
 
-    :param reactor: runs it, and is stopped when the work is done.
-    :param output: where the values go.
+    :param reactor: runs it.
+    :param open_sink: opens what the records go to.
+    :param ended: called with the exit status when it has ended by itself.
+    :param say: takes what is for standard error, line ends included.
+    :param dialer: makes the connections; None: over TCP.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, options: Options, output: Output) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        *,
+        open_sink: Callable[[], Sink],
+        ended: Callable[[int], object],
+        say: Callable[[str], object] = tell,
+        terminal: Terminal | None = None,
+        dialer: Dialer | None = None,
+        rng: Random | None = None,
+    ) -> None:
         self._reactor = reactor
-        self._options = options
-        self._output = output
+        self._settings = settings
+        self._open_sink = open_sink
+        self._ended = ended
+        self._say = say
+        self._terminal = Terminal() if terminal is None else terminal
+        self._rng = Random() if rng is None else rng
+        self._client = FluvioClient(reactor, settings.config, dialer=dialer, rng=self._rng)
+        self._tally = Tally()
+        self._sink: Sink | None = None
         self._work: Deferred[None] | None = None
 
     def startService(self) -> None:
         super().startService()
         self._work = Deferred.fromCoroutine(self._run())
 
-    def stopService(self) -> Deferred[None] | None:
+    def stopService(self) -> Deferred[None]:
+        """End; fires when the offsets are stored and the connections are gone."""
         super().stopService()
         work = self._work
         if work is None:
-            return None
+            return succeed(None)
         ended: Deferred[None] = Deferred()
         work.addBoth(lambda _: ended.callback(None))
         work.cancel()
         return ended
 
+    def reopen(self) -> None:
+        """Go on in another file of the same name, since the one at hand was moved away."""
+        if self._sink is not None:
+            self._sink.reopen()
+
     async def _run(self) -> None:
+        status = DONE
         try:
             await self._print()
         except CancelledError:
@@ -96,35 +121,102 @@ class Tail(Service):
         except BrokenPipeError:
             self._log.info("nobody reads the output any more")
         except FluvioError as error:
-            complain(COMMAND, error)
-            exit_with(1)
+            self._complain(error)
+            status = FAILED
+        except OSError as error:
+            where = "standard output" if self._settings.to is None else self._settings.to
+            self._complain(f"{where}: {error.strerror}")
+            status = FAILED
         except Exception:
             self._log.failure("a bug in fluvio-tail")
-            exit_with(70)
-        self._work = None
-        self._reactor.callLater(0, self._end)
+            status = BUG
+        finally:
+            self._work = None
+        self._ended(status)
 
-    def _end(self) -> None:
-        if self._reactor.running:
-            self._reactor.stop()
+    def _complain(self, reason: object) -> None:
+        self._line(" ".join(str(reason).split()))
+
+    def _line(self, text: str) -> None:
+        self._say(f"{COMMAND}: {text}\n")
 
     async def _print(self) -> None:
-        options = self._options
-        start = Offset.beginning() if options["beginning"] else Offset.end()
-        stop = Offset.end() if options["disable-continuous"] else None
-        async with (
-            FluvioClient(self._reactor, options["config"]) as client,
-            client.consumer(options["topic"], start=start, stop=stop) as records,
-        ):
-            async for batch in records.batches():
-                pieces: list[bytes] = []
-                for record in batch:
-                    pieces += (record.value, b"\n")
-                self._output.write(pieces)
+        settings, terminal = self._settings, self._terminal
+        self._sink = sink = self._open_sink()
+        to_terminal = terminal.output and settings.to is None
+        stats = progress = None
+        try:
+            if to_terminal and terminal.errors:
+                self._announce()
+            if terminal.errors and settings.progress:
+                progress = Progress(self._tally, self._say, self._reactor)
+                progress.start()
+                if to_terminal:
+                    sink = Erasing(sink, progress.erase)
+            if settings.stats is not None:
+                stats = Stats(self._tally, settings.stats, self._line, self._reactor)
+                stats.start()
+            await self._follow(sink, coloured=to_terminal and terminal.colour)
+        finally:
+            if stats is not None:
+                stats.stop()
+            if progress is not None:
+                progress.stop()
+            self._sink.close()
+
+    async def _follow(self, sink: Sink, *, coloured: bool) -> None:
+        client, settings = self._client, self._settings
+        try:
+            if settings.wait:
+                client.startService()
+                await client.when_connected()
+            else:
+                await client.start()
+            await Follower(
+                client,
+                settings,
+                format=settings.format(coloured),
+                sink=sink,
+                tally=self._tally,
+                clock=self._reactor,
+                rng=self._rng,
+            ).run()
+        finally:
+            await client.close()
+
+    def _announce(self) -> None:
+        settings = self._settings
+        until = ""
+        if settings.stop is not None and settings.stop.kind is not OffsetKind.FROM_END:
+            until = f" until offset {settings.stop.n - 1}"
+        text = f"Reading {settings.topics}{settings.starting}{until}"
+        self._say(f"{BOLD}{text}{PLAIN}\n" if self._terminal.colour else f"{text}\n")
 
 
 def makeService(options: Options) -> Tail:
     """The service that ``twist`` and ``twistd`` run."""
     from twisted.internet import reactor
 
-    return Tail(reactor, options, Output())
+    settings = options.settings
+    path = settings.to
+
+    def open_sink() -> Sink:
+        return Descriptor(cast(Any, reactor)) if path is None else File(path)
+
+    def ended(status: int) -> None:
+        exit_with(status)
+        cast(Any, reactor).callLater(0, stop)
+
+    def stop() -> None:
+        if cast(Any, reactor).running:
+            cast(Any, reactor).stop()
+
+    tail = Tail(reactor, settings, open_sink=open_sink, ended=ended, terminal=Terminal.of_process())
+    if path is not None and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: cast(Any, reactor).callFromThread(tail.reopen))
+    return tail
+
+
+def main() -> None:
+    """The command ``fluvio-tail``."""
+    run_command(COMMAND, Options(), makeService, sys.argv[1:])

@@ -1,0 +1,356 @@
+"""``fluvio-tail`` between its options and its output, in memory and under a clock."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txfluvio.tap.options import Options, Settings
+from txfluvio.tap.tail import Tail, Terminal
+from txfluvio.transport.dialer import MemoryDialer
+
+from ..client_kit import ClientCase
+
+
+class Paper:
+    """A sink that keeps what is printed.
+
+    :ivar full: set to a Deferred, writing waits for that.
+    :ivar failing: raised by writing.
+    """
+
+    def __init__(self) -> None:
+        self.printed = b""
+        self.files = 1
+        self.open = True
+        self.full: Deferred[None] | None = None
+        self.failing: OSError | None = None
+
+    async def write(self, data: bytes) -> None:
+        if self.full is not None:
+            await self.full
+        if self.failing is not None:
+            raise self.failing
+        self.printed += data
+
+    def reopen(self) -> None:
+        self.files += 1
+
+    def close(self) -> None:
+        self.open = False
+
+
+class TailCase(ClientCase):
+    """Runs ``fluvio-tail`` with a command line."""
+
+    TOPICS = {"orders": 2, "logs-a": 1, "logs-b": 1}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.paper = Paper()
+        self.said: list[str] = []
+        self.statuses: list[int] = []
+
+    def settings(self, *arguments: str) -> Settings:
+        options = Options()
+        options.parseOptions(["--cluster", self.broker.sc_endpoint, *arguments])
+        return options.settings
+
+    def tail(self, *arguments: str, terminal: Terminal | None = None) -> Tail:
+        """One that runs, and is stopped at the end of the test."""
+        settings = self.settings(*arguments)
+        tail = Tail(
+            self.clock,
+            settings,
+            open_sink=lambda: self.paper,
+            ended=self.statuses.append,
+            say=self.said.append,
+            terminal=terminal,
+            dialer=MemoryDialer(self.network, settings.config, self.clock),
+            rng=Random(1),
+        )
+        tail.startService()
+        self.addCleanup(lambda: self.result(tail.stopService()))
+        return tail
+
+    def tearDown(self) -> None:
+        self.doCleanups()
+        super().tearDown()
+
+    def produce(self, topic: str, *values: bytes, partition: int = 0) -> None:
+        async def send() -> None:
+            client = self.make_client()
+            async with client, client.producer(topic) as producer:
+                await producer.send_many(values, partition=partition)
+
+        self.do(send())
+
+    def stored(self, consumer: str) -> dict[tuple[str, int], int]:
+        """How far the consumer has come, by topic and partition."""
+
+        async def ask() -> Any:
+            async with self.make_client() as client:
+                return await client.admin.list_consumer_offsets(consumer_id=consumer)
+
+        return {(each.topic, each.partition): each.offset for each in self.do(ask())}
+
+    def printed(self, *arguments: str, seconds: float = 5.0, status: int | None = 0) -> list[bytes]:
+        """The lines of a run that ends by itself."""
+        self.tail(*arguments)
+        self.wait(seconds)
+        self.assertEqual(self.statuses, [] if status is None else [status], self.said)
+        return self.paper.printed.splitlines()
+
+
+class WhatIsPrinted(TailCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.produce("orders", b"a0", b"a1", b"a2", partition=0)
+        self.produce("orders", b"b0", partition=1)
+
+    def test_every_partition_from_its_beginning_to_its_end(self) -> None:
+        printed = self.printed("-B", "-d", "orders")
+        self.assertEqual(sorted(printed), [b"a0", b"a1", b"a2", b"b0"])
+
+    def test_one_partition(self) -> None:
+        self.assertEqual(self.printed("-B", "-d", "-p", "1", "orders"), [b"b0"])
+
+    def test_from_so_many_after_the_beginning(self) -> None:
+        self.assertEqual(self.printed("-H", "1", "-d", "-p", "0", "orders"), [b"a1", b"a2"])
+
+    def test_from_so_many_before_the_end(self) -> None:
+        self.assertEqual(self.printed("-T", "1", "-d", "-p", "0", "orders"), [b"a2"])
+
+    def test_to_an_offset_that_is_included(self) -> None:
+        self.assertEqual(
+            self.printed("--start", "0", "--end", "1", "-p", "0", "orders"), [b"a0", b"a1"]
+        )
+
+    def test_to_an_offset_or_the_end_whichever_comes_first(self) -> None:
+        printed = self.printed("-B", "-d", "--end", "1", "orders")
+        self.assertEqual(sorted(printed), [b"a0", b"a1", b"b0"])
+
+    def test_so_many_lines(self) -> None:
+        self.assertEqual(self.printed("-B", "-n", "2", "-p", "0", "orders"), [b"a0", b"a1"])
+
+    def test_so_many_lines_of_several_topics_together(self) -> None:
+        self.produce("logs-a", b"c0", b"c1")
+        self.assertEqual(len(self.printed("-B", "-n", "4", "orders", "logs-a")), 4)
+
+    def test_in_the_format_that_is_asked_for(self) -> None:
+        printed = self.printed("-B", "-d", "-p", "1", "-F", "{{topic}}/{{partition}}", "orders")
+        self.assertEqual(printed, [b"orders/1"])
+
+    def test_without_d_it_goes_on_and_starts_at_the_end(self) -> None:
+        self.tail("-p", "0", "orders")
+        self.wait(1.0)
+        self.produce("orders", b"a3")
+        self.wait(1.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"a3\n", []))
+
+
+class SeveralTopics(TailCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.produce("logs-a", b"a")
+        self.produce("logs-b", b"b")
+        self.produce("orders", b"o")
+
+    def test_by_name(self) -> None:
+        printed = self.printed("-B", "-d", "orders", "logs-b")
+        self.assertEqual(sorted(printed), [b"b", b"o"])
+
+    def test_by_pattern(self) -> None:
+        self.assertEqual(sorted(self.printed("-B", "-d", "logs-*")), [b"a", b"b"])
+
+    def test_by_name_and_pattern_once_each(self) -> None:
+        self.assertEqual(sorted(self.printed("-B", "-d", "logs-a", "logs-*")), [b"a", b"b"])
+
+    def test_a_pattern_has_no_topics_of_the_system(self) -> None:
+        self.assertEqual(sorted(self.printed("-B", "-d", "*")), [b"a", b"b", b"o"])
+
+    def test_a_pattern_takes_in_topics_that_come_to_be_from_their_beginning(self) -> None:
+        self.tail("logs-*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.create_topic("logs-c"))
+        self.produce("logs-c", b"c")
+        self.wait(2.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"c\n", []))
+
+    def test_of_a_pattern_a_topic_may_go(self) -> None:
+        self.tail("logs-*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.produce("logs-b", b"b1")
+        self.wait(2.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"b1\n", []))
+
+    def test_a_topic_that_was_named_may_not(self) -> None:
+        self.tail("logs-a", "logs-b")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.wait(2.0)
+        self.assertEqual(self.statuses, [1])
+        self.assertIn("logs-a", "".join(self.said))
+
+    def test_a_pattern_that_nothing_matches(self) -> None:
+        self.assertEqual(self.printed("-d", "nothing-*", status=1), [])
+        self.assertIn("fluvio-tail: topics like nothing-*: there is no such topic", self.said[0])
+
+
+class Resuming(TailCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.produce("logs-a", *(b"%d" % number for number in range(5)))
+
+    def test_goes_on_behind_what_was_printed(self) -> None:
+        self.printed("-c", "me", "-B", "-d", "logs-a")
+        self.produce("logs-a", b"5")
+        self.paper.printed, self.statuses = b"", []
+        self.assertEqual(self.printed("-c", "me", "-B", "-d", "logs-a"), [b"5"])
+
+    def test_so_many_lines_are_exactly_what_counts_as_printed(self) -> None:
+        self.printed("-c", "me", "-B", "-n", "2", "logs-a")
+        self.assertEqual(self.stored("me"), {("logs-a", 0): 1})
+
+    def test_what_was_read_and_not_printed_does_not_count(self) -> None:
+        self.produce("logs-b", b"x")
+        self.printed("-c", "me", "-B", "-n", "5", "logs-a", "logs-b")
+        printed = self.paper.printed.splitlines()
+        stored = self.stored("me")
+        self.assertEqual(stored.get(("logs-b", 0), -1) + 1, printed.count(b"x"))
+        self.assertEqual(stored[("logs-a", 0)] + 1, 5 - printed.count(b"x"))
+
+    def test_a_write_that_failed_does_not_count(self) -> None:
+        self.paper.failing = BrokenPipeError()
+        self.printed("-c", "me", "-B", "logs-a")
+        self.assertEqual(self.stored("me"), {})
+
+    def test_a_stop_stores_what_was_printed(self) -> None:
+        tail = self.tail("-c", "me", "-B", "logs-a")
+        self.wait(1.0)
+        self.result(tail.stopService())
+        self.assertEqual(self.stored("me"), {("logs-a", 0): 4})
+        self.assertEqual(self.statuses, [])
+
+
+class Waiting(TailCase):
+    def test_an_unknown_topic_ends_it(self) -> None:
+        self.printed("nowhere", status=1)
+        self.assertEqual(len(self.said), 1)
+        self.assertIn("nowhere", self.said[0])
+
+    def test_with_wait_an_unknown_topic_is_waited_for(self) -> None:
+        self.tail("--wait", "-B", "later")
+        self.wait(5.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.create_topic("later"))
+        self.produce("later", b"x")
+        self.wait(15.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"x\n", []))
+
+    def test_a_cluster_that_is_not_there_ends_it_and_is_named(self) -> None:
+        self.result(self.broker.stop())
+        self.printed("orders", seconds=15.0, status=1)
+        self.assertIn(self.broker.sc_endpoint, self.said[0])
+
+    def test_with_wait_the_cluster_is_waited_for(self) -> None:
+        self.produce("logs-a", b"x")
+        self.result(self.broker.sc_down())
+        self.tail("--wait", "-B", "logs-a")
+        self.wait(60.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"", []))
+        self.result(self.broker.sc_up())
+        self.wait(30.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"x\n", []))
+
+
+class Outputs(TailCase):
+    def test_a_full_output_holds_the_reading_back_and_not_the_end(self) -> None:
+        self.produce("logs-a", b"x")
+        self.paper.full = Deferred()
+        tail = self.tail("-B", "logs-a")
+        self.wait(1.0)
+        self.result(tail.stopService())
+        self.assertEqual(self.paper.printed, b"")
+        self.assertFalse(self.paper.open)
+
+    def test_a_closed_pipe_is_a_quiet_end(self) -> None:
+        self.produce("logs-a", b"x")
+        self.paper.failing = BrokenPipeError()
+        self.printed("-B", "logs-a")
+        self.assertEqual(self.said, [])
+
+    def test_a_full_disk_is_said_in_one_line(self) -> None:
+        self.produce("logs-a", b"x")
+        self.paper.failing = OSError(28, "No space left on device")
+        self.printed("-B", "--to", "/var/log/x", "logs-a", status=1)
+        self.assertEqual(self.said, ["fluvio-tail: /var/log/x: No space left on device\n"])
+
+    def test_is_opened_again_when_told(self) -> None:
+        tail = self.tail("logs-a")
+        self.wait(1.0)
+        tail.reopen()
+        self.assertEqual(self.paper.files, 2)
+
+    def test_figures_come_as_often_as_asked_for(self) -> None:
+        self.produce("logs-a", b"abc", b"def")
+        self.tail("-B", "--stats", "10", "logs-a")
+        self.wait(21.0)
+        self.assertEqual(
+            self.said,
+            [
+                "fluvio-tail: 2 records, 8 B; 0 records/s, 1 B/s; lag: logs-a/0 0\n",
+                "fluvio-tail: 2 records, 8 B; 0 records/s, 0 B/s; lag: logs-a/0 0\n",
+            ],
+        )
+
+
+class OnATerminal(TailCase):
+    BOTH = Terminal(output=True, errors=True, colour=True)
+
+    def test_says_what_it_reads_in_bold(self) -> None:
+        self.tail("-B", "--end", "5", "orders", "logs-a", terminal=self.BOTH)
+        self.assertEqual(
+            self.said, ["\x1b[1mReading orders, logs-a from the beginning until offset 5\x1b[0m\n"]
+        )
+
+    def test_without_colours_it_says_it_plainly(self) -> None:
+        self.tail("-T", "3", "orders", terminal=Terminal(output=True, errors=True))
+        self.assertEqual(self.said, ["Reading orders 3 before the end\n"])
+
+    def test_draws_a_line_of_progress_and_erases_it_before_a_record(self) -> None:
+        self.tail("-B", "logs-a", terminal=self.BOTH)
+        self.wait(1.0)
+        self.assertIn("0 records", self.said[-1])
+        self.produce("logs-a", b"x")
+        self.assertIn("\r\x1b[K", self.said)
+        self.wait(1.0)
+        self.assertIn("1 records", self.said[-1])
+
+    def test_leaves_nothing_of_it_at_the_end(self) -> None:
+        tail = self.tail("logs-a", terminal=self.BOTH)
+        self.wait(1.0)
+        self.result(tail.stopService())
+        self.assertEqual(self.said[-1], "\r\x1b[K")
+
+    def test_draws_none_if_told_so(self) -> None:
+        self.tail("--disable-progressbar", "logs-a", terminal=self.BOTH)
+        self.wait(1.0)
+        self.assertEqual(len(self.said), 1)
+
+    def test_keys_are_coloured_only_where_standard_output_is_the_terminal(self) -> None:
+        self.produce("logs-a", b"x")
+        for terminal, frame in (
+            (self.BOTH, b"\x1b[36m[null]\x1b[0m x\n"),
+            (Terminal(output=False, errors=True, colour=True), b"[null] x\n"),
+        ):
+            self.paper.printed = b""
+            self.tail("-B", "-d", "-k", "logs-a", terminal=terminal)
+            self.wait(1.0)
+            self.assertEqual(self.paper.printed, frame)

@@ -1,0 +1,121 @@
+"""How records look, as ``fluvio consume`` shows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from txfluvio.tap.formats import (
+    OUTPUTS,
+    Format,
+    KeyValueFormat,
+    TemplateFormat,
+    dynamic,
+    hex_dump,
+    is_binary,
+    pretty_json,
+    raw,
+    text,
+)
+from txfluvio.wire.records import Record
+
+
+def record(
+    value: bytes = b"v",
+    key: bytes | None = None,
+    *,
+    offset: int | None = 7,
+    timestamp: int | None = 1_700_000_000_123,
+) -> Record:
+    made = Record()
+    made.topic, made.partition, made.offset = "orders", 2, offset
+    made.key, made.value, made.timestamp = key, value, timestamp
+    return made
+
+
+@pytest.mark.parametrize(
+    ("value", "binary"),
+    [
+        (b"", False),
+        (b"plain", False),
+        ("größe".encode(), False),
+        (b"\xff not utf-8", False),
+        (b"a\0b", True),
+        (b"x" * 1024 + b"\0", False),
+        (b"%PDF-1.7", True),
+        (b"\x89PNG\r\n", True),
+        (b"\xff\xfea\0", False),
+    ],
+)
+def test_tells_text_from_binary(value: bytes, binary: bool) -> None:
+    assert is_binary(value) is binary
+
+
+def test_a_dump_shows_sixteen_bytes_a_line() -> None:
+    assert hex_dump(b'{\n    "partitions": [') == (
+        b'00000000  7b 0a 20 20 20 20 22 70  61 72 74 69 74 69 6f 6e  |{.    "partition|\n'
+        b'00000010  73 22 3a 20 5b                                    |s": [           |\n'
+        + b"-" * 78
+        + b"\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "value", "printed"),
+    [
+        ("dynamic", b"a\xff", b"a\xef\xbf\xbd\n"),
+        ("dynamic", b"\0", hex_dump(b"\0") + b"\n"),
+        ("text", b"a\xff", b"a\xef\xbf\xbd\n"),
+        ("text", b"\0ab", b"binary: (3 bytes)\n"),
+        ("raw", b"a\xff\0", b"a\xff\0\n"),
+        ("binary", b"a", hex_dump(b"a") + b"\n"),
+        ("json", b'{"b":1,"a":"\xc3\xbc"}', b'{\n  "b": 1,\n  "a": "\xc3\xbc"\n}\n'),
+    ],
+)
+def test_each_output(output: str, value: bytes, printed: bytes) -> None:
+    assert Format(OUTPUTS[output]).lines([record(value)]) == printed
+
+
+def test_what_is_no_json_says_why() -> None:
+    assert b'"error": "Expecting value' in pretty_json(b"nonsense")
+
+
+@pytest.mark.parametrize("show", [dynamic, text, raw])
+@pytest.mark.parametrize("odd", [b"", b"z", b"\xc3\xbc", b"\xff", b"\0", b"%PDF", b"a\xc3"])
+def test_a_list_looks_like_its_records_one_by_one(show: object, odd: bytes) -> None:
+    """Also where values are halves of one character, and only look whole side by side."""
+    format = Format(show)  # type: ignore[arg-type]
+    records = [record(b"a"), record(odd), record(b"\xbc"), record(b"b")]
+    assert format.lines(records) == b"".join(format.lines([each]) for each in records)
+
+
+def test_keys_and_values() -> None:
+    records = [record(b"one", b"k"), record(b"two"), record(b"three", b"")]
+    assert KeyValueFormat(dynamic).lines(records) == b"[k] one\n[null] two\n[] three\n"
+
+
+def test_keys_stand_out_in_colour() -> None:
+    coloured = KeyValueFormat(dynamic, coloured=True)
+    assert coloured.lines([record(b"one", b"k")]) == b"\x1b[36m[k]\x1b[0m one\n"
+
+
+def test_a_template_has_every_variable() -> None:
+    format = TemplateFormat("{{topic}}/{{partition}}@{{offset}} {{ key }}={{{value}}} {{time}}!")
+    assert format.lines([record(b"one", b"k"), record(b"two")]) == (
+        b"orders/2@7 k=one 2023-11-14T22:13:20.123Z!\n"
+        b"orders/2@7 null=two 2023-11-14T22:13:20.123Z!\n"
+    )
+
+
+def test_a_template_says_what_is_not_known() -> None:
+    format = TemplateFormat("{{offset}} {{time}}")
+    assert format.lines([record(offset=None, timestamp=None)]) == b"NA NA\n"
+    assert format.lines([record(timestamp=2**62)]) == b"7 NA\n"
+
+
+def test_values_are_no_templates() -> None:
+    assert TemplateFormat("{{value}}").lines([record(b"{{key}}")]) == b"{{key}}\n"
+
+
+def test_an_unknown_variable_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\{\{key\}\}.*not \{\{keys\}\}"):
+        TemplateFormat("{{keys}}")

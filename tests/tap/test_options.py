@@ -1,0 +1,131 @@
+"""The command line of ``fluvio-tail``, as a value; and what it says where it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twisted.python.usage import UsageError
+
+from txfluvio.config import Isolation, OffsetStrategy
+from txfluvio.offset import Offset
+from txfluvio.tap.options import Names, Options, Settings
+
+CLUSTER = ("--cluster", "127.0.0.1:9003")
+
+
+def parse(*arguments: str, cluster: tuple[str, ...] = CLUSTER) -> Settings:
+    options = Options()
+    options.parseOptions([*cluster, *arguments])
+    return options.settings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        ((), Offset.end()),
+        (("-B",), Offset.beginning()),
+        (("-H", "3"), Offset.from_beginning(3)),
+        (("-T", "3"), Offset.from_end(3)),
+        (("--start", "3"), Offset.absolute(3)),
+        (("-c", "me"), Offset.stored(Offset.end())),
+        (("-c", "me", "-B"), Offset.stored(Offset.beginning())),
+    ],
+)
+def test_where_to_start(arguments: tuple[str, ...], start: Offset) -> None:
+    assert parse(*arguments, "orders").start == start
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stop"),
+    [
+        ((), None),
+        (("-d",), Offset.end()),
+        (("--end", "9"), Offset.absolute(10)),
+        (("-d", "--end", "9"), Offset.nearest(10)),
+    ],
+)
+def test_where_to_stop(arguments: tuple[str, ...], stop: Offset | None) -> None:
+    assert parse(*arguments, "orders").stop == stop
+
+
+def test_several_topics_once_each_and_patterns() -> None:
+    names = parse("orders", "logs-*", "orders", "pay?").topics
+    assert names == Names(exact=("orders",), patterns=("logs-*", "pay?"))
+    assert [names.match(topic) for topic in ("logs-1", "pays", "orders")] == [True, True, False]
+
+
+def test_partitions_add_up() -> None:
+    assert parse("-p", "2", "--partition", "0", "orders").partitions == (2, 0)
+    assert parse("-A", "orders").partitions is None
+
+
+def test_a_consumer_s_offsets_are_stored_by_themselves() -> None:
+    consumer = parse("-c", "me", "orders").consumer
+    assert (consumer.consumer_id, consumer.offsets) == ("me", OffsetStrategy.AUTO)
+
+
+@pytest.mark.parametrize("spelling", ["read_committed", "ReadCommitted", "readCommitted"])
+def test_isolation_has_the_spellings_of_fluvio(spelling: str) -> None:
+    settings = parse("--isolation", spelling, "orders")
+    assert settings.consumer.isolation is Isolation.READ_COMMITTED
+
+
+def test_metrics_are_for_this_machine_unless_told() -> None:
+    assert parse("--metrics", "9100", "orders").metrics == ("127.0.0.1", 9100)
+    assert parse("--metrics", "0.0.0.0:9100", "orders").metrics == ("0.0.0.0", 9100)
+
+
+def test_a_profile_by_name(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(
+        'version = "2.0"\ncurrent_profile = "a"\n'
+        '[profile.a]\ncluster = "a"\n[profile.b]\ncluster = "b"\n'
+        '[cluster.a]\nendpoint = "a.example:1"\n[cluster.b]\nendpoint = "b.example:2"\n'
+    )
+    from_file = ("--profile-file", str(tmp_path / "config"))
+    assert parse("orders", cluster=from_file).config.endpoint == "a.example:1"
+    named = parse("--profile", "b", "orders", cluster=from_file)
+    assert named.config.endpoint == "b.example:2"
+
+
+def test_any_tls_option_means_tls() -> None:
+    assert parse("orders").config.tls is None
+    named = parse("--tls-server-name", "fluvio.example", "orders").config.tls
+    assert named is not None
+    assert (named.server_name, named.anonymous) == ("fluvio.example", False)
+    insecure = parse("--tls-insecure", "orders").config.tls
+    assert insecure is not None
+    assert insecure.anonymous
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "which topic"),
+        (("",), "which topic"),
+        (("-p", "x", "t"), "--partition takes a whole number, 0 or more, not 'x'"),
+        (("-p", "0", "-A", "t"), "exclude each other"),
+        (("-H", "-1", "t"), "--head takes a whole number"),
+        (("-n", "0", "t"), "--lines takes a whole number, 1 or more, not '0'"),
+        (("-B", "-T", "3", "t"), "--beginning and --tail exclude each other"),
+        (("--start", "5", "--end", "4", "t"), "--end takes an offset from --start"),
+        (("-F", "{{nope}}", "t"), "not {{nope}}"),
+        (("-F", "x", "-k", "t"), "--format and --key-value exclude each other"),
+        (("-O", "table", "t"), "--output takes dynamic, text, binary, json, raw, not 'table'"),
+        (("--isolation", "maybe", "t"), "--isolation takes read_committed"),
+        (("--stats", "0", "t"), "--stats takes seconds"),
+        (("--stats", "nan", "t"), "--stats takes seconds"),
+        (("--metrics", "x", "t"), "--metrics takes PORT or HOST:PORT"),
+        (("--metrics", ":80", "t"), "--metrics takes PORT or HOST:PORT"),
+        (("--profile", "x", "t"), "--cluster and --profile exclude each other"),
+        (("--tls-ca", "/nonexistent", "t"), "/nonexistent"),
+        (("--tls-cert", "/nonexistent", "t"), "certificate and its key"),
+        (("-c", "", "t"), "consumer_id"),
+        (("--nonsense", "t"), "nonsense"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(*arguments)
+    assert complaint in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,205 @@
+"""How a record looks: what ``-O``, ``-F`` and ``-k`` of ``fluvio-tail`` choose; pure.
+
+The looks are those of ``fluvio consume``, so that scripts made for it go on working, with two
+differences: ``raw`` is raw (every byte as it was produced), and JSON keeps the order of its keys.
+
+A :class:`Format` turns a list of records into bytes, since one test over all values of a batch
+costs a small part of one test for each.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from ..wire.records import Record
+
+Show: TypeAlias = Callable[[bytes], bytes]
+"""From a record's value to what is printed of it, without the end of the line."""
+
+NOT_KNOWN = "NA"
+"""In place of a timestamp or an offset that a record does not have."""
+
+_PEEK = 1024
+_DUMP_END = b"-" * 78 + b"\n"
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_MAGIC = (b"%PDF", b"\x89PNG")
+_VARIABLE = re.compile(r"\{\{\{?\s*([^{}]*?)\s*\}\}\}?")
+
+
+def is_binary(value: bytes) -> bool:
+    """Whether a value is no text, told from its beginning as ``fluvio consume`` tells it."""
+    if value.startswith(_MARKS):
+        return False
+    return value.startswith(_MAGIC) or b"\0" in value[:_PEEK]
+
+
+def as_text(value: bytes) -> bytes:
+    """The value as UTF-8, with U+FFFD for what is not."""
+    return value if value.isascii() else value.decode("utf-8", "replace").encode()
+
+
+def hex_dump(value: bytes) -> bytes:
+    """Sixteen bytes a line, as numbers and as characters, and a line of dashes."""
+    lines = []
+    for start in range(0, len(value), 16):
+        row = value[start : start + 16]
+        halves = (row[:8].hex(" "), row[8:].hex(" "))
+        shown = "".join(_character(byte) for byte in row)
+        lines.append(f"{start:08x}  {halves[0]:<23}  {halves[1]:<23}  |{shown:<16}|\n".encode())
+    return b"".join(lines) + _DUMP_END
+
+
+def _character(byte: int) -> str:
+    if 0x20 <= byte < 0x7F:
+        return chr(byte)
+    return "." if byte == 0x0A else " "
+
+
+def raw(value: bytes) -> bytes:
+    """The value as it is."""
+    return value
+
+
+def text(value: bytes) -> bytes:
+    """The value as text; of a binary one only its size."""
+    return f"binary: ({len(value)} bytes)".encode() if is_binary(value) else as_text(value)
+
+
+def dynamic(value: bytes) -> bytes:
+    """The value as text; a binary one as a dump."""
+    return hex_dump(value) if is_binary(value) else as_text(value)
+
+
+def pretty_json(value: bytes) -> bytes:
+    """The value, if it is JSON, over several lines; else an object that says why it is none."""
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        read = {"error": str(error)}
+    return json.dumps(read, indent=2, ensure_ascii=False).encode("utf-8", "replace")
+
+
+OUTPUTS: dict[str, Show] = {
+    "dynamic": dynamic,
+    "text": text,
+    "binary": hex_dump,
+    "json": pretty_json,
+    "raw": raw,
+}
+"""What ``-O`` can be."""
+
+_PLAIN = (raw, text, dynamic)
+
+
+class Format:
+    """What is printed of records; by default their values, a line each."""
+
+    def __init__(self, show: Show = dynamic) -> None:
+        self._show = show
+
+    def lines(self, records: Sequence[Record]) -> bytes:
+        """What to print, every record with the end of its line."""
+        values = [record.value for record in records]
+        values.append(b"")
+        if self._show in _PLAIN:
+            together = b"\n".join(values)
+            if self._show is raw or _is_text(together):
+                return together
+        return b"\n".join(map(self._show, values[:-1])) + b"\n"
+
+
+def _is_text(values: bytes) -> bool:
+    """Whether every one of these values is printed as it is; False also where that is not sure."""
+    if b"\0" in values or b"%PDF" in values:
+        return False
+    if values.isascii():
+        return True
+    try:
+        values.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class KeyValueFormat(Format):
+    """``[key] value``, with ``[null]`` where there is no key.
+
+    :param coloured: whether the key stands out.
+    """
+
+    def __init__(self, show: Show, *, coloured: bool = False) -> None:
+        super().__init__(show)
+        self._frame = b"\x1b[36m[%s]\x1b[0m %s\n" if coloured else b"[%s] %s\n"
+
+    def lines(self, records: Sequence[Record]) -> bytes:
+        show, frame = self._show, self._frame
+        return b"".join(
+            frame % (b"null" if record.key is None else as_text(record.key), show(record.value))
+            for record in records
+        )
+
+
+def _key(record: Record) -> str:
+    return "null" if record.key is None else record.key.decode("utf-8", "replace")
+
+
+def _value(record: Record) -> str:
+    return record.value.decode("utf-8", "replace")
+
+
+def _offset(record: Record) -> str:
+    return NOT_KNOWN if record.offset is None else str(record.offset)
+
+
+def _time(record: Record) -> str:
+    if record.timestamp is None:
+        return NOT_KNOWN
+    try:
+        at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return NOT_KNOWN
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{record.timestamp % 1000:03d}Z"
+
+
+VARIABLES: dict[str, Callable[[Record], str]] = {
+    "key": _key,
+    "value": _value,
+    "offset": _offset,
+    "partition": lambda record: str(record.partition),
+    "time": _time,
+    "topic": lambda record: record.topic,
+}
+"""What may stand between ``{{`` and ``}}``."""
+
+
+class TemplateFormat(Format):
+    """A text with ``{{variables}}``, once for each record.
+
+    :raises ValueError: there is no such variable; the message says which there are.
+    """
+
+    def __init__(self, template: str) -> None:
+        super().__init__()
+        parts = _VARIABLE.split(template)
+        for name in parts[1::2]:
+            if name not in VARIABLES:
+                known = ", ".join(f"{{{{{each}}}}}" for each in VARIABLES)
+                raise ValueError(f"{known}, not {{{{{name}}}}}")
+        self._texts = parts[::2]
+        self._parts = [VARIABLES[name] for name in parts[1::2]]
+
+    def lines(self, records: Sequence[Record]) -> bytes:
+        first, *others = self._texts
+        filled = zip(self._parts, others, strict=True)
+        pieces = list(filled)
+        found = []
+        for record in records:
+            found.append(first)
+            for variable, behind in pieces:
+                found += (variable(record), behind)
+            found.append("\n")
+        return "".join(found).encode("utf-8", "replace")

@@ -1,0 +1,330 @@
+"""The command line of ``fluvio-tail``: what is typed, checked, as a frozen value.
+
+Names and letters are those of ``fluvio consume``, so that hands know them. Whatever is wrong is
+said in one line, with what was expected. Nothing here connects or prints; files that options name
+(a profile, certificates, a chain of SmartModules) are read here, so that a wrong one is found
+before anything begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+import attrs
+from twisted.python.usage import UsageError
+
+from ..config import ClientConfig, ConsumerConfig, Isolation, OffsetStrategy, TlsConfig
+from ..errors import FluvioError
+from ..offset import Offset
+from ._process import LoggingElsewhere
+from .formats import OUTPUTS, Format, KeyValueFormat, TemplateFormat
+
+STORING_INTERVAL = 2.0
+"""Seconds between two times that the offsets of ``--consumer`` are stored."""
+
+PATTERN_SIGNS = frozenset("*?[")
+
+_ISOLATIONS = {
+    "read_committed": Isolation.READ_COMMITTED,
+    "readcommitted": Isolation.READ_COMMITTED,
+    "read_uncommitted": Isolation.READ_UNCOMMITTED,
+    "readuncommitted": Isolation.READ_UNCOMMITTED,
+}
+_STARTS = ("beginning", "head", "tail", "start")
+
+
+@attrs.frozen(kw_only=True)
+class Names:
+    """The topics asked for.
+
+    :ivar exact: names, in the order given.
+    :ivar patterns: with ``*``, ``?`` and ``[...]``, as a shell has them.
+    """
+
+    exact: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, arguments: tuple[str, ...]) -> Names:
+        """Tell names from patterns, which hold signs that no topic's name may."""
+        once = tuple(dict.fromkeys(arguments))
+        patterns = tuple(name for name in once if PATTERN_SIGNS.intersection(name))
+        return cls(exact=tuple(name for name in once if name not in patterns), patterns=patterns)
+
+    def match(self, topic: str) -> bool:
+        """Whether a pattern asks for this topic."""
+        return any(fnmatchcase(topic, pattern) for pattern in self.patterns)
+
+    def __str__(self) -> str:
+        return ", ".join((*self.exact, *self.patterns))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What ``fluvio-tail`` is to do.
+
+    :ivar config: the cluster.
+    :ivar topics: which topics.
+    :ivar partitions: which partitions of each; None: all.
+    :ivar start: where to start.
+    :ivar stop: the first offset not to print, in each partition; None: go on for ever.
+    :ivar starting: the start in words.
+    :ivar consumer: how to read.
+    :ivar format: how records look.
+    :ivar lines: how many records to print; None: all.
+    :ivar wait: whether to wait for the cluster and the topics.
+    :ivar to: the file to append to; None: standard output.
+    :ivar stats: seconds between two lines of figures; None: none.
+    :ivar metrics: where to serve metrics, host and port; None: nowhere.
+    :ivar progress: whether a progress line may be drawn.
+    """
+
+    config: ClientConfig
+    topics: Names
+    partitions: tuple[int, ...] | None = None
+    start: Offset = attrs.field(factory=Offset.end)
+    stop: Offset | None = None
+    starting: str = ""
+    consumer: ConsumerConfig = attrs.field(factory=ConsumerConfig)
+    format: Callable[[bool], Format] = attrs.field(default=lambda coloured: Format())
+    lines: int | None = None
+    wait: bool = False
+    to: str | None = None
+    stats: float | None = None
+    metrics: tuple[str, int] | None = None
+    progress: bool = True
+
+    @property
+    def continuous(self) -> bool:
+        """Whether it goes on where a topic ends, and takes in topics that come to be."""
+        return self.stop is None
+
+
+class Options(LoggingElsewhere):
+    """The command line of ``fluvio-tail``."""
+
+    synopsis = "[options] TOPIC..."
+    longdesc = (
+        "Print the records of Fluvio topics. A TOPIC may be a pattern, such as 'orders-*'. "
+        "Standard output gets records and nothing else."
+    )
+    optParameters = [
+        ["head", "H", None, "Start so many records after the beginning"],
+        ["tail", "T", None, "Start so many records before the end"],
+        ["start", None, None, "Start with the record of this offset"],
+        ["end", None, None, "Stop after the record of this offset"],
+        ["lines", "n", None, "Stop after so many records"],
+        ["maxbytes", "b", None, "Bytes of records that one reply may bring"],
+        ["isolation", None, None, "read_committed or read_uncommitted (the default)"],
+        ["consumer", "c", None, "Store offsets under this name, and resume behind them"],
+        [
+            "format",
+            "F",
+            None,
+            "Print this text for each record, with {{key}}, {{value}}, {{offset}}, {{partition}}, "
+            "{{time}} and {{topic}} filled in",
+        ],
+        ["output", "O", None, "dynamic (the default), text, binary, json or raw"],
+        ["to", None, None, "Append to this file, opened again on SIGHUP, not to standard output"],
+        ["stats", None, None, "Tell rate and lag on standard error, every so many seconds"],
+        ["metrics", None, None, "Serve Prometheus metrics at PORT of loopback, or at HOST:PORT"],
+        ["profile", None, None, "The profile; default: the current one"],
+        [
+            "profile-file",
+            None,
+            None,
+            "The profile file; default: $FLV_PROFILE_PATH, ~/.fluvio/config",
+        ],
+        ["cluster", None, None, "HOST:PORT of the SC, instead of a profile"],
+        ["tls-ca", None, None, "File of the authorities to verify the servers by; means TLS"],
+        ["tls-cert", None, None, "File of the client's certificate; means TLS"],
+        ["tls-key", None, None, "File of the client's private key; means TLS"],
+        ["tls-server-name", None, None, "The name the SC's certificate is for; means TLS"],
+    ]
+    optFlags = [
+        ["all-partitions", "A", "Read every partition, which is the default"],
+        ["beginning", "B", "Start with the first record, not with the next new one"],
+        ["disable-continuous", "d", "Stop at the end, as it is when reading begins"],
+        ["key-value", "k", 'Print "[key] value", with "[null]" where there is no key'],
+        ["disable-progressbar", None, "Draw no progress line on a terminal"],
+        ["wait", None, "Wait for the cluster and the topics, if they are not there"],
+        ["tls", None, "Use TLS, and verify the servers by the system's authorities"],
+        ["tls-insecure", None, "Use TLS, and verify nothing"],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._partitions: list[int] = []
+
+    def opt_partition(self, text: str) -> None:
+        """Read this partition, and no other that is not given too (repeatable)."""
+        self._partitions.append(_whole("partition", text))
+
+    opt_p = opt_partition
+
+    def parseArgs(self, *topics: str) -> None:
+        if not topics or not all(topics):
+            raise UsageError("which topic? give its name")
+        self["topics"] = topics
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        try:
+            self["settings"] = self._settings()
+        except FluvioError as error:
+            raise UsageError(str(error)) from error
+
+    @property
+    def settings(self) -> Settings:
+        """All of it, checked."""
+        return cast(Settings, self["settings"])
+
+    # Each part of it
+
+    def _settings(self) -> Settings:
+        start, starting = self._start()
+        return Settings(
+            config=self._cluster(),
+            topics=Names.of(self["topics"]),
+            partitions=self._chosen_partitions(),
+            start=start,
+            stop=self._stop(),
+            starting=starting,
+            consumer=self._consumer(),
+            format=self._format(),
+            lines=self._number("lines", at_least=1),
+            wait=bool(self["wait"]),
+            to=self["to"],
+            stats=self._seconds("stats"),
+            metrics=self._address("metrics"),
+            progress=not self["disable-progressbar"],
+        )
+
+    def _start(self) -> tuple[Offset, str]:
+        given = [name for name in _STARTS if self[name] not in (None, 0)]
+        if len(given) > 1:
+            raise UsageError(f"--{given[0]} and --{given[1]} exclude each other")
+        head, tail, first = (self._number(name) for name in ("head", "tail", "start"))
+        if self["beginning"]:
+            found = Offset.beginning(), " from the beginning"
+        elif head is not None:
+            found = Offset.from_beginning(head), f" {head} after the beginning"
+        elif tail is not None:
+            found = Offset.from_end(tail), f" {tail} before the end"
+        elif first is not None:
+            found = Offset.absolute(first), f" at offset {first}"
+        else:
+            found = Offset.end(), ""
+        start, starting = found
+        return (start if self["consumer"] is None else Offset.stored(start)), starting
+
+    def _stop(self) -> Offset | None:
+        last = self._number("end")
+        if last is None:
+            return Offset.end() if self["disable-continuous"] else None
+        first = self._number("start")
+        if first is not None and last < first:
+            raise UsageError(f"--end takes an offset from --start, {first}, on, not {last}")
+        within = Offset.nearest if self["disable-continuous"] else Offset.absolute
+        return within(last + 1)
+
+    def _chosen_partitions(self) -> tuple[int, ...] | None:
+        if self._partitions and self["all-partitions"]:
+            raise UsageError("--partition and --all-partitions exclude each other")
+        return tuple(self._partitions) or None
+
+    def _consumer(self) -> ConsumerConfig:
+        changes: dict[str, Any] = {}
+        if self["consumer"] is not None:
+            changes["consumer_id"] = self["consumer"]
+            changes["offsets"] = OffsetStrategy.AUTO
+            changes["flush_interval"] = STORING_INTERVAL
+        if self["maxbytes"] is not None:
+            changes["max_bytes"] = self._number("maxbytes", at_least=1)
+        if self["isolation"] is not None:
+            isolation = _ISOLATIONS.get(self["isolation"].lower())
+            if isolation is None:
+                raise UsageError(
+                    f"--isolation takes read_committed or read_uncommitted, "
+                    f"not {self['isolation']!r}"
+                )
+            changes["isolation"] = isolation
+        return ConsumerConfig(**changes)
+
+    def _format(self) -> Callable[[bool], Format]:
+        template, output = self["format"], self["output"]
+        if template is not None:
+            for other in ("output", "key-value"):
+                if self[other]:
+                    raise UsageError(f"--format and --{other} exclude each other")
+            try:
+                filled = TemplateFormat(template)
+            except ValueError as error:
+                raise UsageError(f"--format knows {error}") from error
+            return lambda coloured: filled
+        show = OUTPUTS.get("dynamic" if output is None else output.lower())
+        if show is None:
+            raise UsageError(f"--output takes {', '.join(OUTPUTS)}, not {output!r}")
+        if self["key-value"]:
+            return lambda coloured: KeyValueFormat(show, coloured=coloured)
+        return lambda coloured: Format(show)
+
+    # The cluster
+
+    def _cluster(self) -> ClientConfig:
+        if self["cluster"] is not None:
+            for other in ("profile", "profile-file"):
+                if self[other] is not None:
+                    raise UsageError(f"--cluster and --{other} exclude each other")
+            config = ClientConfig(endpoint=self["cluster"])
+        else:
+            config = ClientConfig.from_profile(self["profile"], self["profile-file"])
+        tls = self._tls()
+        return config if tls is None else attrs.evolve(config, tls=tls)
+
+    def _tls(self) -> TlsConfig | None:
+        """TLS as the options have it, which stands in for all that a profile says of it."""
+        ca, cert, key, name = (self[f"tls-{part}"] for part in ("ca", "cert", "key", "server-name"))
+        if not (self["tls"] or self["tls-insecure"] or ca or cert or key or name):
+            return None
+        return TlsConfig(
+            server_name=name,
+            ca_file=ca,
+            cert_file=cert,
+            key_file=key,
+            insecure_anonymous=bool(self["tls-insecure"]),
+        ).inline()
+
+    # Values
+
+    def _number(self, name: str, at_least: int = 0) -> int | None:
+        return None if self[name] is None else _whole(name, self[name], at_least)
+
+    def _seconds(self, name: str) -> float | None:
+        text = self[name]
+        if text is None:
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < 1e9:
+            raise UsageError(f"--{name} takes seconds, a number above 0, not {text!r}")
+        return seconds
+
+    def _address(self, name: str) -> tuple[str, int] | None:
+        text = self[name]
+        if text is None:
+            return None
+        host, colon, port = text.rpartition(":")
+        if not port.isdecimal() or int(port) > 65535 or bool(colon) != bool(host):
+            raise UsageError(f"--{name} takes PORT or HOST:PORT, not {text!r}")
+        return host or "127.0.0.1", int(port)
+
+
+def _whole(name: str, text: str, at_least: int = 0) -> int:
+    if text.isascii() and text.isdecimal() and at_least <= int(text) < 2**63:
+        return int(text)
+    raise UsageError(f"--{name} takes a whole number, {at_least} or more, not {text!r}")

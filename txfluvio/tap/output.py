@@ -1,0 +1,198 @@
+"""Where the records go: standard output or a file, in whole lines and without blocking the reactor.
+
+A full pipe holds the reading back and nothing else: signals, connections and stored offsets go on
+while nobody takes the output. What was written is whole lines, unless a single line is longer than
+a pipe takes at once.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+PIPE_BUF = getattr(select, "PIPE_BUF", 512)
+"""Bytes that a pipe with any room takes whole, and without blocking."""
+
+
+class Sink(Protocol):
+    """Takes what is printed."""
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it.
+
+        :raises OSError: it can not be written; a BrokenPipeError where nobody reads any more.
+        """
+
+    def reopen(self) -> None:
+        """Go on in another file of the same name, if it is a file."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Descriptor:
+    """An open file descriptor, such as standard output; it is not closed.
+
+    :param reactor: tells when there is room again.
+    :param fd: the file descriptor.
+    """
+
+    def __init__(self, reactor: IReactorFDSet, fd: int = 1) -> None:
+        self._reactor = reactor
+        self._fd = fd
+        self._patient = stat.S_ISREG(os.fstat(fd).st_mode)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it; cancelling it leaves out what was not written yet."""
+        if self._patient:
+            write_all(self._fd, data)
+            return
+        for piece in _pieces(data):
+            while not _has_room(self._fd):
+                await _Room(self._reactor, self._fd).wait()
+            write_all(self._fd, piece)
+
+    def reopen(self) -> None:
+        """Whoever has opened it has to see to that."""
+
+    def close(self) -> None:
+        """Whoever has opened it will close it."""
+
+
+class File:
+    """A file that is appended to.
+
+    :raises OSError: it can not be opened.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = self._open()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of it, or, where that fails, nothing."""
+        before = os.lseek(self._fd, 0, os.SEEK_END)
+        try:
+            write_all(self._fd, data)
+        except OSError:
+            if stat.S_ISREG(os.fstat(self._fd).st_mode):
+                os.ftruncate(self._fd, before)
+            raise
+
+    def reopen(self) -> None:
+        """Go on in another file of the same name; what was written stays in the one moved away.
+
+        Where there can be none, it goes on in the one it has.
+        """
+        try:
+            fresh = self._open()
+        except OSError as error:
+            self._log.warn(
+                "{path} can not be opened again: {reason}",
+                path=self._path,
+                reason=error.strerror,
+            )
+            return
+        os.close(self._fd)
+        self._fd = fresh
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it, waiting where it takes that."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Pieces that a pipe takes whole, each of whole lines where lines are that short."""
+    start = 0
+    while start < len(data):
+        end = start + PIPE_BUF
+        if end < len(data):
+            behind_line = data.rfind(b"\n", start, end) + 1
+            end = behind_line or end
+        yield data[start:end]
+        start = end
+
+
+def _has_room(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+@implementer(IReadWriteDescriptor)
+class _Room:
+    """Waits until a descriptor can be written to."""
+
+    def __init__(self, reactor: IReactorFDSet, fd: int) -> None:
+        self._reactor = reactor
+        self._fd = fd
+        self._waiting: Deferred[None] = Deferred(lambda _: reactor.removeWriter(self))
+
+    def wait(self) -> Deferred[None]:
+        self._reactor.addWriter(self)
+        return self._waiting
+
+    def _over(self) -> None:
+        self._reactor.removeWriter(self)
+        self._waiting.callback(None)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def doWrite(self) -> None:
+        self._over()
+
+    def doRead(self) -> None:
+        """It is not read."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Nobody reads any more, which the next write finds out."""
+        self._over()
+
+    def logPrefix(self) -> str:
+        return "output"
+
+
+class Erasing:
+    """A sink before which something is done to the terminal each time, such as erasing a line.
+
+    :param erase: called before anything is written.
+    """
+
+    def __init__(self, sink: Sink, erase: Callable[[], Any]) -> None:
+        self._sink = sink
+        self._erase = erase
+
+    async def write(self, data: bytes) -> None:
+        """Erase, and write."""
+        self._erase()
+        await self._sink.write(data)
+
+    def reopen(self) -> None:
+        """Go on in another file, if it is a file."""
+        self._sink.reopen()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._sink.close()
