@@ -99,6 +99,15 @@ class NotThere(ClusterCase):
         self.failureResultOf(starting, UnsupportedVersion)
         self.stopped()
 
+    def test_whoever_is_told_that_it_is_hopeless_may_stop_it(self) -> None:
+        self.sc._apis = {key: api for key, api in self.sc._apis.items() if key != 1004}
+        starting = self.cluster.start()
+        starting.addErrback(lambda _: self.cluster.stop())
+        self.advance()
+        self.successResultOf(starting)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.network.links, [])
+
     def test_started_for_ever_it_goes_on_trying(self) -> None:
         self.network.refuse(*SC)
         starting = self.cluster.start(for_ever=True)

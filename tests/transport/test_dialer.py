@@ -17,10 +17,11 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
-from tests.transport import certificates
 from tests.transport.peer import ANSWER, ASK, SPU_VERSIONS, Peer, Peers, PeerTestCase
 from txfluvio.config import ClientConfig, TlsConfig
 from txfluvio.errors import ClientCertificateRequired, ConnectFailed, Disconnected
+from txfluvio.testing import certificates
+from txfluvio.testing.tls import server_options
 from txfluvio.transport.dialer import Dialer, MemoryDialer, TcpDialer
 
 the_reactor: Any = reactor
@@ -118,8 +119,8 @@ async def test_over_loopback() -> None:
 @with_reactor
 async def test_over_tls_on_loopback() -> None:
     authority = certificates.authority()
-    server = certificates.issue(authority, "127.0.0.1").server(clients_of=authority)
-    client = certificates.issue(authority, "a client")
+    server = server_options(certificates.issue(authority, "127.0.0.1"), clients_of=authority)
+    client = certificates.issue(authority)
     peers = LastingPeers()
     listening = TCP4ServerEndpoint(the_reactor, 0, interface="127.0.0.1")
     port = await listening.listen(TLSMemoryBIOFactory(server, False, peers, clock=the_reactor))

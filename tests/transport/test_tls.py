@@ -15,7 +15,6 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from tests.transport.certificates import SERVERS, Issued, authority, issue
 from tests.transport.peer import ANSWER, ASK, Peers, PeerTestCase
 from txfluvio.config import ClientConfig, TlsConfig, TlsVersion
 from txfluvio.errors import (
@@ -33,12 +32,14 @@ from txfluvio.errors import (
     NotTls,
     TlsFailed,
 )
+from txfluvio.testing.certificates import SERVERS, Issued, authority, issue
+from txfluvio.testing.tls import server_options
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.protocol import FluvioProtocol
 
 AUTHORITY = authority()
 SERVER = issue(AUTHORITY, "fluvio.test", "*.fluvio.test", "10.0.0.1")
-CLIENT = issue(AUTHORITY, "client")
+CLIENT = issue(AUTHORITY, common_name="client")
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -57,7 +58,7 @@ class Listening:
 class TlsTestCase(PeerTestCase):
     def serve(self, certificate: Issued = SERVER, **options: Any) -> None:
         """Listen at ``tls:9005``."""
-        self.listening = Listening(certificate.server(**options))
+        self.listening = Listening(server_options(certificate, **options))
         self.peers = Peers()
         factory = TLSMemoryBIOFactory(self.listening, False, self.peers, clock=self.clock)
         self.network.listen("tls", 9005, factory)
@@ -137,7 +138,7 @@ class SpeakingTests(TlsTestCase):
         self.successResultOf(self.dial(None))
 
     def test_anonymous_verifies_nothing(self) -> None:
-        self.serve(issue(authority("nobody knows"), "elsewhere.test", last_day=0))
+        self.serve(issue(authority("nobody knows"), "elsewhere.test", first_day=-9, last_day=-1))
         self.successResultOf(self.dial("fluvio.test", insecure_anonymous=True))
         self.assertEqual(self.listening.connections[0].get_servername(), b"fluvio.test")
 
@@ -222,19 +223,29 @@ class ClientCertificateTests(TlsTestCase):
         failed = self.assert_refused(self.dial(), ClientCertificateRequired)
         self.assertIn("set TlsConfig.cert_file and key_file", str(failed))
 
+    def test_so_it_is_where_the_version_has_no_word_for_it(self) -> None:
+        self.serve(clients_of=AUTHORITY, only=TlsVersion.TLS_1_2)
+        failed = self.assert_refused(self.dial(), ClientCertificateRequired)
+        self.assertIn("handshake failure", failed.reason)
+
+    def test_the_same_word_without_that_demand_is_a_failure_of_tls(self) -> None:
+        self.network.listen("tls", 9005, Saying(bytes.fromhex("15030300020228")))
+        failed = self.assert_refused(self.dial(), TlsFailed)
+        self.assertIn("handshake failure", failed.reason)
+
     def assert_client_refused(self, client: Issued) -> None:
         self.serve(clients_of=AUTHORITY)
         dialling = self.dial(cert_pem=client.pem, key_pem=client.key_pem)
         self.assert_refused(dialling, ClientCertificateRefused)
 
     def test_one_that_has_expired(self) -> None:
-        self.assert_client_refused(issue(AUTHORITY, "client", first_day=-9, last_day=-1))
+        self.assert_client_refused(issue(AUTHORITY, first_day=-9, last_day=-1))
 
     def test_one_of_an_authority_the_server_does_not_trust(self) -> None:
-        self.assert_client_refused(issue(authority("nobody knows"), "client"))
+        self.assert_client_refused(issue(authority("nobody knows")))
 
     def test_one_that_is_for_servers(self) -> None:
-        self.assert_client_refused(issue(AUTHORITY, "client", usage=SERVERS))
+        self.assert_client_refused(issue(AUTHORITY, usage=SERVERS))
 
 
 class Saying(Factory):

@@ -194,6 +194,9 @@ class Metadata:
                 await self._watch(await self._dial())
             except FluvioError as error:
                 self._failed(error)
+            if self.state is ConnectionState.STOPPED:
+                # Whoever was told of the error has stopped this, which can not cancel what runs.
+                return
             if self.topology.version > version:
                 attempt = 0
             await deferLater(self._clock, self._config.retry.delay(attempt, self._rng))

@@ -156,12 +156,14 @@ class FakeTls:
             names += [f"*.{self.domain}", "localhost", "127.0.0.1"]
         match self.preset:
             case Preset.EXPIRED:
-                last_day = 0
+                last_day = -1
             case Preset.WRONG_NAME:
                 names = [f"elsewhere.{self.domain}.invalid"]
             case Preset.UNKNOWN_CA:
                 by = authority("an authority nobody is told of")
-        return issue(by, *names, common_name="a server", last_day=last_day, usage=SERVERS)
+        return issue(
+            by, *names, common_name="a server", first_day=-9, last_day=last_day, usage=SERVERS
+        )
 
 
 def server_options(

@@ -153,6 +153,7 @@ class TlsAttempt:
         self._identity = identity
         self._certificate: x509.Certificate | None = None
         self._refusal: _Refusal = None
+        self._connection: SSL.Connection | None = None
 
     def over(self, endpoint: IStreamClientEndpoint, clock: IReactorTime) -> IStreamClientEndpoint:
         """An endpoint that speaks TLS over another one."""
@@ -167,6 +168,7 @@ class TlsAttempt:
         else:
             mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         connection.set_verify(mode, self._verify)
+        self._connection = connection
         return connection
 
     def explain(self, error: HandshakeFailed) -> FluvioError:
@@ -180,7 +182,7 @@ class TlsAttempt:
             if self._certificate is None and _timed_out(error):
                 return self._failure(NotTls, address, "it says nothing, as plain Fluvio ports do")
             return error
-        if "certificate required" in complaint:
+        if "certificate required" in complaint or self._lacked_certificate(complaint):
             return self._failure(ClientCertificateRequired, address, complaint)
         if any(words in complaint for words in _ABOUT_CERTIFICATES):
             known = self._config.has_certificate
@@ -189,6 +191,17 @@ class TlsAttempt:
         if self._certificate is None and any(words in complaint for words in _SPOKEN_PLAINLY):
             return self._failure(NotTls, address, complaint)
         return self._failure(TlsFailed, address, complaint)
+
+    def _lacked_certificate(self, complaint: str) -> bool:
+        """Whether the server asked for a certificate, got none, and only said that it failed.
+
+        TLS 1.2 has no alert for that; a server built on OpenSSL sends the general one.
+        """
+        if self._connection is None or self._config.has_certificate:
+            return False
+        return "alert handshake failure" in complaint and bool(
+            self._connection.get_client_ca_list()
+        )
 
     def _failure(self, cls: type[TlsFailed], address: str, reason: str) -> TlsFailed:
         names = () if self._certificate is None else _names(self._certificate)
