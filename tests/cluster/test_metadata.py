@@ -328,7 +328,9 @@ class Subscribing(ClusterCase):
         watches = self.started(partitions=())
         seen: list[Topology] = []
         self.cluster.subscribe(seen.append)
-        known = self.leader().addCallback(lambda _: list(seen))
+        known = self.cluster.wait_for(
+            lambda topology: topology.leader_of("orders", 0), missing="a leader"
+        ).addCallback(lambda _: list(seen))
         self.tell(watches, changed(PARTITION, *updated(partition("orders-0"))))
         self.assertEqual(self.successResultOf(known), [self.cluster.topology])
         self.stopped()
