@@ -27,6 +27,7 @@ from txfluvio.config import (
     parse_endpoint,
 )
 from txfluvio.errors import InvalidConfig
+from txfluvio.smartmodule import SmartModuleInvocation
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"
@@ -69,7 +70,8 @@ class TestDefaults:
 
     def test_of_a_consumer(self) -> None:
         config = ConsumerConfig()
-        assert config.max_bytes == 1_048_890
+        assert config.push_size == 1_048_890
+        assert config.smartmodules == ()
         assert config.isolation is Isolation.READ_UNCOMMITTED
         assert config.check_crc
         assert config.consumer_id is None
@@ -77,7 +79,12 @@ class TestDefaults:
         assert config.reset is OffsetReset.ERROR
 
     def test_a_consumer_s_buffer_holds_several_pushes(self) -> None:
-        assert ConsumerConfig().buffer_memory >= 4 * ConsumerConfig().max_bytes
+        assert ConsumerConfig().buffer_memory >= 4 * ConsumerConfig().push_size
+
+    def test_what_comes_out_of_smartmodules_may_be_as_large_as_any_batch(self) -> None:
+        config = attrs.evolve(ConsumerConfig(), smartmodules=[SmartModuleInvocation("upper")])
+        assert config.push_size == 32 * 2**20
+        assert attrs.evolve(config, max_bytes=1000).push_size == 1000
 
     def test_the_isolation_is_the_number_of_a_fetch(self) -> None:
         assert [int(member) for member in Isolation] == [0, 1]
@@ -129,6 +136,7 @@ POSITIVE_SECONDS = [
     (ProducerConfig, "delivery_timeout"),
     (ProducerConfig, "close_timeout"),
     (ConsumerConfig, "flush_interval"),
+    (ConsumerConfig, "quiet_time"),
     (RetryPolicy, "deadline"),
 ]
 SIZES = [
@@ -191,6 +199,10 @@ def test_sizes_and_counts_are_positive_whole_numbers(cls: type[Any], name: str) 
         (ConsumerConfig, "consumer_id", "x" * 32_768),
         (ConsumerConfig, "offsets", "auto"),
         (ConsumerConfig, "reset", "earliest"),
+        (ConsumerConfig, "smartmodules", "only-errors"),
+        (ConsumerConfig, "smartmodules", ["only-errors"]),
+        (ConsumerConfig, "smartmodules", SmartModuleInvocation("only-errors")),
+        (ProducerConfig, "smartmodules", [None]),
         (RetryPolicy, "initial", 0),
         (RetryPolicy, "factor", 0.9),
         (RetryPolicy, "jitter", 1.1),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .errors import FluvioError
     from .offset import Offset
     from .producer import Producer, RecordMetadata
+    from .smartmodule import Lookback, SmartModuleInvocation, SmartModuleKind
+    from .transforms import load_transforms, parse_transforms
     from .wire.records import Record
 
 _HOME = {
@@ -42,6 +44,7 @@ _HOME = {
     "FluvioClient": "client",
     "FluvioError": "errors",
     "Isolation": "config",
+    "Lookback": "smartmodule",
     "ObjectKind": "admin",
     "Offset": "offset",
     "OffsetReset": "config",
@@ -53,8 +56,12 @@ _HOME = {
     "RecordMetadata": "producer",
     "RetryPolicy": "config",
     "Share": "consumer",
+    "SmartModuleInvocation": "smartmodule",
+    "SmartModuleKind": "smartmodule",
     "TlsConfig": "config",
     "TlsVersion": "config",
+    "load_transforms": "transforms",
+    "parse_transforms": "transforms",
 }
 
 __all__ = [
@@ -67,6 +74,7 @@ __all__ = [
     "FluvioClient",
     "FluvioError",
     "Isolation",
+    "Lookback",
     "ObjectKind",
     "Offset",
     "OffsetReset",
@@ -78,9 +86,13 @@ __all__ = [
     "RecordMetadata",
     "RetryPolicy",
     "Share",
+    "SmartModuleInvocation",
+    "SmartModuleKind",
     "TlsConfig",
     "TlsVersion",
     "errors",
+    "load_transforms",
+    "parse_transforms",
 ]
 
 

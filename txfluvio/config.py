@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +30,7 @@ from ._checks import (
     whole,
 )
 from .errors import InvalidConfig
+from .smartmodule import SmartModuleInvocation
 
 if TYPE_CHECKING:
     from random import Random
@@ -38,6 +39,9 @@ KIB = 1024
 MIB = 1024 * KIB
 LARGEST_SPU_BATCH = 32 * MIB
 """An SPU refuses any batch above this many bytes."""
+
+DEFAULT_PUSH_SIZE = 1_048_890
+"""Bytes of records that one push to a consumer may bring, if nothing else is said."""
 
 
 class Isolation(enum.IntEnum):
@@ -94,6 +98,12 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 _bytes = whole(1, 2**63 - 1, "bytes")
 _count = whole(1, 2**31 - 1, "a count")
 _path = must("the path of a file", lambda value: isinstance(value, str) and value != "")
+_chain = must(
+    "a list of SmartModuleInvocation",
+    lambda value: (
+        isinstance(value, tuple) and all(isinstance(one, SmartModuleInvocation) for one in value)
+    ),
+)
 _pem = must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
 
 
@@ -366,6 +376,10 @@ class _HasName(Protocol):
     def name(self) -> str: ...
 
 
+def _as_chain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _codec_name(value: str | _HasName | None) -> str | None:
     name: Any = getattr(value, "name", value)
     return name.lower() if isinstance(name, str) else name
@@ -391,6 +405,8 @@ class ProducerConfig:
     :ivar delivery_timeout: seconds from ``send()`` to the record's outcome, retries included.
     :ivar close_timeout: seconds ``close()`` may take to send what is left.
     :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
+    :ivar smartmodules: a chain that the SPU runs over each batch by itself, an aggregate from its
+        beginning each time. What it makes of a batch is stored; at which offsets is not told.
     """
 
     linger: float = attrs.field(default=0.0, validator=seconds_or_0)
@@ -424,6 +440,9 @@ class ProducerConfig:
     delivery_timeout: float = attrs.field(default=120.0, validator=seconds)
     close_timeout: float = attrs.field(default=30.0, validator=seconds)
     buffer_memory: int = attrs.field(default=32 * MIB, validator=_bytes)
+    smartmodules: Sequence[SmartModuleInvocation] = attrs.field(
+        default=(), converter=_as_chain, validator=_chain
+    )
 
     def __attrs_post_init__(self) -> None:
         for name, other in (
@@ -443,19 +462,29 @@ class ConsumerConfig:
     """How records are fetched, held, and accounted for.
 
     :ivar max_bytes: bytes of records one push may bring. The SPU cuts there, also inside a batch;
-        a batch that is larger is fetched by itself.
+        a batch that is larger is fetched by itself. None: 1,048,890; with ``smartmodules``, 32 MiB.
+        There it is a bound on what comes out of them, beyond which the SPU leaves records out
+        without a word: let it be many times the largest batch.
     :ivar isolation: with READ_COMMITTED only records that are replicated are delivered.
     :ivar buffer_memory: bytes of records, as received, held for the user; above it, the SPUs are
-        not asked for more.
+        not asked for more. Its streams share it, but for ``smartmodules``: there each may bring
+        ``max_bytes``, since with less records would be lost.
     :ivar check_crc: whether the checksum of each batch is verified.
     :ivar consumer_id: the name that offsets are stored under. It is a name and no more: consumers
         that share one overwrite each other's offsets.
     :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
     :ivar flush_interval: seconds from a commit to its being stored, with AUTO.
     :ivar reset: what to do when the position is no longer in the log.
+    :ivar smartmodules: a chain that the SPU runs over the records; see
+        :mod:`txfluvio.smartmodule` for what that does to offsets and positions.
+    :ivar quiet_time: seconds. With ``smartmodules`` and a stop, a partition that was silent for so
+        long has nothing more that passes: it is at its stop, if its log reaches there. Modules
+        that take longer for one segment of the log, up to 1 GiB, need more.
     """
 
-    max_bytes: int = attrs.field(default=1_048_890, validator=whole(1, 2**31 - 1, "bytes"))
+    max_bytes: int | None = attrs.field(
+        default=None, validator=or_none(whole(1, 2**31 - 1, "bytes"))
+    )
     isolation: Isolation = attrs.field(
         default=Isolation.READ_UNCOMMITTED, validator=member(Isolation)
     )
@@ -472,9 +501,20 @@ class ConsumerConfig:
     )
     flush_interval: float = attrs.field(default=10.0, validator=seconds)
     reset: OffsetReset = attrs.field(default=OffsetReset.ERROR, validator=member(OffsetReset))
+    smartmodules: Sequence[SmartModuleInvocation] = attrs.field(
+        default=(), converter=_as_chain, validator=_chain
+    )
+    quiet_time: float = attrs.field(default=5.0, validator=seconds)
 
     def __attrs_post_init__(self) -> None:
         if self.offsets is not OffsetStrategy.NONE and self.consumer_id is None:
             raise InvalidConfig(
                 "ConsumerConfig.consumer_id", None, f"a name to store offsets under: {self.offsets}"
             )
+
+    @property
+    def push_size(self) -> int:
+        """Bytes of records that one push may bring: ``max_bytes``, or its default."""
+        if self.max_bytes is not None:
+            return self.max_bytes
+        return LARGEST_SPU_BATCH if self.smartmodules else DEFAULT_PUSH_SIZE

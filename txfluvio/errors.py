@@ -95,8 +95,8 @@ class InvalidConfig(UsageError):
 
 
 @attrs.define(slots=False)
-class InvalidProfile(UsageError):
-    """A profile file can not be read, or does not say what is needed.
+class InvalidFile(UsageError):
+    """A file can not be read, or does not say what is needed.
 
     :ivar path: the file.
     :ivar key: the dotted key in it, for example ``"cluster.local.endpoint"``; empty for the whole.
@@ -109,6 +109,29 @@ class InvalidProfile(UsageError):
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.path, self.key, self.reason) if part)
+
+
+class InvalidProfile(InvalidFile):
+    """A profile file is not what it should be."""
+
+
+class InvalidTransforms(InvalidFile):
+    """A transformation file is not what it should be."""
+
+
+@attrs.define(slots=False)
+class MissingPackage(UsageError):
+    """What was asked for needs a package that is not installed.
+
+    :ivar purpose: what for.
+    :ivar package: its name.
+    :ivar extra: the extra of txfluvio that brings it.
+    """
+
+    purpose: str
+    package: str
+    extra: str
+    says = "{0.purpose} needs {0.package}: install txfluvio[{0.extra}]"
 
 
 class InvalidRecord(UsageError):
@@ -737,13 +760,20 @@ class SmartModuleInvalid(SmartModuleError):
 
 @attrs.define(slots=False, kw_only=True)
 class SmartModuleRuntimeError(SmartModuleError):
-    """The module failed on a record. Records before it were processed.
+    """The module failed on a record.
+
+    When reading, the records before it in its batch, and in batches before that one, were handed
+    out; they come again to whoever starts where he was. When writing, nothing of the batch was
+    stored, and the offset counts from 0 in it.
 
     :ivar hint: the module's own words.
     :ivar offset: the offset of the record.
     :ivar kind: the kind of module, as on the wire.
-    :ivar record_key: its key, or None.
+    :ivar record_key: its key, or None; as this module of the chain received it, and so the value.
     :ivar record_value: its value.
+    :ivar module: the module's name; of a chain all names, since which it was is not told.
+    :ivar next_offset: when reading, where the batch behind the record's begins, for ``seek()``.
+        None where that is not told: no record before it has passed.
     """
 
     code = 6004
@@ -752,7 +782,20 @@ class SmartModuleRuntimeError(SmartModuleError):
     kind: int
     record_key: bytes | None = attrs.field(default=None, repr=False)
     record_value: bytes = attrs.field(default=b"", repr=False)
+    module: str = attrs.field(default="", init=False)
+    next_offset: int | None = attrs.field(default=None, init=False)
     says = "the SmartModule failed on the record at offset {0.offset}: {0.hint}"
+
+
+class SmartModuleCrashed(SmartModuleError):
+    """A module broke down: a trap, such as a panic in Rust, or no memory, or bad input or output.
+
+    It comes as code 2, without any records that came before. A consumer meets it again wherever it
+    reads that batch.
+    """
+
+    code = 2
+    says = "a SmartModule broke down"
 
 
 class SmartModuleInitError(SmartModuleError):

@@ -6,12 +6,14 @@ above use; they look at a :class:`Topology` and never at the messages it is made
 
 from __future__ import annotations
 
+from .chain import Chain
 from .cluster import Cluster, Watch
 from .metadata import ConnectionState
 from .retry import Retrying
 from .topology import PartitionInfo, SpuInfo, TopicInfo, Topology
 
 __all__ = [
+    "Chain",
     "Cluster",
     "ConnectionState",
     "PartitionInfo",

@@ -8,7 +8,8 @@ only, to ``base_offset + last_offset_delta + 1``.
 
 Where SmartModules ran, the SPU merges what passed into one batch whose offsets mean nothing and
 says in ``next_filter_offset`` how far it has come: such a push is handed out as a whole, its
-records without offsets.
+records without offsets. One that ends with a failure is handed out too, but does not move the
+position: behind the record that failed, others of its batch were left out.
 """
 
 from __future__ import annotations
@@ -128,14 +129,16 @@ class Backlog:
         else:
             self.position = offset
 
-    def add(self, records: RecordSet, next_filter_offset: int = 0) -> bool:
+    def add(self, records: RecordSet, next_filter_offset: int = 0, *, failed: bool = False) -> bool:
         """Take in what a reply brought; False if it holds no complete batch.
 
+        :param failed: whether a SmartModule has failed on a record behind these.
         :raises ProtocolError: an impossible batch, or batches that do not lead on.
         """
         batches = records.batches(check_crc=False)
         if self._filtered and next_filter_offset > 0:
-            return self._add_filtered(records, batches, next_filter_offset)
+            self._add_filtered(records, batches, self.received if failed else next_filter_offset)
+            return True
         fresh = []
         end = self.received
         for batch in batches:
@@ -154,14 +157,15 @@ class Backlog:
         self._keep(fresh, len(records))
         return True
 
-    def _add_filtered(self, records: RecordSet, batches: list[Batch], end: int) -> bool:
+    def _add_filtered(self, records: RecordSet, batches: list[Batch], end: int) -> None:
         if end < self.received:
             raise ProtocolError(
                 f"{end} is before {self.received}, the position", field="next_filter_offset"
             )
+        if (batches[-1].end if batches else records.start) != records.end:
+            raise ProtocolError("what SmartModules made ends inside a batch", field="records")
         self.received = end
         self._keep(batches, len(records))
-        return True
 
     def _keep(self, batches: list[Batch], size: int) -> None:
         self._pushes.append(_Push(batches, size, self.received))

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..cluster import Cluster, Retrying, Topology
+from ..cluster import Chain, Cluster, Retrying, Topology
 from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
     AlreadyRunning,
@@ -81,6 +81,11 @@ class Consumer:
     and whatever else cannot be retried. It is raised again until that partition is told where to
     go on, by :meth:`seek`, or paused; the other partitions go on.
 
+    With ``ConsumerConfig.smartmodules`` the records are what the SPU makes of them, without
+    offsets, and the position moves by whole pushes: see :mod:`txfluvio.smartmodule`. Where a
+    module fails on a record, those before it are handed out and then ``SmartModuleRuntimeError``
+    is raised, which says where reading can go on; the position is still before them.
+
     A log that was cut by an election and written again to beyond the position looks as if nothing
     had happened: under ReadUncommitted the records that took the place of delivered ones, below
     the position, are not seen.
@@ -91,7 +96,8 @@ class Consumer:
         beginning.
     :param stop: the first offset not to read, in each partition: ``Offset.absolute(n)``, or
         ``Offset.end()`` for the end as it is when the consumer starts. The iteration ends when all
-        partitions got there, and partitions added later are not read.
+        partitions got there, and partitions added later are not read. Where SmartModules let
+        nothing pass, that is after ``ConsumerConfig.quiet_time``.
     :param partitions: a partition, some, a :class:`~txfluvio.consumer.share.Share`, or None for
         all of each topic, those added later included.
     :param config: see :class:`~txfluvio.config.ConsumerConfig`.
@@ -115,7 +121,9 @@ class Consumer:
         self._topics = _names(topics)
         self._config = ConsumerConfig() if config is None else config
         self._selection = Selection.of(partitions)
-        self._reading = Reading(config=self._config, stop=_checked_stop(stop))
+        self._reading = Reading(
+            config=self._config, stop=_checked_stop(stop), chain=Chain(self._config.smartmodules)
+        )
         self._start_at = self._checked_start(start)
         self._clock = clock
         self._rng = rng
@@ -494,7 +502,7 @@ class Consumer:
         if not targets:
             return
         count = len(self._streams) + len(targets)
-        slot = share(self._config.buffer_memory, count, self._config.max_bytes)
+        slot = self._slot(count)
         for stream in self._streams.values():
             stream.resize(slot)
         for target in targets:
@@ -513,6 +521,12 @@ class Consumer:
             stream.run()
         for stream in self._streams.values():
             stream.relieve()
+
+    def _slot(self, streams: int) -> int:
+        """Bytes that each of so many streams may always have."""
+        size = self._config.push_size
+        # What SmartModules yield beyond what a push may bring is lost without a word.
+        return size if self._reading.chain else share(self._config.buffer_memory, streams, size)
 
     async def _close(self, before: _Life) -> None:
         self._flusher.stop()

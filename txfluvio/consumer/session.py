@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..errors import BrokerError, Disconnected, FetchSessionNotFound, FluvioError, ProtocolError
+from ..errors import Disconnected, FetchSessionNotFound, FluvioError, ProtocolError
 from ..transport.protocol import FluvioProtocol, ReplyStream
 from ..wire.schema import Message, Request
 from ..wire.spu import (
@@ -44,8 +44,8 @@ class SessionOwner(Protocol):
     def keep(self, brought: PartitionResponse) -> bool:
         """Take what came in; False if it holds no complete batch."""
 
-    def refused(self, error: BrokerError) -> None:
-        """The SPU has ended the stream, not the connection."""
+    def refused(self, brought: PartitionResponse) -> None:
+        """The SPU has ended the stream, not the connection, with the error in ``brought``."""
 
     def interrupt(self, reason: FluvioError | None = None) -> None:
         """The session is over."""
@@ -56,6 +56,8 @@ class Session:
 
     :ivar oversized: fires with the size of a batch that no push can bring, or None if a push was
         too short to tell even that.
+    :ivar asked: how many pushes were asked for.
+    :ivar pushed: how many have come.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Session:
         self._allowance = allowance
         self._stream: ReplyStream | None = None
         self._over = False
+        self.asked = 0
+        self.pushed = 0
         connection.when_closed().addCallback(self._lost)
         self.oversized: Deferred[int | None] = Deferred()
 
@@ -82,6 +86,7 @@ class Session:
 
     def open(self, message: StreamFetchRequest) -> None:
         """Open the stream; nothing comes while there is nothing to send."""
+        self.asked += 1
         self._stream = self._connection.open_stream(message, self._pushed, self._unanswered)
 
     def close(self) -> Deferred[FluvioError]:
@@ -99,6 +104,10 @@ class Session:
         if self._owner.listening:
             self._allowance.ask(self._allowance.slot, self._send_acknowledgement)
 
+    def silent_since(self, asked: int) -> bool:
+        """Whether the push that was asked for last, as number ``asked``, has not come yet."""
+        return self.asked == asked and self.pushed < asked
+
     def store(self, offset: int) -> Deferred[None]:
         """Store an offset for the stream's consumer.
 
@@ -108,6 +117,7 @@ class Session:
         return reply.addCallbacks(self._stored, self._not_stored)
 
     def _pushed(self, push: StreamFetchResponse) -> None:
+        self.pushed += 1
         if self._over or not self._owner.listening:
             return
         try:
@@ -117,7 +127,7 @@ class Session:
             self._owner.interrupt(error)
             return
         if brought.error_code:
-            self._owner.refused(self._target.error(brought.error_code))
+            self._owner.refused(brought)
         elif whole or not len(brought.records):
             self.acknowledge()
         else:
@@ -125,6 +135,7 @@ class Session:
 
     def _send_acknowledgement(self) -> None:
         message = requests.acknowledge(self._backlog.received)
+        self.asked += 1
         try:
             self._connection.send(message, self._acknowledged, self._unanswered)
         except FluvioError as error:

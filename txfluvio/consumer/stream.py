@@ -12,6 +12,8 @@ just fall silent, so the metadata tells), a seek.
   such a start waits until the watermark is there.
 - A push ends anywhere, perhaps inside its first batch; that batch is then fetched by itself, and
   acknowledged past.
+- Where SmartModules run and let nothing pass, an SPU says nothing at all. Silence behind the last
+  record before the stop is then taken for the end.
 """
 
 from __future__ import annotations
@@ -27,14 +29,20 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Cluster, Topology
+from ..cluster import Chain, Cluster, Topology
 from ..config import ConsumerConfig, Isolation, OffsetStrategy
-from ..errors import BrokerError, FluvioError, ProtocolError, TopicDeleted
+from ..errors import (
+    BrokerError,
+    FluvioError,
+    ProtocolError,
+    SmartModuleCrashed,
+    SmartModuleRuntimeError,
+    TopicDeleted,
+)
 from ..offset import Offset
 from ..wire.spu import (
     IsolationLevel,
     PartitionResponse,
-    SmartModuleInvocation,
     StreamFetchRequest,
 )
 from .backlog import Backlog
@@ -75,12 +83,12 @@ class Reading:
 
     :ivar config: the consumer's settings.
     :ivar stop: the first offset not to read, or None.
-    :ivar smartmodules: the chain to run on the SPU.
+    :ivar chain: the SmartModules to run on the SPU.
     """
 
     config: ConsumerConfig
     stop: Offset | None = None
-    smartmodules: tuple[SmartModuleInvocation, ...] = ()
+    chain: Chain = attrs.field(factory=Chain)
 
     @property
     def committed_only(self) -> bool:
@@ -136,7 +144,7 @@ class PartitionStream:
         self.backlog = Backlog(
             target.topic,
             target.partition,
-            filtered=bool(reading.smartmodules),
+            filtered=bool(reading.chain),
             check_crc=reading.config.check_crc,
             limit=cluster.config.max_decompressed_size,
         )
@@ -276,7 +284,8 @@ class PartitionStream:
     def keep(self, brought: PartitionResponse) -> bool:
         """Take what came in; False if it holds no complete batch."""
         self._retries.received()
-        whole = self.backlog.add(brought.records, brought.next_filter_offset)
+        failed = bool(brought.error_code)
+        whole = self.backlog.add(brought.records, brought.next_filter_offset, failed=failed)
         if not brought.error_code:
             self.high_watermark = brought.high_watermark
         self._allowance.account(held=self.backlog.held, credit=0)
@@ -285,9 +294,10 @@ class PartitionStream:
             self._owner.stream_ready(self)
         return whole
 
-    def refused(self, error: BrokerError) -> None:
+    def refused(self, brought: PartitionResponse) -> None:
         """The SPU has ended the stream; its connection is well, and good for storing offsets."""
-        if error.code == _OTHER and self.backlog.received > self.high_watermark:
+        error = self._error(brought)
+        if self._is_beyond(error):
             lost = self._place.beyond(0, self.high_watermark, error)
             if lost is not None:
                 self.fail(lost)
@@ -299,6 +309,24 @@ class PartitionStream:
             self.fail(error)
             if not self._owes:
                 self.interrupt()
+
+    def _error(self, brought: PartitionResponse) -> BrokerError:
+        error = self._reading.chain.error(brought.error_code, str(self.target))
+        if isinstance(error, SmartModuleRuntimeError):
+            passed = brought.records.batches(check_crc=False)
+            # Where nothing has passed, the SPU has skipped all there is.
+            if passed and passed[0].base_offset >= 0:
+                error.next_offset = brought.next_filter_offset
+        return error
+
+    def _is_beyond(self, error: BrokerError) -> bool:
+        """Whether the SPU may have meant that the position is behind the end of the log."""
+        about_modules = isinstance(error, SmartModuleCrashed)
+        return (
+            error.code == _OTHER
+            and not about_modules
+            and self.backlog.received > self.high_watermark
+        )
 
     def interrupt(self, reason: FluvioError | None = None) -> None:
         """End the session: for a reason, which may call for a delay, or to begin another."""
@@ -344,6 +372,8 @@ class PartitionStream:
             self._retries.opened()
             if self._reading.stores_offsets:
                 self.bookmark.connect(session.store)
+            if self._reading.chain:
+                await self._reach_stop(session)
             while True:
                 needed = await self._until(lambda: session.oversized)
                 session.oversized = Deferred()
@@ -360,7 +390,7 @@ class PartitionStream:
             fetch_offset=self.high_watermark if self._resting else self.backlog.received,
             max_bytes=self._allowance.slot,
             isolation=IsolationLevel(config.isolation),
-            smartmodules=self._reading.smartmodules,
+            smartmodules=self._reading.chain.invocations,
             consumer_id=config.consumer_id if self._reading.stores_offsets else None,
         )
 
@@ -417,6 +447,20 @@ class PartitionStream:
             if not self._reading.committed_only or self.backlog.received <= self.high_watermark:
                 return
             await self._sleep(WATERMARK_POLL)
+
+    async def _reach_stop(self, session: Session) -> None:
+        """Wait until the stop is reached, by what comes, or because nothing does."""
+        stop = self.backlog.stop
+        while stop is not None and not self._resting:
+            asked = session.asked
+            await self._sleep(self._reading.config.quiet_time)
+            if self._resting or not session.silent_since(asked):
+                continue
+            ends = await self._until(lambda: session.request(self.target.ask_ends()))
+            self.high_watermark = self.target.ends(ends)[1]
+            if self.high_watermark >= stop and session.silent_since(asked):
+                self.backlog.jump(stop)
+                self._owner.stream_ready(self)
 
     async def _fetch_whole(self, session: Session, needed: int | None) -> None:
         """Fetch a batch that no push can bring, of ``needed`` bytes if that is known."""

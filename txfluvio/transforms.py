@@ -1,0 +1,186 @@
+"""Transformation files: chains of SmartModules in YAML, as the ``fluvio`` command takes them.
+
+::
+
+    transforms:
+      - uses: infinyon/jolt@0.4.1
+        lookback: {last: 10, age: 1h 30m}
+        with:
+          spec:
+            - operation: shift
+
+A parameter is a text; a list or a mapping becomes its JSON. Reading YAML needs ``pyyaml``, which
+comes with ``txfluvio[yaml]``. What the words mean is YAML 1.2's affair: ``yes`` and ``12:30`` are
+texts.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import re
+from typing import Any
+
+import attrs
+
+from .errors import InvalidConfig, InvalidTransforms, MissingPackage
+from .smartmodule import Lookback, SmartModuleInvocation
+
+_SECONDS = {
+    **dict.fromkeys(("nsec", "ns"), 1e-9),
+    **dict.fromkeys(("usec", "us"), 1e-6),
+    **dict.fromkeys(("msec", "ms"), 1e-3),
+    **dict.fromkeys(("seconds", "second", "sec", "secs", "s"), 1.0),
+    **dict.fromkeys(("minutes", "minute", "min", "mins", "m"), 60.0),
+    **dict.fromkeys(("hours", "hour", "hr", "hrs", "h"), 3600.0),
+    **dict.fromkeys(("days", "day", "d"), 86_400.0),
+    **dict.fromkeys(("weeks", "week", "wks", "wk", "w"), 604_800.0),
+    **dict.fromkeys(("months", "month", "M"), 2_630_016.0),
+    **dict.fromkeys(("years", "year", "yrs", "yr", "y"), 31_557_600.0),
+}
+_SPAN = re.compile(r"\s*([0-9]+)\s*([A-Za-z]+)")
+
+_SIGN, _DIGITS = "-+", "0123456789"
+_CORE: tuple[tuple[str, str, list[str]], ...] = (
+    ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", [*_SIGN, *_DIGITS]),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?",
+        [*_SIGN, ".", *_DIGITS],
+    ),
+)
+"""The scalars that are not texts in YAML 1.2, and how each begins."""
+
+
+def load_transforms(path: str | os.PathLike[str]) -> list[SmartModuleInvocation]:
+    """The chain that a transformation file describes. Reads the file.
+
+    :raises InvalidTransforms: the file can not be read, or what it says is no chain: names the
+        place in it.
+    :raises MissingPackage: ``pyyaml`` is not installed.
+    """
+    name = os.fspath(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        reason = f"can not be read ({error.strerror})"
+        raise InvalidTransforms(name, "", reason) from error
+    except UnicodeDecodeError as error:
+        raise InvalidTransforms(name, "", f"is not UTF-8 text ({error.reason})") from error
+    return parse_transforms(text, source=name)
+
+
+def parse_transforms(text: str, *, source: str = "transforms") -> list[SmartModuleInvocation]:
+    """The chain that a text describes: the content of a transformation file.
+
+    :param source: where the text comes from, for errors.
+    :raises InvalidTransforms: what it says is no chain: names the place in it.
+    :raises MissingPackage: ``pyyaml`` is not installed.
+    """
+    whole = _Place(source)
+    steps = whole.mapping(_read(text, whole)).get("transforms")
+    place = whole.at("transforms")
+    if not isinstance(steps, list):
+        raise place.wrong("a list of steps", steps)
+    return [_step(step, place.at(index)) for index, step in enumerate(steps)]
+
+
+@attrs.frozen
+class _Place:
+    """A place in a file, for complaints."""
+
+    path: str
+    key: str = ""
+
+    def at(self, key: object) -> _Place:
+        return _Place(self.path, f"{self.key}.{key}".lstrip("."))
+
+    def wrong(self, expected: str, found: object) -> InvalidTransforms:
+        return InvalidTransforms(self.path, self.key, f"{found!r:.100}: expected {expected}")
+
+    def mapping(self, found: Any) -> dict[str, Any]:
+        if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+            raise self.wrong("a mapping with texts for keys", found)
+        return found
+
+
+def _step(found: Any, place: _Place) -> SmartModuleInvocation:
+    step = place.mapping(found)
+    uses = step.get("uses")
+    if not isinstance(uses, str):
+        raise place.at("uses").wrong("the name of a SmartModule", uses)
+    there = place.at("with")
+    given = there.mapping(step.get("with", {}))
+    params = {name: _parameter(value, there.at(name)) for name, value in given.items()}
+    lookback = _lookback(step.get("lookback"), place.at("lookback"))
+    try:
+        return SmartModuleInvocation(uses, params=params, lookback=lookback)
+    except InvalidConfig as error:
+        raise InvalidTransforms(place.path, place.key, str(error)) from error
+
+
+def _parameter(found: Any, place: _Place) -> str:
+    if isinstance(found, str):
+        return found
+    if isinstance(found, list | dict):
+        _check_keys(found, place)
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    raise place.wrong("a text (in quotes), a list or a mapping", found)
+
+
+def _check_keys(found: Any, place: _Place) -> None:
+    items = place.mapping(found).items() if isinstance(found, dict) else enumerate(found)
+    for key, value in items:
+        if isinstance(value, list | dict):
+            _check_keys(value, place.at(key))
+
+
+def _lookback(found: Any, place: _Place) -> Lookback | None:
+    if found is None:
+        return None
+    given = place.mapping(found)
+    age = given.get("age")
+    try:
+        return Lookback(
+            last=given.get("last", 0), age=None if age is None else _age(age, place.at("age"))
+        )
+    except InvalidConfig as error:
+        raise InvalidTransforms(place.path, place.key, str(error)) from error
+
+
+def _age(found: Any, place: _Place) -> float:
+    text = found if isinstance(found, str) else ""
+    spans = _SPAN.findall(text)
+    if not spans or _SPAN.sub("", text).strip() or any(unit not in _SECONDS for _, unit in spans):
+        raise place.wrong("a length of time, such as 1h 30m", found)
+    return math.fsum(int(number) * _SECONDS[unit] for number, unit in spans)
+
+
+def _read(text: str, place: _Place) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingPackage("reading YAML", "pyyaml", "yaml") from error
+    try:
+        return yaml.load(text, _loader(yaml))
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise InvalidTransforms(place.path, "", f"{line}{error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InvalidTransforms(place.path, "", " ".join(str(error).split())) from error
+
+
+@functools.cache
+def _loader(yaml: Any) -> Any:
+    """A loader that is safe, and takes for numbers and so on what YAML 1.2 does."""
+    loader = type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})
+    for tag, pattern, first in _CORE:
+        loader.add_implicit_resolver(  # type: ignore[attr-defined]
+            f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), first
+        )
+    return loader
