@@ -190,6 +190,12 @@ class Cluster:
         """Load all metadata anew now, as happens every 300 seconds: watches get everything."""
         self.controllers.reload()
 
+    def report(self, spu_id: int) -> None:
+        """Have an SPU report on all its partitions soon, as it does when it has reconnected."""
+        node = self._node(spu_id)
+        node.fresh.update(dict.fromkeys(node.told))
+        self._report_first(node)
+
     def _make_metadata(self) -> None:
         self._sc_timers = timers = Timers(self.scheduler)
         self.metadata = Metadata(self._rng)

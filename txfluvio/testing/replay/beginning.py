@@ -23,6 +23,7 @@ from ...wire.sc import (
     SPU_GROUP,
     TABLE_FORMAT,
     TOPIC,
+    AddMirror,
     Computed,
     CreateRequest,
     CustomSpuSpec,
@@ -66,12 +67,12 @@ from ...wire.spu import (
 from ...wire.versions import ApiVersionsResponse
 from .. import lifecycle
 from ..log import PartitionLog
-from ..policies import Action, Policy
+from ..policies import Action
 from ..releases import FLUVIO_0_18, RELEASES, Release
 from ..replica import Key, replica_log
 from ..store import Item
 from .conversation import Conversation, Event
-from .served import Served, filler, log_of, responses, served, through_modules
+from .served import Served, log_of, responses, served
 
 FIRST_SPU_ID = 5001
 
@@ -126,7 +127,7 @@ class Beginning:
     down: tuple[int, ...]
     logs: Mapping[Key, PartitionLog]
     offsets: tuple[ConsumerOffset, ...]
-    policy: Policy
+    policy: ObservedPolicy
     release: Release
 
     def items(self, kind: Kind) -> tuple[Item[Any, Any], ...]:
@@ -158,38 +159,42 @@ def beginning_of(conversation: Conversation) -> Beginning:
 def _objects(conversation: Conversation) -> dict[str, Objects]:
     found: dict[str, Objects] = {}
     listed: dict[str, Objects] = {}
+    lists: list[tuple[ListRequest, Objects]] = []
     touched: set[tuple[str, str]] = set()
     for event in conversation.events:
         message, asked = event.message, event.asked
         if event.by_client:
-            if isinstance(message, CreateRequest) and not _answered_with(
-                conversation, event, _EXISTED
-            ):
+            if isinstance(message, CreateRequest) and _may_have_created(conversation, event):
                 touched |= _touched(message.kind, message.name, message)
-            elif isinstance(message, UpdateRequest):
-                touched.add((TOPIC.label, message.key))
-        elif isinstance(message, WatchResponse) and _is_full(message):
+        elif isinstance(message, WatchResponse) and not message.changes:
             if message.kind.label not in found:
                 found[message.kind.label] = _untouched(message.kind, message.all, touched)
-        elif isinstance(message, ListResponse):
+        elif isinstance(message, ListResponse) and isinstance(asked, ListRequest):
             whole = listed.setdefault(message.kind.label, {})
-            for name, one in _untouched(message.kind, message.objects, touched).items():
-                whole.setdefault(name, one)
+            shown = _untouched(message.kind, message.objects, touched)
+            for name, one in shown.items():
+                if not any(
+                    before.kind is asked.kind and selects(before, one) and name not in had
+                    for before, had in lists
+                ):
+                    whole.setdefault(name, one)
+            lists.append((asked, shown))
         elif isinstance(message, StatusResponse):
             _learn(listed, touched, message, asked)
+    custom = listed.pop(CUSTOM_SPU.label, {})
     for label, objects in listed.items():
-        if label == CUSTOM_SPU.label:
-            continue
         if label not in found:
             found[label] = objects
-        elif label == SMART_MODULE.label:
-            found[label] = {**objects, **found[label]}
-    _add_custom_spus(found, listed)
+    _add_custom_spus(found, {**listed.get(SPU.label, {}), **_as_spus(custom)})
     return found
 
 
-def _is_full(message: WatchResponse) -> bool:
-    return not message.changes
+def selects(asked: ListRequest, one: Metadata) -> bool:
+    """Whether a list shows an object of its kind."""
+    if asked.kind in (TOPIC, PARTITION) and one.spec.system != asked.system:
+        return False
+    filters = () if asked.kind in (PARTITION, MIRROR) else asked.filters
+    return not filters or any(text.partition("@")[0] in one.name for text in filters)
 
 
 def _touched(kind: Kind, name: str, message: CreateRequest) -> set[tuple[str, str]]:
@@ -211,10 +216,10 @@ def _untouched(kind: Kind, objects: tuple[Metadata, ...], touched: set[tuple[str
             return (TOPIC.label, topic) in touched
         return (label, name) in touched
 
-    return {one.name: _whole(one) for one in objects if not ours(one.name)}
+    return {one.name: whole(one) for one in objects if not ours(one.name)}
 
 
-def _whole(one: Metadata) -> Metadata:
+def whole(one: Metadata) -> Metadata:
     """A SmartModule of which only the size was told gets a payload of that size."""
     spec = one.spec
     if isinstance(spec, SmartModuleSpec) and spec.summary is not None and not spec.wasm.payload:
@@ -223,11 +228,13 @@ def _whole(one: Metadata) -> Metadata:
     return one
 
 
-def _answered_with(conversation: Conversation, request: Event, codes: frozenset[Code]) -> bool:
+def _may_have_created(conversation: Conversation, request: Event) -> bool:
+    """Whether a Create may have had an effect, whatever was said in the end."""
     for event in conversation.events:
         if event.request is request and isinstance(event.message, StatusResponse):
-            return event.message.error_code.code in codes
-    return False
+            text = event.message.error_message or ""
+            return not event.message.error_code or "provisioned" in text or "timed out" in text
+    return True
 
 
 def _learn(
@@ -242,6 +249,9 @@ def _learn(
         _prove(listed, touched, asked.kind, asked.name, asked.spec)
     elif isinstance(asked, DeleteRequest) and code not in _MISSING:
         _prove(listed, touched, asked.kind, asked.key, None)
+    elif isinstance(asked, UpdateRequest) and code not in _MISSING:
+        if isinstance(asked.action, AddMirror):
+            _prove(listed, touched, MIRROR, asked.action.remote_cluster, None)
 
 
 def _prove(
@@ -291,11 +301,29 @@ def _made_up(kind: Kind, name: str, spec: Any, key: Any) -> Metadata | None:
     return None
 
 
-def _add_custom_spus(found: dict[str, Objects], listed: dict[str, Objects]) -> None:
+def _as_spus(custom: Objects) -> Objects:
+    return {
+        name: evolve(
+            one,
+            spec=SpuSpec(
+                id=one.spec.id,
+                public_endpoint=one.spec.public_endpoint,
+                private_endpoint=one.spec.private_endpoint,
+                rack=one.spec.rack,
+                public_endpoint_local=one.spec.public_endpoint_local,
+            ),
+        )
+        for name, one in custom.items()
+    }
+
+
+def _add_custom_spus(found: dict[str, Objects], told: Objects) -> None:
     """SPUs that only answers about custom SPUs told of."""
+    if not told:
+        return
     spus = found.setdefault(SPU.label, {})
     ids = {one.spec.id for one in spus.values()}
-    for name, one in listed.get(SPU.label, {}).items():
+    for name, one in told.items():
         if name not in spus and one.spec.id not in ids:
             spus[name] = one
 
@@ -316,7 +344,7 @@ def _spus(
             running |= {
                 one.spec.id for one in told if one.status.resolution is SpuResolution.ONLINE
             }
-    if not running and not first:
+    if not running and SPU.label not in objects:
         running = {FIRST_SPU_ID}
     ids = tuple(sorted(one for one in running if isinstance(one, int)))
     online = SpuStatus(resolution=SpuResolution.ONLINE)
@@ -497,12 +525,7 @@ def _policy_name(kind: Kind) -> str:
 
 
 def _selected(asked: ListRequest, objects: Mapping[str, Objects]) -> Iterator[Metadata]:
-    for one in objects.get(asked.kind.label, {}).values():
-        if asked.kind in (TOPIC, PARTITION) and one.spec.system != asked.system:
-            continue
-        filters = () if asked.kind is PARTITION else asked.filters
-        if not filters or any(text in one.name for text in filters):
-            yield one
+    return (one for one in objects.get(asked.kind.label, {}).values() if selects(asked, one))
 
 
 def _seen_to_change(conversation: Conversation, answer: Event, topic: str) -> bool:
@@ -541,6 +564,3 @@ def _release(conversation: Conversation) -> Release:
         else:
             observed = attrs.evolve(observed, spu=message.api_keys)
     return observed
-
-
-__all__ = ["Beginning", "ObservedPolicy", "beginning_of", "filler", "through_modules"]

@@ -20,14 +20,18 @@ from ...wire.sc import (
     CreateRequest,
     DeleteRequest,
     Kind,
+    ListRequest,
+    ListResponse,
     Metadata,
     SpuResolution,
     UpdateRequest,
 )
 from ...wire.schema import Message
 from .. import lifecycle
+from ..policies import Action
 from ..replica import AppendError, Key
 from ..store import Item
+from .beginning import ObservedPolicy, selects, whole
 from .conversation import ServerId
 from .served import Served
 from .stage import Stage
@@ -39,7 +43,8 @@ class Outside:
     :ivar done: what it did, in words.
     """
 
-    def __init__(self, stage: Stage, known: Mapping[Key, Served]) -> None:
+    def __init__(self, stage: Stage, known: Mapping[Key, Served], policy: ObservedPolicy) -> None:
+        self.policy = policy
         self.done: list[str] = []
         self._stage = stage
         self._known = known
@@ -106,6 +111,22 @@ class Outside:
 
     # Objects
 
+    def listed(self, asked: ListRequest, answer: ListResponse) -> None:
+        """A list was answered so; nobody watches what it shows."""
+        if (asked.kind.label, Action.READ) in self.policy.refused:
+            return
+        kind = SPU if asked.kind is CUSTOM_SPU else asked.kind
+        if kind is SPU or kind is PARTITION:
+            return
+        for one in answer.objects:
+            self._appear(kind, one)
+        names = {one.name for one in answer.objects}
+        for item in self._stage.broker.cluster.metadata.of(kind).listing():
+            there = Metadata(name=item.name, spec=item.spec, status=item.status)
+            if item.name not in names and selects(asked, there):
+                self._disappear(kind, there)
+        self._stage.settle()
+
     def explain(self, kind: Kind, before: Metadata | None, after: Metadata | None) -> None:
         """A watch has told of a change; do it if nobody in the conversation did."""
         if kind is SPU:
@@ -144,6 +165,9 @@ class Outside:
         key = lifecycle.partition_key(after.name)
         if before is not None and before.spec.leader != after.spec.leader:
             self._move_leader(key, after.spec.leader)
+        if before is not None and before.status.leader.leo == -1:
+            self._do(f"SPU {after.spec.leader} reports for the first time")
+            self._stage.broker.cluster.report(after.spec.leader)
         self.supply(key, after.status.leader.leo)
 
     def _move_leader(self, key: Key, to: int) -> None:
@@ -161,6 +185,7 @@ class Outside:
             creating = self._stage.broker.cluster.create_topic(told.name, spec=told.spec)
             creating.addErrback(self._refused)
         else:
+            told = whole(told)
             store.put(Item(told.name, told.spec, told.status))
 
     def _disappear(self, kind: Kind, told: Metadata) -> None:

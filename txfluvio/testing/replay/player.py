@@ -17,7 +17,15 @@ from ...errors import ProtocolError
 from ...wire.codes import Code
 from ...wire.headers import REPLY_BODY, encode_request, reply_correlation_id
 from ...wire.records import RecordSet
-from ...wire.sc import Change, Kind, Metadata, WatchRequest, WatchResponse
+from ...wire.sc import (
+    Change,
+    Kind,
+    ListRequest,
+    ListResponse,
+    Metadata,
+    WatchRequest,
+    WatchResponse,
+)
 from ...wire.schema import Message, evolve
 from ...wire.spu import (
     FetchOffsetsResponse,
@@ -117,16 +125,15 @@ class _View:
             course.append(self._current.get(name))
 
     def reached(self, name: str) -> bool:
-        """Whether the fake has told of the recorded state, at or behind the last one matched."""
-        return self._find(name) is not None
-
-    def match(self, name: str) -> Metadata | bool | None:
-        """Go on to the recorded state; the fake's present one if it never told of that."""
+        """Whether the fake has told of the recorded state, at or behind the last such state."""
         found = self._find(name)
-        if found is None:
-            return self._current.get(name)
-        self._positions[name] = found
-        return True
+        if found is not None:
+            self._positions[name] = found
+        return found is not None
+
+    def told(self, name: str) -> Metadata | None:
+        """What the fake told last of an object."""
+        return self._current.get(name)
 
     def _find(self, name: str) -> int | None:
         course = self._courses.get(name, [None])
@@ -213,12 +220,17 @@ class Player:
     def __init__(self, conversation: Conversation, beginning: Beginning) -> None:
         self.stage = Stage(beginning)
         self._conversation = conversation
-        self._outside = Outside(self.stage, served(conversation))
+        self._outside = Outside(self.stage, served(conversation), beginning.policy)
         self._connections: dict[int, _Connection] = {}
         self._calls: dict[int, _Call] = {}
         self._differences: list[Difference] = []
         self._compared = 0
         self._answers: dict[int, list[Event]] = {}
+        self._watched_kinds = {
+            event.message.kind.label
+            for event in conversation.requests()
+            if isinstance(event.message, WatchRequest)
+        }
         for event in conversation.replies():
             self._answers.setdefault(event.call.line, []).append(event)
 
@@ -284,6 +296,9 @@ class Player:
                         self._outside.supply(key, end.last_stable_offset)
                         if getattr(asked, "consumer_id", None) is None:
                             self._outside.evict(key, end.start_offset)
+        elif isinstance(message, ListResponse) and isinstance(asked, ListRequest):
+            if asked.kind.label not in self._watched_kinds:
+                self._outside.listed(asked, message)
         else:
             for key, look in responses(answer):
                 if look.error_code.code == Code.OFFSET_EVICTED:
@@ -320,6 +335,7 @@ class Player:
         for name, before in view.record(message, event):
             if not view.reached(name):
                 self._outside.explain(view.kind, before, view.recorded.get(name))
+                view.reached(name)
 
     def _compare_views(self) -> None:
         for call in self._calls.values():
@@ -332,12 +348,10 @@ class Player:
 
     def _compare_object(self, view: _View, name: str, event: Event) -> None:
         self._compared += 1
-        self.stage.wait(lambda: view.reached(name), PATIENCE)
-        found = view.match(name)
-        if found is True:
+        if self.stage.wait(lambda: view.reached(name), PATIENCE):
             return
         where = f"{view.kind.label} {name!r}"
-        for one in unlike(view.recorded.get(name), found, where):
+        for one in unlike(view.recorded.get(name), view.told(name), where):
             self._differ(event, str(one))
 
     # Streams
@@ -420,6 +434,8 @@ class Player:
         self._compared += 1
         if self.stage.wait(lambda: connection.ended, 0.0):
             return
+        if connection.line is not None and connection.line.refused:
+            connection.line.reset()
         if not connection.finished and self._died(event):
             self._outside.server_ended(event.server)
             self.stage.wait(lambda: connection.ended, PATIENCE)

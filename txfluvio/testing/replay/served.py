@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from ...wire.records import PREAMBLE, Batch, RecordSet, encode_batch, renumber
+from ...wire.records import Batch, RecordSet, encode_batch, renumber
 from ...wire.spu import (
     FetchResponse,
     PartitionResponse,
@@ -20,6 +20,9 @@ from ...wire.spu import (
 from ..log import PartitionLog, Stored
 from ..replica import Key
 from .conversation import Conversation, Event
+
+_DELTA, _DELTA_END = 23, 27
+"""Where in a batch its last offset delta is."""
 
 _RECORDS_OF_FILLER = 1_000
 """Above so many offsets a filler has fewer records than offsets, as a compacted log would."""
@@ -46,35 +49,59 @@ def through_modules(event: Event) -> bool:
 
 @attrs.define
 class Served:
-    """The batches of one partition that were served, by base offset, each as far as it is known."""
+    """The batches of one partition that were served, by base offset.
+
+    :ivar batches: those that were served as a whole.
+    :ivar beginnings: what is known of those that were cut, and the size of the whole.
+    """
 
     batches: dict[int, Batch] = attrs.Factory(dict)
+    beginnings: dict[int, tuple[bytes, int]] = attrs.Factory(dict)
 
     def add(self, records: RecordSet) -> None:
         """Learn from one answer; what it cuts may be whole in another."""
         for batch in records.batches(check_crc=False):
             self.batches[batch.base_offset] = batch
-        fragment = records.fragment
-        if len(fragment) <= PREAMBLE + 45:
-            return
-        size = records.needed() or 0
-        cut = Batch(fragment + bytes(size - len(fragment)), 0)
-        if cut.base_offset not in self.batches:
-            self.batches[cut.base_offset] = cut
+        fragment, size = records.fragment, records.needed()
+        if size is not None:
+            base = int.from_bytes(fragment[:8], "big", signed=True)
+            known, _ = self.beginnings.get(base, (b"", 0))
+            if len(fragment) > len(known):
+                self.beginnings[base] = (fragment, size)
+
+    def tells_of(self, base: int) -> bool:
+        """Whether anything is known of a batch that begins at an offset."""
+        return base in self.batches or base in self.beginnings
 
     def between(self, start: int, end: int) -> Iterator[Stored]:
         """Batches for the offsets ``[start, end)``: the known ones, and fillers for the gaps."""
         position = start
-        for base in sorted(self.batches):
-            batch = self.batches[base]
-            if base < position or batch.next_offset > end or batch.last_offset_delta < 0:
+        for base in sorted({*self.batches, *self.beginnings}):
+            if not position <= base < end:
+                continue
+            stored = self._stored(base, end)
+            if stored.end > end:
                 continue
             if base > position:
                 yield filler(position, base)
-            yield Stored(base, batch.next_offset, batch.data[batch.start : batch.end])
-            position = batch.next_offset
+            yield stored
+            position = stored.end
         if position < end:
             yield filler(position, end)
+
+    def _stored(self, base: int, end: int) -> Stored:
+        """The batch that begins at an offset; what is not known of it is made up."""
+        batch = self.batches.get(base)
+        if batch is not None:
+            return Stored(base, batch.next_offset, batch.data[batch.start : batch.end])
+        fragment, size = self.beginnings[base]
+        if len(fragment) > _DELTA_END:
+            following = base + int.from_bytes(fragment[_DELTA:_DELTA_END], "big", signed=True) + 1
+        else:
+            others = [one for one in (*self.batches, *self.beginnings) if one > base]
+            following = min([end, *others])
+        made_up = filler(base, following, size).data
+        return Stored(base, following, fragment + made_up[len(fragment) :])
 
 
 def served(conversation: Conversation) -> dict[Key, Served]:
@@ -120,7 +147,7 @@ def log_of(
     if start:
         log.begin(start)
     stored = list(known.between(start, end))
-    fillers = [one for one in stored if one.base not in known.batches]
+    fillers = [one for one in stored if not known.tells_of(one.base)]
     if size is not None and fillers:
         wanted = size - sum(len(one.data) for one in stored if one is not fillers[0])
         position = stored.index(fillers[0])

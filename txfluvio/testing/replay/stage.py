@@ -18,7 +18,7 @@ from zope.interface import implementer
 from ...errors import UsageError
 from ...transport.memory import MemoryNetwork, MemoryTransport
 from ...wire.framing import Frames, frame
-from ...wire.sc import KINDS, SPU
+from ...wire.sc import KINDS, PARTITION, SPU
 from ...wire.schema import evolve
 from ..broker import FakeBroker
 from ..replica import Key, Replica
@@ -40,14 +40,19 @@ class Line(Protocol):
     """The client's end of a connection.
 
     :ivar ended: nothing more can come from the server.
+    :ivar finished: nothing more is sent.
+    :ivar refused: something came after that, which a process that is gone does not take.
     """
 
     def __init__(self, received: Callable[[bytes], object]) -> None:
         self.ended = False
+        self.finished = False
+        self.refused = False
         self._received = received
         self._frames = Frames(LARGEST_FRAME)
 
     def dataReceived(self, data: bytes) -> None:
+        self.refused = self.refused or self.finished
         for payload in self._frames.feed(data):
             self._received(payload)
 
@@ -66,7 +71,12 @@ class Line(Protocol):
 
     def finish(self) -> None:
         """Send no more."""
+        self.finished = True
         self._tcp.loseWriteConnection()
+
+    def reset(self) -> None:
+        """End it at once."""
+        self._tcp.abortConnection()
 
     @property
     def _tcp(self) -> MemoryTransport:
@@ -111,9 +121,7 @@ class Stage:
                 key = one.replica_id
                 stored.put((key.topic, key.partition), one.consumer_id, one.offset)
         self.advance(self.clock.seconds() + 1.0)
-        for kind in KINDS.values():
-            if kind.label in cluster.metadata.contents():
-                cluster.metadata.of(kind).load(self._items(kind.label))
+        cluster.metadata.partitions.load(self._items(PARTITION.label))
         self.settle()
         cluster.policy = self._beginning.policy
         self._start = self.clock.seconds()
@@ -149,6 +157,8 @@ class Stage:
             return items
         ports = {spu: int(where.rpartition(":")[2]) for spu, where in self._endpoints()}
         known = {item.spec.id for item in items}
+        if SPU.label in self._beginning.objects:
+            known |= set(ports)
         ours = {item.spec.id: item for item in self.broker.cluster.metadata.spus}
         moved = [
             Item(
