@@ -1,0 +1,98 @@
+"""The command ``python -m benchmarks``; see :mod:`benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+
+from . import plan, report, runner, server
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure txfluvio beside the official Python client, against one server.",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often each program runs")
+    parser.add_argument(
+        "--full", action="store_true", help="all sizes, keys and codecs, not only 100-byte values"
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="the part of the usual records to do"
+    )
+    parser.add_argument("--only", default="", help="workloads whose names contain this")
+    parser.add_argument("--profile-file", help="a real cluster: the current one of this file")
+    parser.add_argument("--json", type=Path, help="write every figure to this file")
+    chosen = parser.parse_args(arguments)
+    if chosen.rounds < 1:
+        parser.error("--rounds takes 1 or more")
+    if not 0 < chosen.scale <= 100:
+        parser.error("--scale takes a number above 0, at most 100")
+    return chosen
+
+
+class _Progress:
+    """One line on a terminal, rewritten; nothing elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._began = perf_counter()
+
+    def __call__(self, what: str) -> None:
+        self._done += 1
+        if sys.stderr.isatty():
+            filled = 30 * self._done // self._total
+            bar = "#" * filled + "." * (30 - filled)
+            seconds = perf_counter() - self._began
+            line = f"[{bar}] {self._done}/{self._total} {seconds:.0f} s  {what}"
+            sys.stderr.write(f"\r\x1b[K{line[:150]}")
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = options(arguments)
+    loads = [
+        plan.scaled(load, chosen.scale)
+        for load in plan.workloads(full=chosen.full)
+        if chosen.only in load.name
+    ]
+    if not loads:
+        names = ", ".join(load.name for load in plan.workloads(full=True))
+        print(f"no workload is called like {chosen.only!r}; there are: {names}", file=sys.stderr)
+        return 2
+    if find_spec("fluvio") is None:
+        print("the official client (PyPI fluvio) is not installed: ours alone", file=sys.stderr)
+        loads = [plan.alone(load) for load in loads]
+    at: AbstractContextManager[dict[str, str]] = (
+        server.real(chosen.profile_file) if chosen.profile_file else server.fake()
+    )
+    progress = _Progress(chosen.rounds * sum(len(load.runs) for load in loads))
+    with at as env:
+        try:
+            results = runner.measure(loads, chosen.rounds, env, progress)
+        except runner.Failed as error:
+            progress.end()
+            print(error, file=sys.stderr)
+            return 1
+    progress.end()
+    rows = report.summary(loads, results)
+    host = report.machine()
+    print(report.table(loads, rows))
+    print()
+    print(", ".join(f"{name}: {value}" for name, value in host.items()))
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps({"machine": host, "rows": rows, "runs": results}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

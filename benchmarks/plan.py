@@ -1,0 +1,141 @@
+"""What is measured, and what is compared with what, as values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+CODECS = ("none", "lz4")
+SIZES = (16, 100, 1024)
+COUNTS = {16: 300_000, 100: 200_000, 1024: 50_000}
+"""Records of each size in one run: about a second of work."""
+
+
+@attrs.frozen
+class Run:
+    """One program's part in a workload.
+
+    :ivar client: ``"ours"`` or ``"official"``.
+    :ivar work: the name of the function that does it.
+    :ivar label: how the table calls it.
+    :ivar scale: the part of the workload's records that it gets, where it is much slower.
+    """
+
+    client: str
+    work: str
+    label: str
+    scale: float = 1.0
+
+
+@attrs.frozen
+class Workload:
+    """What several programs do in turn, to be compared.
+
+    :ivar name: of it, unique.
+    :ivar runs: who takes part; the ratios are of ours to each official one.
+    :ivar spec: what the programs get told.
+    :ivar topic: ``"read"``: a topic filled once before the first round; ``"write"``: an empty one
+        for each run; ``"live"``: an empty one that another process produces into; ``""``: none.
+    :ivar measure: ``"rate"``: records a second; ``"latency"``: seconds at p50 and p99;
+        ``"seconds"``: how long it takes.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    spec: dict[str, Any]
+    topic: str = ""
+    measure: str = "rate"
+
+
+ITER = Run("ours", "consume_iter", "async for record")
+BATCHES = Run("ours", "consume_batches", "batches()")
+STREAM = Run("official", "consume_stream", "stream()")
+MANY = Run("ours", "produce_many", "send_many")
+ALL = Run("official", "produce_many", "send_all")
+EACH = Run("ours", "produce_each", "send, one Deferred each")
+SEND = Run("official", "produce_each", "send")
+ASYNC = Run("official", "produce_each_async", "async_send", scale=0.05)
+
+
+def _shape(size: int, keyed: bool, codec: str) -> dict[str, Any]:
+    return {"size": size, "keyed": keyed, "codec": codec, "count": COUNTS[size]}
+
+
+def _title(size: int, keyed: bool, codec: str) -> str:
+    parts = [f"{size} B" if size < 1024 else f"{size // 1024} KiB"]
+    parts += ["key"] if keyed else []
+    parts += [codec] if codec != "none" else []
+    return ", ".join(parts)
+
+
+def workloads(*, full: bool) -> list[Workload]:
+    """All workloads; unless ``full``, those of 100-byte values only."""
+    plan: list[Workload] = []
+    shapes = [(size, keyed, codec) for size in SIZES for keyed in (False, True) for codec in CODECS]
+    if not full:
+        shapes = [(100, False, "none")]
+    for shape in shapes:
+        spec, title = _shape(*shape), _title(*shape)
+        plan += [
+            Workload(f"consume ({title})", (ITER, BATCHES, STREAM), spec, "read"),
+            Workload(f"produce ({title})", (MANY, ALL), spec, "write"),
+        ]
+        runs = (EACH, SEND, ASYNC) if shape == (100, False, "none") else (EACH, SEND)
+        plan.append(Workload(f"produce each ({title})", runs, spec, "write"))
+    plan += [
+        Workload(
+            "awaited send, depth 1",
+            (
+                Run("ours", "produce_awaited", "await send"),
+                Run("official", "produce_awaited", "send().wait()"),
+            ),
+            {"size": 100, "count": 2000},
+            "write",
+            "latency",
+        ),
+        Workload(
+            "end to end latency",
+            (
+                Run("ours", "latency", "async for record"),
+                Run("official", "latency", "stream()"),
+            ),
+            {"count": 100, "every": 0.05},
+            "live",
+            "latency",
+        ),
+        Workload(
+            "1,000 consumers in one client",
+            (Run("ours", "consumers", "consumer"), Run("official", "consumers", "stream()")),
+            {"size": 100, "count": 200, "consumers": 1000},
+            "read",
+        ),
+        Workload(
+            "start: import and connect",
+            (Run("ours", "connect", "FluvioClient"), Run("official", "connect", "Fluvio.connect")),
+            {"count": 1},
+            "",
+            "seconds",
+        ),
+    ]
+    for partitions in (1, 10, 100, 1000) if full else (1, 100):
+        spec = {"size": 100, "count": 100_000, "partitions": partitions}
+        plan.append(
+            Workload(
+                f"consume all of {partitions} partitions",
+                (Run("ours", "spread", "batches()"),),
+                spec,
+                "read",
+            )
+        )
+    return plan
+
+
+def alone(load: Workload) -> Workload:
+    """The workload without the official client."""
+    return attrs.evolve(load, runs=tuple(run for run in load.runs if run.client == "ours"))
+
+
+def scaled(load: Workload, scale: float) -> Workload:
+    """The workload with more records, or fewer."""
+    return attrs.evolve(load, spec={**load.spec, "count": max(1, int(load.spec["count"] * scale))})

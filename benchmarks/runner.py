@@ -1,0 +1,118 @@
+"""Runs the programs, each in a process of its own, the clients in turn, round by round."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .plan import Run, Workload
+
+DEADLINE = 300
+"""Seconds for one program."""
+
+Results = dict[str, dict[str, list[dict[str, Any]]]]
+"""By workload and by program, what each round saw."""
+
+
+class Failed(Exception):
+    """A program that did not end well."""
+
+
+def measure(
+    plan: Iterable[Workload],
+    rounds: int,
+    env: dict[str, str],
+    progress: Callable[[str], None],
+) -> Results:
+    """Run everything ``rounds`` times, interleaved: a round is every program once."""
+    bench = _Bench(env)
+    plan = list(plan)
+    results: Results = {load.name: {_key(run): [] for run in load.runs} for load in plan}
+    try:
+        for number in range(rounds):
+            for load in plan:
+                for run in load.runs:
+                    progress(f"round {number + 1}: {load.name}: {run.client} {run.label}")
+                    results[load.name][_key(run)].append(bench.run(load, run))
+    finally:
+        bench.clean()
+    return results
+
+
+def _key(run: Run) -> str:
+    return f"{run.client} {run.label}"
+
+
+class _Bench:
+    def __init__(self, env: dict[str, str]) -> None:
+        self._env = env
+        self._numbers = itertools.count()
+        self._filled: dict[str, str] = {}
+        self._topics: list[str] = []
+
+    def run(self, load: Workload, run: Run) -> dict[str, Any]:
+        spec = {**load.spec, "work": run.work, "count": int(load.spec["count"] * run.scale)}
+        if load.topic == "read":
+            spec["topic"] = self._full(load)
+        elif load.topic:
+            spec["topic"] = self._new({})
+        if load.topic == "live":
+            return self._live(run, spec)
+        result = self._program(run.client, spec)
+        if load.topic == "write":
+            self._drop([spec["topic"]])
+        return result
+
+    def _full(self, load: Workload) -> str:
+        what = {name: value for name, value in load.spec.items() if name != "consumers"}
+        key = json.dumps(what, sort_keys=True)
+        if key not in self._filled:
+            self._filled[key] = self._new(what)
+        return self._filled[key]
+
+    def _new(self, what: dict[str, Any]) -> str:
+        topic = f"txf-bench-{next(self._numbers)}"
+        self._program("ours", {**what, "work": "fill", "topic": topic})
+        self._topics.append(topic)
+        return topic
+
+    def _live(self, run: Run, spec: dict[str, Any]) -> dict[str, Any]:
+        with self._begin(run.client, spec) as consumer:
+            assert consumer.stdout is not None
+            consumer.stdout.readline()
+            self._program("ours", {**spec, "work": "tick"})
+            return self._end(consumer, spec)
+
+    def _program(self, client: str, spec: dict[str, Any]) -> dict[str, Any]:
+        with self._begin(client, spec) as process:
+            return self._end(process, spec)
+
+    def _begin(self, client: str, spec: dict[str, Any]) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"benchmarks.{client}", json.dumps(spec)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._env
+        )
+
+    def _end(self, process: subprocess.Popen[bytes], spec: dict[str, Any]) -> dict[str, Any]:
+        try:
+            said, errors = process.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise Failed(f"{spec['work']} took more than {DEADLINE} s: {spec}") from None
+        if process.returncode or not said.strip():
+            raise Failed(f"{spec['work']} failed: {spec}: {errors.decode(errors='replace')}")
+        result: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
+        return result
+
+    def _drop(self, topics: list[str]) -> None:
+        self._program("ours", {"work": "drop", "topics": topics})
+        self._topics = [name for name in self._topics if name not in topics]
+
+    def clean(self) -> None:
+        """Delete what is left of the topics."""
+        if self._topics:
+            self._drop(self._topics)

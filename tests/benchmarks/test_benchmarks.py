@@ -1,0 +1,95 @@
+"""The benchmarks run, and their table tells wins and losses alike; no figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import payload, plan, report
+
+
+def seen(count: int, seconds: float, **more: Any) -> dict[str, Any]:
+    return {"count": count, "seconds": seconds, "peak": 2**20, "cpu": seconds, **more}
+
+
+CONSUMING = plan.Workload("consume (100 B)", (plan.ITER, plan.STREAM), {"count": 100}, "read")
+
+
+def table(load: plan.Workload, results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    return report.table([load], report.summary([load], {load.name: results})).splitlines()
+
+
+def test_a_rate_is_shown_as_a_ratio_of_medians() -> None:
+    lines = table(
+        CONSUMING,
+        {
+            "ours async for record": [seen(100, 1.0), seen(100, 2.0), seen(100, 0.5)],
+            "official stream()": [seen(100, 4.0)],
+        },
+    )
+    assert "100/s" in lines[1]
+    assert "50/s to 200/s" in lines[1]
+    assert lines[1].endswith("stream(): 4.00x")
+
+
+def test_records_that_never_arrived_are_told() -> None:
+    lines = table(
+        CONSUMING, {"ours async for record": [seen(100, 1)], "official stream()": [seen(93, 1)]}
+    )
+    assert lines[2].endswith("7 of 100 records never arrived")
+    assert "never" not in lines[1]
+
+
+def test_a_latency_is_shown_at_two_points() -> None:
+    runs = (plan.Run("ours", "a", "a"), plan.Run("official", "b", "b"))
+    load = plan.Workload("waiting", runs, {"count": 2}, "", "latency")
+    lines = table(
+        load,
+        {
+            "ours a": [seen(2, 1, latencies=[0.002, 0.002])],
+            "official b": [seen(2, 1, latencies=[0.001, 0.001])],
+        },
+    )
+    assert lines[1].endswith("b: p50 2.00x, p99 2.00x")
+
+
+def test_workloads_have_names_of_their_own() -> None:
+    names = [load.name for load in plan.workloads(full=True)]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("size", plan.SIZES)
+def test_values_have_exactly_their_size(size: int) -> None:
+    assert {len(value) for value in payload.values(size)} == {size}
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, timeout=90
+    )
+
+
+def test_a_workload_that_is_none_is_said_in_one_line() -> None:
+    done = command("--only", "nothing like it")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("no workload is called like 'nothing like it'; there are: ")
+
+
+@pytest.mark.skipif(
+    find_spec("fluvio") is None, reason="the official client (PyPI fluvio) is not installed"
+)
+def test_one_command_measures_both_clients_against_one_server(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    done = command("--rounds", "1", "--scale", "0.05", "--only", "depth 1", "--json", str(figures))
+    assert done.returncode == 0, done.stderr
+    assert "send().wait(): p50" in done.stdout
+    rows = json.loads(figures.read_text())["rows"]
+    assert [row["program"] for row in rows] == ["ours await send", "official send().wait()"]
+    assert all(row["count"] == 100 for row in rows)
