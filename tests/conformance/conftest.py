@@ -13,7 +13,6 @@ from typing import Any
 
 import attrs
 import pytest
-from twisted.internet import reactor
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -24,9 +23,7 @@ from txfluvio.testing import FakeBroker
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 
-from .kit import Bench, Names, async_fixture
-
-the_reactor: Any = reactor
+from .kit import Bench, Names, async_fixture, the_reactor
 
 Connect = Callable[..., FluvioClient]
 
@@ -55,6 +52,17 @@ class Named:
 FAKES = [Fake(spus, in_memory) for in_memory in (True, False) for spus in (1, 3)]
 PROFILE = os.environ.get("TXFLUVIO_TEST_PROFILE")
 CLUSTERS: list[Fake | Named] = [*FAKES, *([Named(PROFILE)] if PROFILE else [])]
+
+
+PATIENCE = 600
+"""Seconds for one test on a real cluster, which may take minutes to create a topic."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        cluster = getattr(item, "callspec", None) and item.callspec.params.get("connect")
+        if isinstance(cluster, Named):
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 def _open_sockets() -> list[Any]:

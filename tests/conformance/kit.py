@@ -10,12 +10,18 @@ from typing import Any, TypeVar
 
 import attrs
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from txfluvio import FluvioClient, Offset, Record
 from txfluvio.consumer import Consumer
 
 PREFIX = "txf-test-"
 
+the_reactor: Any = reactor
+
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -88,6 +94,15 @@ class Bench:
         arguments = {"start": Offset.beginning(), "stop": Offset.end(), **settings}
         async with self.client.consumer(topics, **arguments) as consumer:
             return [record async for record in consumer]
+
+    async def eventually(
+        self, ask: Callable[[], Deferred[T]], holds: Callable[[T], bool], seconds: float = 30.0
+    ) -> None:
+        """Ask again and again until the answer is as it should be; the last one is shown if not."""
+        end = the_reactor.seconds() + seconds
+        while not holds(answer := await ask()):
+            assert the_reactor.seconds() < end, answer
+            await deferLater(the_reactor, 0.01)
 
     async def clean_up(self) -> None:
         """Delete all that the test has made."""
