@@ -13,6 +13,8 @@ from pathlib import Path
 import attrs
 
 TWIST = [sys.executable, "-m", "twisted"]
+TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+TAIL = [sys.executable, "-c", "from txfluvio.tap.tail import main; main()"]
 DEADLINE = 60
 
 

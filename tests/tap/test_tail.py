@@ -1,15 +1,18 @@
-"""``twist fluvio-tail``, as an operator types it."""
+"""``fluvio-tail`` as an operator runs it: by itself, under ``twist`` and under ``twistd``."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from ..commands import DEADLINE, TWIST, RunningBroker, broker, run, twist
+from ..commands import DEADLINE, TAIL, TWIST, TWISTD, RunningBroker, broker, run
 from ..program import program
 
 PRODUCE = program(
@@ -18,6 +21,13 @@ PRODUCE = program(
         await producer.send_many([text.encode() for text in sys.argv[3:]])
     """
 )
+PRODUCE_MANY = program(
+    """
+    async with client.producer(sys.argv[2], batch_size=65536) as producer:
+        await producer.send_many([f"record {n}".encode() for n in range(int(sys.argv[3]))])
+    """
+)
+MANY = 100_000
 
 
 def produce(ready: RunningBroker, topic: str, *values: str) -> None:
@@ -27,89 +37,144 @@ def produce(ready: RunningBroker, topic: str, *values: str) -> None:
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
+    topics = ("lines", "live", "rotated", "many")
     with broker(
-        tmp_path_factory.mktemp("tail"),
-        *(f"--topic={name}" for name in ("lines", "live", "empty", "big")),
+        tmp_path_factory.mktemp("tail"), *(f"--topic={name}" for name in topics)
     ) as running:
         produce(running, "lines", "one", "two", "three")
+        ended = run(*PRODUCE_MANY, running.sc, "many", str(MANY))
+        assert ended.returncode == 0, ended.stderr.decode()
         yield running
 
 
-def test_prints_the_values_and_nothing_else(ready: RunningBroker) -> None:
-    ended = twist("fluvio-tail", "--cluster", ready.sc, "-B", "-d", "lines")
+@contextmanager
+def running(*command: str, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose outputs are pipes; it is killed if the test has not ended it."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": ""},
+        **options,  # type: ignore[call-overload]
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def eventually(path: Path, text: bytes) -> None:
+    """Wait until a file holds this and nothing else."""
+    end = time.monotonic() + DEADLINE
+    while not path.exists() or path.read_bytes() != text:
+        assert time.monotonic() < end, path.read_bytes() if path.exists() else f"no {path}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("command", [TAIL, [*TWIST, "fluvio-tail"]], ids=["itself", "twist"])
+def test_prints_the_values_and_nothing_else(ready: RunningBroker, command: list[str]) -> None:
+    ended = run(*command, "--cluster", ready.sc, "-B", "-d", "lines")
     assert (ended.returncode, ended.stdout) == (0, b"one\ntwo\nthree\n"), ended.stderr.decode()
 
 
-def test_finds_the_cluster_by_a_profile_file(ready: RunningBroker) -> None:
-    ended = twist("fluvio-tail", "--profile-file", str(ready.profile), "-B", "-d", "lines")
-    assert ended.stdout == b"one\ntwo\nthree\n", ended.stderr.decode()
+def test_by_itself_it_says_nothing_on_standard_error_where_all_is_well(
+    ready: RunningBroker,
+) -> None:
+    ended = run(*TAIL, "-B", "-n", "1", "lines", env={"FLV_PROFILE_PATH": str(ready.profile)})
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"one\n", b"")
 
 
-def test_finds_the_cluster_by_the_environment(ready: RunningBroker) -> None:
-    env = {"FLV_PROFILE_PATH": str(ready.profile)}
-    ended = twist("fluvio-tail", "-B", "-d", "lines", env=env)
-    assert ended.stdout == b"one\ntwo\nthree\n", ended.stderr.decode()
+def test_prints_as_many_records_as_were_produced(ready: RunningBroker) -> None:
+    ended = run("bash", "-c", f"{_shell(TAIL)} --cluster {ready.sc} -d -B many | wc -l")
+    assert ended.stdout.strip() == str(MANY).encode(), ended.stderr.decode()
 
 
-def test_an_empty_topic_ends_at_once(ready: RunningBroker) -> None:
-    ended = twist("fluvio-tail", "--cluster", ready.sc, "-B", "-d", "empty")
-    assert (ended.returncode, ended.stdout) == (0, b""), ended.stderr.decode()
+@pytest.mark.parametrize("command", [TAIL, [*TWIST, "fluvio-tail"]], ids=["itself", "twist"])
+def test_ends_quietly_when_nobody_reads(ready: RunningBroker, command: list[str]) -> None:
+    """There is more to print than a pipe holds."""
+    arguments = f"--cluster {ready.sc} -B many"
+    ended = run("bash", "-c", f"{_shell(command)} {arguments} | head -n 1; exit ${{PIPESTATUS[0]}}")
+    assert (ended.returncode, ended.stdout) == (0, b"record 0\n")
+    assert b"Traceback" not in ended.stderr
+
+
+def _shell(command: list[str]) -> str:
+    return " ".join(f"'{part}'" for part in command)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_follows_the_topic_until_a_signal(ready: RunningBroker, number: int) -> None:
-    produce(ready, "live", "first")
-    process = subprocess.Popen(
-        [*TWIST, "fluvio-tail", "--cluster", ready.sc, "-B", "live"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONWARNINGS": ""},
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process.stdout, process.stderr:
-        assert process.stdout.readline() == b"first\n"
+    with running(*TAIL, "--cluster", ready.sc, "-B", "lines") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert [process.stdout.readline() for _ in range(3)] == [b"one\n", b"two\n", b"three\n"]
         process.send_signal(number)
-        process.stdout.read()
-        errors = process.stderr.read().decode()
-        assert process.wait(timeout=DEADLINE) in (0, -number), errors
-    assert "Traceback" not in errors
+        assert process.wait(timeout=DEADLINE) == 0
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
 
 
-def test_ends_quietly_when_nobody_reads(ready: RunningBroker) -> None:
-    """There is more to print than a pipe holds."""
-    produce(ready, "big", *["x" * 1000] * 500)
-    command = " ".join([*TWIST, "fluvio-tail", "--cluster", ready.sc, "-B", "big"])
-    ended = run("bash", "-c", f"{command} | head -n 1; exit ${{PIPESTATUS[0]}}")
-    assert (ended.returncode, ended.stdout) == (0, b"x" * 1000 + b"\n")
-    assert b"Traceback" not in ended.stderr
+def test_ends_on_a_signal_also_while_nobody_takes_its_output(ready: RunningBroker) -> None:
+    """A full pipe must not hold up the end; what is in it is whole lines."""
+    with running(*TAIL, "--cluster", ready.sc, "-B", "many") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=DEADLINE) == 0
+        assert process.stdout.read().endswith(b"\n")
 
 
-def test_an_unknown_topic_is_said_in_one_line(ready: RunningBroker) -> None:
-    ended = twist("fluvio-tail", "--cluster", ready.sc, "-B", "-d", "nowhere")
+@pytest.mark.parametrize("command", [TAIL, [*TWIST, "fluvio-tail"]], ids=["itself", "twist"])
+def test_an_unknown_topic_is_status_1_and_one_line(
+    ready: RunningBroker, command: list[str]
+) -> None:
+    ended = run(*command, "--cluster", ready.sc, "-B", "-d", "nowhere")
     assert (ended.returncode, ended.stdout) == (1, b"")
     (line,) = [text for text in ended.stderr.splitlines() if text.startswith(b"fluvio-tail: ")]
     assert b"nowhere" in line
     assert b"Traceback" not in ended.stderr
 
 
-def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:
-    ended = twist("fluvio-tail", "--cluster", "127.0.0.1:1", "-B", "-d", "lines")
-    assert (ended.returncode, ended.stdout) == (1, b"")
-    assert b"127.0.0.1:1" in ended.stderr
-    assert b"Traceback" not in ended.stderr
+def test_wrong_usage_is_status_2_and_one_line() -> None:
+    ended = run(*TAIL, "--cluster", "nonsense", "lines")
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(b"fluvio-tail: ")
+    assert b"nonsense" in line
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        ([], "which topic"),
-        (["--cluster", "nonsense", "lines"], "nonsense"),
-        (["--cluster", "a:1", "--profile-file", "b", "lines"], "exclude each other"),
-        (["--profile-file", "/nonexistent/profile", "lines"], "/nonexistent/profile"),
-    ],
-)
-def test_a_wrong_option_says_what_was_expected(arguments: list[str], complaint: str) -> None:
-    ended = twist("fluvio-tail", *arguments)
-    assert ended.returncode != 0
-    assert complaint in (ended.stdout + ended.stderr).decode()
+def test_a_daemon_writes_its_file_through_a_rotation_and_leaves_no_pidfile(
+    ready: RunningBroker, tmp_path: Path
+) -> None:
+    out, rotated, pidfile = (tmp_path / name for name in ("out", "out.1", "tail.pid"))
+    service = ["fluvio-tail", "--cluster", ready.sc, "-B", "--to", str(out), "rotated"]
+    own = ["--pidfile", str(pidfile), "--logfile", str(tmp_path / "log"), "--rundir", str(tmp_path)]
+    started = run(*TWISTD, *own, *service)
+    assert started.returncode == 0, started.stderr.decode()
+    try:
+        produce(ready, "rotated", "before")
+        eventually(out, b"before\n")
+        out.rename(rotated)
+        process = int(pidfile.read_text())
+        os.kill(process, signal.SIGHUP)
+        eventually(out, b"")
+        produce(ready, "rotated", "after")
+        eventually(out, b"after\n")
+        assert rotated.read_bytes() == b"before\n"
+    finally:
+        os.kill(int(pidfile.read_text()), signal.SIGTERM)
+    end = time.monotonic() + DEADLINE
+    while pidfile.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_twistd_in_the_foreground_logs_to_standard_error(
+    ready: RunningBroker, tmp_path: Path
+) -> None:
+    own = ["-n", "--pidfile", str(tmp_path / "pid"), "--rundir", str(tmp_path)]
+    ended = run(*TWISTD, *own, "fluvio-tail", "--cluster", ready.sc, "-B", "-d", "lines")
+    assert (ended.returncode, ended.stdout) == (0, b"one\ntwo\nthree\n"), ended.stderr.decode()
+    assert b"fluvio-tail" in ended.stderr or b"twistd" in ended.stderr

@@ -47,7 +47,7 @@ class LoggingElsewhere(Options):
         if "nodaemon" in outer:
             to_standard_output = outer["logfile"] in (None, "-") and not outer["syslog"]
             if outer["nodaemon"] and to_standard_output and not outer["logger"]:
-                outer["logger"] = log_to_standard_error
+                outer["logger"] = f"{__name__}.{log_to_standard_error.__name__}"
         elif outer.get("logFile") is sys.stdout:
             outer["logFile"] = sys.stderr
             if "logFormat" not in outer or outer["logFormat"] == "json":
