@@ -60,7 +60,8 @@ PATIENCE = 600
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        cluster = getattr(item, "callspec", None) and item.callspec.params.get("connect")
+        spec: Any = getattr(item, "callspec", None)
+        cluster = None if spec is None else spec.params.get("connect")
         if isinstance(cluster, Named):
             item.add_marker(pytest.mark.timeout(PATIENCE))
 
