@@ -114,7 +114,8 @@ class WasmModule:
         try:
             return self._link(module).instantiate(store, module).exports(store)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as reason:
-            raise Trap(f"Failed to instantiate: {_outermost(reason)}") from reason
+            text = _out_of_fuel(reason, limits.fuel) or _outermost(reason)
+            raise Trap(f"Failed to instantiate: {text}") from reason
 
     def _link(self, module: wasmtime.Module) -> wasmtime.Linker:
         linker = wasmtime.Linker(_engine())
@@ -221,9 +222,9 @@ class WasmModule:
             output = self._taken(memory)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as reason:
             self._check_memory(memory)
-            if getattr(reason, "trap_code", None) is wasmtime.TrapCode.OUT_OF_FUEL:
-                text = f"the module used up the {fuel} units of fuel that a call has here"
-                raise Trap(text) from reason
+            spent = _out_of_fuel(reason, fuel)
+            if spent is not None:
+                raise Trap(spent) from reason
             raise Trap(_outermost(reason), _innermost(reason)) from reason
         self._check_memory(memory)
         return status, output
@@ -258,6 +259,13 @@ class WasmModule:
 def _check(status: int, failures: Mapping[int, str]) -> None:
     if status < 0:
         raise Trap(failures.get(status, UNKNOWN_FAILURE))
+
+
+def _out_of_fuel(reason: Exception, fuel: int) -> str | None:
+    """What is said where a real SPU would say nothing any more."""
+    if getattr(reason, "trap_code", None) is not wasmtime.TrapCode.OUT_OF_FUEL:
+        return None
+    return f"the module used up the {fuel} units of fuel that a call has here"
 
 
 def _outermost(reason: Exception) -> str:
