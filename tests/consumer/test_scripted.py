@@ -49,6 +49,7 @@ class ScriptedCase(ClusterCase):
     """Has a started consumer of ``orders/0`` whose stream has just been asked for."""
 
     SETTINGS: dict[str, Any] = {"max_bytes": 1000}
+    STOP: Offset | None = None
     HIGH_WATERMARK = 100
 
     def setUp(self) -> None:
@@ -59,6 +60,7 @@ class ScriptedCase(ClusterCase):
             self.cluster,
             "orders",
             start=Offset.absolute(0),
+            stop=self.STOP,
             config=config,
             clock=self.clock,
             rng=Random(0),
