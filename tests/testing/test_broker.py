@@ -313,6 +313,13 @@ class MemoryTests(SynchronousTestCase):
         self.done(broker.cluster.create_topic("later"))
         self.assertTrue(self.successResultOf(waiting))
 
+    def test_waiting_ends_with_what_the_condition_raises(self) -> None:
+        broker = self.broker()
+        self.failureResultOf(broker.wait_for(lambda one: one.records("nowhere")), UsageError)
+        waiting = broker.wait_for(lambda one: len(one.journal) and one.records("nowhere"))
+        self.ask(self.spu(broker), fetch(0))
+        self.failureResultOf(waiting, UsageError)
+
     def test_waiting_can_be_given_up(self) -> None:
         broker = self.broker(topics={"orders": 1})
         waiting = broker.wait_for(lambda one: one.records("orders"))

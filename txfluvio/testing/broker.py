@@ -336,6 +336,11 @@ class FakeBroker:
         """``host:port`` of each SPU by its id; known once started."""
         return {spu_id: site.endpoint for spu_id, site in self._sites.items()}
 
+    @property
+    def running_spus(self) -> tuple[int, ...]:
+        """The ids of the SPUs that are up."""
+        return tuple(spu_id for spu_id, site in self._sites.items() if site.listening is not None)
+
     def client_config(self, **overrides: Any) -> ClientConfig:
         """The configuration of a client for this cluster.
 
@@ -419,7 +424,10 @@ class FakeBroker:
         return Deferred.fromCoroutine(self._restore(snapshot))
 
     def reset(self) -> Deferred[None]:
-        """Go back to how it was when it had started, the journal and the complaints included."""
+        """Go back to how it was when it had started; nothing is left of faults either.
+
+        The journal, the complaints and what was planted are empty then, and the clock is right.
+        """
         return Deferred.fromCoroutine(self._reset())
 
     def register_smartmodule(self, name_or_sha256: str, module: Registrable) -> None:
@@ -509,6 +517,7 @@ class FakeBroker:
     async def _reset(self) -> None:
         if self._initial is None:
             raise UsageError("this broker has not started")
+        self.faults.clear()
         await self._restore(self._initial)
         self._moved = 0.0
         self.journal.clear()
@@ -578,7 +587,7 @@ class FakeBroker:
         """Fires with what ``condition`` returns, once that is anything true.
 
         It is looked at now, and after every change of the metadata, of a log, and of the journal.
-        Cancelling stops the waiting.
+        What it raises ends the waiting. Cancelling stops it.
         """
 
         def forget(waiter: Deferred[Any]) -> None:
@@ -603,7 +612,15 @@ class FakeBroker:
     def _look(self) -> None:
         self._looking = None
         for waiter, condition in list(self._waiting.items()):
-            if waiter in self._waiting and (found := condition(self)):
+            if waiter not in self._waiting:
+                continue
+            try:
+                found = condition(self)
+            except Exception:
+                del self._waiting[waiter]
+                waiter.errback()
+                continue
+            if found:
                 del self._waiting[waiter]
                 waiter.callback(found)
 

@@ -211,6 +211,14 @@ class Faults:
         """The faults that should have acted and never have."""
         return tuple(one.fault for one in self._all if not one.hits and not one.optional)
 
+    def clear(self) -> None:
+        """Take away and forget everything that is planted, also what never acted."""
+        everything, self._all = self._all, []
+        for planted in everything:
+            planted.remove()
+            planted.stop()
+        self.hits.clear()
+
     def stop(self) -> None:
         """Nothing acts any more, and nobody waits."""
         self._acting.clear()
