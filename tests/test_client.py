@@ -40,6 +40,7 @@ from txfluvio.interfaces import (
     IFluvioProducer,
 )
 from txfluvio.testing import RELEASES
+from txfluvio.transport.dialer import MemoryDialer
 
 from .client_kit import ClientCase
 
@@ -108,6 +109,34 @@ class Records(ClientCase):
         self.assertCountEqual(
             found, [(b"k", b"hello"), (None, b"a"), (b"key", b"value"), (None, b"b")]
         )
+
+    def test_records_are_stamped_with_the_time_of_day_that_the_client_is_given(self) -> None:
+        config = self.broker.client_config()
+        dialer = MemoryDialer(self.network, config, self.clock)
+        self.client = FluvioClient(self.clock, config, dialer=dialer, now=lambda: 12.5)
+
+        async def use() -> int:
+            async with self.client as client:
+                await client.admin.create_topic("greetings")
+                async with client.producer("greetings") as producer:
+                    return (await producer.send(b"hello")).timestamp
+
+        self.assertEqual(self.do(use()), 12_500)
+
+    def test_what_its_producers_hold_is_known(self) -> None:
+        async def use() -> list[int]:
+            async with self.client as client:
+                await client.admin.create_topic("greetings")
+                async with client.producer("greetings") as producer:
+                    before = client.buffered
+                    sending = producer.send(b"hello")
+                    during = client.buffered
+                    await sending
+                    return [before, during, client.buffered]
+
+        before, during, after = self.do(use())
+        self.assertEqual((before, after), (0, 0))
+        self.assertGreater(during, len(b"hello"))
 
 
 class Releases(ClientCase):

@@ -9,6 +9,7 @@ the cluster floor's, and here is only who starts and ends whom.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
@@ -54,6 +55,7 @@ class FluvioClient(Service):
     :param config: which cluster, and how to reach it.
     :param dialer: makes the connections; None: over TCP, and TLS where the configuration says so.
     :param rng: decides what is left to chance, which is how long to wait before trying again.
+    :param now: the time of day that records are stamped with, in seconds since the Unix epoch.
     """
 
     _log = Logger()
@@ -65,6 +67,7 @@ class FluvioClient(Service):
         *,
         dialer: Dialer | None = None,
         rng: Random | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         if not isinstance(config, ClientConfig):
             raise InvalidConfig("FluvioClient.config", config, "a ClientConfig")
@@ -72,6 +75,7 @@ class FluvioClient(Service):
         self._clock = cast(IReactorTime, reactor)
         self._dialer = TcpDialer(cast(IReactorTCP, reactor), config) if dialer is None else dialer
         self._rng = Random() if rng is None else rng
+        self._now = now
         self._numbers = itertools.count()
         self._closed: Waiting[None] = Waiting()
         self._closing = False
@@ -110,6 +114,11 @@ class FluvioClient(Service):
     def admin(self) -> Admin:
         """What an administrator does: create topics, list SPUs, and so on."""
         return self._admin
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of records that its producers hold, sent or not, and that have no outcome yet."""
+        return self._budget.used
 
     # Beginning and end
 
@@ -253,6 +262,7 @@ class FluvioClient(Service):
             clock=self._clock,
             budget=self._budget,
             rng=self._rng,
+            now=self._now,
         )
         self._producers[next(self._numbers)] = made
         return made

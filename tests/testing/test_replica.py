@@ -35,6 +35,15 @@ def copy(leader: Replica, follower: Replica) -> None:
     follower.copy_from(leader, spu=FOLLOWER, now=0.0)
 
 
+def parted() -> tuple[Replica, Replica]:
+    """A leader, and a follower that has led meanwhile: its last batch is another."""
+    leader, follower = leader_and_follower(2)
+    copy(leader, follower)
+    follower.append([Batch(encode_batch([b"z"]), 0)], 0.0)
+    fill(leader, 1, 1)
+    return leader, follower
+
+
 def ends(*replicas: Replica) -> list[tuple[int, int]]:
     return [(one.log.hw, one.log.leo) for one in replicas]
 
@@ -52,6 +61,26 @@ def test_a_follower_gets_the_same_bytes_and_commits_them() -> None:
     copy(leader, follower)
     assert ends(leader, follower) == [(3, 3), (3, 3)]
     assert list(follower.log) == list(leader.log)
+
+
+def test_a_follower_does_not_notice_what_its_leader_has_otherwise() -> None:
+    one, other = parted()
+    copy(one, other)
+    assert [batch.data for batch in other.log] != [batch.data for batch in one.log]
+    assert one.log.leo == other.log.leo
+
+
+def test_a_follower_that_compares_cuts_what_its_leader_has_otherwise() -> None:
+    one, other = parted()
+    other.copy_from(one, spu=FOLLOWER, now=0.0, compare=True)
+    assert list(other.log) == list(one.log)
+
+
+def test_a_follower_that_compares_keeps_what_is_alike() -> None:
+    leader, follower = leader_and_follower(2, 1)
+    for _ in range(2):
+        follower.copy_from(leader, spu=FOLLOWER, now=0.0, compare=True)
+        assert list(follower.log) == list(leader.log)
 
 
 def test_a_follower_goes_on_where_it_is() -> None:

@@ -197,6 +197,12 @@ class Consumer:
         """Whether it was closed, by whomever."""
         return self._life is _Life.CLOSED
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that count against ``buffer_memory``: what was received and not handed out, is
+        under way, or is kept free for what each partition may ask for."""
+        return self._budget.counted
+
     # Records
 
     def __aiter__(self) -> Self:

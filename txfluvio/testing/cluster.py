@@ -83,6 +83,8 @@ class Cluster:
     :param on_change: called after every change of the metadata.
     :ivar sc: what answers on the SC's port.
     :ivar metadata: all objects; others after the SC went and came.
+    :ivar compares_logs: whether a follower cuts what its leader has otherwise. A real one looks at
+        the lengths only, so that after an election the copies of a partition may differ for ever.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Cluster:
         self.release = release
         self.timing = Timing() if timing is None else timing
         self.quick_recreate_race = quick_recreate_race
+        self.compares_logs = False
         self._on_change = on_change
         self._rng = random.Random(seed)
         self._policy: Policy = Root() if policy is None else policy
@@ -544,4 +547,4 @@ class Cluster:
             node = self._nodes.get(spu_id)
             replica = None if node is None else node.spu.replicas.get(key)
             if replica is not None and replica.role is Role.FOLLOWER:
-                replica.copy_from(source, spu=spu_id, now=self.now())
+                replica.copy_from(source, spu=spu_id, now=self.now(), compare=self.compares_logs)

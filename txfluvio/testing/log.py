@@ -328,6 +328,24 @@ class PartitionLog:
         self.hw = min(self.hw, self.leo)
         return True
 
+    def agreement(self, other: PartitionLog) -> int:
+        """The end of the last batch that another log has as well, else the beginning of this one.
+
+        What two logs have alike at one place they have alike before it, too.
+        """
+        for segment in reversed(self._segments):
+            for index in reversed(range(len(segment.batches))):
+                stored = segment.stored(index)
+                if stored in other:
+                    return stored.end
+        return self.log_start
+
+    def __contains__(self, batch: Stored) -> bool:
+        for segment in reversed(self._segments):
+            if segment.base <= batch.base < segment.end:
+                return segment.stored(segment.index(batch.base)) == batch
+        return False
+
     def copy(self) -> PartitionLog:
         """Another log of the same batches; what happens to one does not happen to the other."""
         other = PartitionLog(self.segment_size)

@@ -205,16 +205,19 @@ class Replica:
             log.hw = committed
             self._changed()
 
-    def copy_from(self, leader: Replica, *, spu: int, now: float) -> None:
+    def copy_from(self, leader: Replica, *, spu: int, now: float, compare: bool = False) -> None:
         """Get as a follower what the leader has, and tell it; both know then what is committed.
 
         A log that is longer than the leader's is cut first. Where the leader no longer has what
         comes next, nothing is copied.
 
         :param spu: the id of the follower's SPU.
+        :param compare: whether to cut as well what the leader has otherwise.
         """
         log, source = self.log, leader.log
         changed = log.truncate(source.leo)
+        if compare:
+            changed = log.truncate(log.agreement(source)) or changed
         for batch in source.since(log.leo):
             if batch.base != log.leo:
                 break
