@@ -28,7 +28,7 @@ class RecordMetadata(NamedTuple):
     :ivar topic: its topic.
     :ivar partition: its partition.
     :ivar offset: its place in the partition. None where the broker does not tell: on a topic with
-        deduplication it answers with a base offset that means nothing.
+        deduplication, and through SmartModules, it answers with a base offset that means nothing.
     :ivar timestamp: milliseconds since the Unix epoch, as sent.
     """
 

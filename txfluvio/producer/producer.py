@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from ..cluster.chain import Chain
 from ..cluster.cluster import Cluster
 from ..cluster.topology import Topology
 from ..config import ProducerConfig
@@ -69,6 +70,11 @@ class Producer:
     ``delivery_timeout``; a record may then be stored twice. Under at-most-once a request that has
     left is never sent again.
 
+    With ``ProducerConfig.smartmodules`` what is stored is what the SPU makes of each batch: perhaps
+    fewer records, or others, or none. The sender learns that it was accepted, not at which offset.
+    Where a module fails on a record, nothing of its batch is stored, and whoever sent one of its
+    records gets the ``SmartModuleRuntimeError``.
+
     :param cluster: the cluster floor of the client.
     :param topic: the name of the topic.
     :param budget: bounds what the producers of a client hold together.
@@ -103,6 +109,7 @@ class Producer:
             clock=clock,
             random=rng or random.Random(),
             compression=Compression.NONE,
+            chain=Chain(config.smartmodules),
             tells_offsets=True,
             hurried=self._hurried,
             release=self._intake.release,
@@ -214,7 +221,8 @@ class Producer:
             # Deleted: what is sent now finds out, and fails by that name.
             return
         self._placement.follow(topic)
-        self._shared.tells_offsets = topic.spec.deduplication is None
+        changed = topic.spec.deduplication is not None or self._shared.chain
+        self._shared.tells_offsets = not changed
 
     # Records in.
 
@@ -241,6 +249,7 @@ class Producer:
         :raises NotStarted: at once; so is :class:`ProducerClosed`.
         :raises DeliveryTimedOut: it could not be stored in time. Its ``effect`` says whether it may
             be stored all the same, its ``__cause__`` what went wrong last.
+        :raises SmartModuleError: a SmartModule could not run, or failed on a record of its batch.
         :raises ReplicationTimedOut: it is stored, but its replicas were not confirmed in time.
         :raises BrokerError: the broker refused it.
         :raises FluvioError: it can not be sent, or under at-most-once it is not known whether it

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..cluster.chain import Chain
 from ..cluster.cluster import Cluster
 from ..cluster.topology import Topology
 from ..config import Delivery, Isolation, ProducerConfig
@@ -31,7 +32,6 @@ from ..errors import (
     ProtocolError,
     RequestTimedOut,
     WaitTimedOut,
-    broker_error,
 )
 from ..transport.protocol import FluvioProtocol
 from ..wire.compression import Compression
@@ -59,6 +59,7 @@ class Shared:
     """What the senders of one producer have in common.
 
     :ivar compression: the codec of all batches.
+    :ivar chain: the SmartModules that the leader runs over them.
     :ivar tells_offsets: whether the offsets in the topic's answers mean something.
     :ivar hurried: whether nothing should linger now.
     :ivar release: called with the bytes of records that have their outcomes, before these are told.
@@ -71,6 +72,7 @@ class Shared:
     clock: IReactorTime
     random: random.Random
     compression: Compression
+    chain: Chain
     tells_offsets: bool
     hurried: Callable[[], bool]
     release: Callable[[int], None]
@@ -257,6 +259,7 @@ class Sender:
                     ),
                 ),
             ),
+            smartmodules=shared.chain.invocations,
         )
         # The leader waits for its replicas for each batch in turn.
         longest = shared.cluster.config.request_timeout
@@ -283,7 +286,7 @@ class Sender:
         code = entry.error_code
         if not code:
             return entry.base_offset if self._shared.tells_offsets else None
-        error = broker_error(code.code, code.fields, what=self._what)
+        error = self._shared.chain.error(code, self._what)
         if self._committed and isinstance(error, NotLeaderForPartition):
             # It may have stopped leading after it had appended, while it waited for replicas.
             error.effect = Effect.UNKNOWN
