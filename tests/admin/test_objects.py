@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from txfluvio.admin import (
+    ChangeKind,
     HomeTls,
+    ObjectKind,
     SmartModulePackage,
     SmartModuleParam,
     SpuResolution,
@@ -26,6 +29,7 @@ from txfluvio.errors import (
     TableFormatNotFound,
 )
 from txfluvio.offset import Offset
+from txfluvio.smartmodule import gzipped
 
 from .kit import AdminCase
 
@@ -173,9 +177,39 @@ class SmartModules(AdminCase):
         found = self.failure(self.admin.delete_smartmodule("upper"), SmartModuleNotFound)
         self.assertEqual(found.name, "upper")
 
-    def test_a_module_is_bytes(self) -> None:
-        wrong: Any = "text"
-        self.failure(self.admin.create_smartmodule("upper", wrong), InvalidConfig)
+    def test_what_is_no_webassembly_is_found_out_by_who_runs_it(self) -> None:
+        self.result(self.admin.create_smartmodule("upper", b"(module)"))
+        (found,) = self.result(self.admin.list_smartmodules(summary=False))
+        self.assertEqual(gzip.decompress(found.wasm), b"(module)")
+
+    def test_one_in_a_file(self) -> None:
+        path = Path(self.mktemp())
+        path.write_bytes(WASM)
+        for name, given in (("by-path", path), ("by-name", str(path))):
+            self.result(self.admin.create_smartmodule(name, given))
+        for found in self.result(self.admin.list_smartmodules(summary=False)):
+            self.assertEqual(gzip.decompress(found.wasm), WASM)
+
+    def test_a_module_is_bytes_or_in_a_file_that_is_there(self) -> None:
+        wrong: Any
+        for wrong in (None, b"", bytearray(WASM), "nothing.wasm"):
+            self.failure(self.admin.create_smartmodule("upper", wrong), InvalidConfig)
+        self.assertEqual(self.result(self.admin.list_smartmodules()), [])
+
+    def test_changes_of_them_are_seen(self) -> None:
+        async def use() -> list[tuple[ChangeKind, str, int]]:
+            async with self.admin.watch(ObjectKind.SMARTMODULE) as changes:
+                await self.admin.create_smartmodule("upper", WASM)
+                seen = [await changes.__anext__()]
+                await self.admin.delete_smartmodule("upper")
+                seen.append(await changes.__anext__())
+                return [(change.kind, change.name, change.object.size) for change in seen]
+
+        size = len(gzipped(WASM))
+        self.assertEqual(
+            self.do(use()),
+            [(ChangeKind.ADDED, "upper", size), (ChangeKind.DELETED, "upper", size)],
+        )
 
 
 class TableFormats(AdminCase):

@@ -10,7 +10,7 @@ loss of the connection; those that change something, only if they had not been s
 
 from __future__ import annotations
 
-import gzip
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, Final, TypeVar
@@ -32,6 +32,7 @@ from ..errors import (
     broker_error,
 )
 from ..interfaces import IFluvioAdmin
+from ..smartmodule import gzipped, read_wasm
 from ..wire import sc
 from ..wire.codes import ErrorCode, ReplicaKey
 from ..wire.schema import Request
@@ -435,7 +436,11 @@ class Admin:
     # SmartModules
 
     def create_smartmodule(
-        self, name: str, wasm: bytes, *, package: SmartModulePackage | None = None
+        self,
+        name: str,
+        wasm: bytes | str | os.PathLike[str],
+        *,
+        package: SmartModulePackage | None = None,
     ) -> Deferred[str]:
         """Upload a SmartModule, or replace one; fires with the name it is kept under.
 
@@ -443,22 +448,21 @@ class Admin:
         if the old was deleted just before.
 
         :param name: not looked at if there is a package.
-        :param wasm: WebAssembly, compressed with gzip or not; an SPU takes only the former, so the
-            latter is compressed here.
+        :param wasm: WebAssembly, or the path of a file of it, which is read now; compressed with
+            gzip or not. An SPU takes only the former, so the latter is compressed here.
         :param package: what it is a package of.
+        :raises InvalidConfig: the file can not be read, or there is nothing in it.
         :raises SmartModuleError: it was not stored. That it is WebAssembly at all is found out only
             when it is used.
         """
 
         async def create() -> str:
-            payload = wasm
-            if not isinstance(wasm, bytes):
-                raise InvalidConfig("wasm", wasm, "bytes")
-            if wasm.startswith(_WASM):
-                payload = gzip.compress(wasm, mtime=0)
+            payload = read_wasm(wasm) if isinstance(wasm, str | os.PathLike) else wasm
+            if not isinstance(payload, bytes) or not payload:
+                raise InvalidConfig("wasm", wasm, "the bytes of a module, or the path of its file")
             spec = sc.SmartModuleSpec(
                 meta=None if package is None else package.to_wire(),
-                wasm=sc.Wasm(payload=payload),
+                wasm=sc.Wasm(payload=gzipped(payload)),
             )
             request = sc.CreateRequest(kind=sc.SMART_MODULE, name=name, spec=spec)
             what = f"SmartModule {name}"
@@ -772,9 +776,6 @@ class _Usable:
         numbers = ", ".join(map(str, topology.leaderless(self.name, born_after=self.born_after)))
         state = found.status.resolution.name.lower().replace("_", " ")
         return f"topic {self.name} ({state}) has no online leader for partitions {numbers}"
-
-
-_WASM = b"\0asm"
 
 
 def _assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
