@@ -51,7 +51,8 @@ class Limits:
     """What a module in WASM may use; a real SPU has no limit but that of the memory, 1 GiB.
 
     A real SPU that runs a module without an end never serves anybody again. Here the module
-    breaks down once its fuel is used up; a unit is about one instruction.
+    breaks down once its fuel is used up; a unit is about one instruction. A module can not sleep.
+    Nothing else is served while a module is compiled, once for all its uses, or runs.
 
     :ivar fuel: units of a call.
     :ivar fuel_per_byte: units more for each byte that the call is given.
