@@ -24,6 +24,8 @@ import enum
 import struct as _struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -33,6 +35,7 @@ from typing import (
     Protocol,
     Self,
     TypeVar,
+    cast,
     dataclass_transform,
     get_args,
 )
@@ -150,6 +153,7 @@ class WireType(Protocol[T]):
 
 class _Number:
     def __init__(self, code: str) -> None:
+        self.code = code
         packer = _struct.Struct(">" + code)
         self._unpack = packer.unpack_from
         self._pack = packer.pack
@@ -203,9 +207,13 @@ class _String:
         size = i16.read(reader)
         if size <= 0:
             return ""
-        start = reader.take(size)
+        start = reader.pos
+        stop = start + size
+        if stop > reader.end:
+            reader.take(size)
+        reader.pos = stop
         try:
-            return reader.data[start : reader.pos].decode()
+            return reader.data[start:stop].decode()
         except UnicodeDecodeError as error:
             reader.fail(f"not UTF-8: {error.reason}", start + error.start)
 
@@ -345,7 +353,16 @@ class _Vector(Generic[T]):
             return ()
         element = self._element
         reader.count(count, max(1, element.min_size(reader.version)))
-        return tuple([reader.read(f"[{index}]", element) for index in range(count)])
+        if reader.spans is not None:
+            return tuple([reader.read(f"[{index}]", element) for index in range(count)])
+        read = element.read
+        found: list[T] = []
+        try:
+            for _ in range(count):
+                found.append(read(reader))  # noqa: PERF401  (its length says where it failed)
+        except ProtocolError as error:
+            raise error.within(f"[{len(found)}]") from error.__cause__
+        return tuple(found)
 
     def write(self, writer: Writer, value: Sequence[T]) -> None:
         writer.parts.append(u32._pack(len(value)))
@@ -476,21 +493,97 @@ class _Field:
         return self.since <= version and (self.until is None or version <= self.until)
 
 
+class _Single:
+    """A field, as a step in reading and writing a struct."""
+
+    def __init__(self, name: str, type_: WireType[Any]) -> None:
+        self._name = name
+        self._read = type_.read
+        self._write = type_.write
+
+    def read(self, reader: Reader, values: dict[str, Any]) -> None:
+        try:
+            values[self._name] = self._read(reader)
+        except ProtocolError as error:
+            raise error.within(self._name) from error.__cause__
+
+    def write(self, writer: Writer, value: Any) -> None:
+        try:
+            self._write(writer, getattr(value, self._name))
+        except (_struct.error, TypeError, AttributeError) as error:
+            what = f"{type(value).__name__}.{self._name}"
+            raise UsageError(f"{what} can not be sent: {error}") from error
+
+
+class _Run:
+    """Numbers next to each other, read and written at once.
+
+    Where that does not go well they are taken one by one, which finds out the field.
+    """
+
+    def __init__(self, numbers: Sequence[tuple[str, _Number]]) -> None:
+        packer = _struct.Struct(">" + "".join(number.code for _, number in numbers))
+        self._names = [name for name, _ in numbers]
+        self._singles = [_Single(name, number) for name, number in numbers]
+        self._unpack = packer.unpack_from
+        self._pack = packer.pack
+        self._size = packer.size
+        self._get = attrgetter(*self._names)
+
+    def read(self, reader: Reader, values: dict[str, Any]) -> None:
+        start = reader.pos
+        stop = start + self._size
+        if stop > reader.end:
+            for single in self._singles:
+                single.read(reader, values)
+        reader.pos = stop
+        values.update(zip(self._names, self._unpack(reader.data, start), strict=True))
+
+    def write(self, writer: Writer, value: Any) -> None:
+        try:
+            writer.parts.append(self._pack(*self._get(value)))
+        except (_struct.error, TypeError, AttributeError):
+            for single in self._singles:
+                single.write(writer, value)
+
+
+class _Layout:
+    """A struct at one version.
+
+    :ivar fields: the names and types of the fields it carries, in order.
+    :ivar steps: what reads and writes them.
+    :ivar min_size: bytes it has at least.
+    """
+
+    def __init__(self, fields: Sequence[_Field], version: int) -> None:
+        self.fields = tuple((f.name, f.type) for f in fields if f.on_wire(version))
+        self.min_size = sum(type_.min_size(version) for _, type_ in self.fields)
+        self.steps: list[_Single | _Run] = []
+        for fixed, group in groupby(self.fields, lambda item: isinstance(item[1], _Number)):
+            members = list(group)
+            if fixed and len(members) > 1:
+                self.steps.append(_Run(cast("list[tuple[str, _Number]]", members)))
+            else:
+                self.steps += [_Single(name, type_) for name, type_ in members]
+
+
 class StructType:
     """The wire type of a class declared with :func:`struct`."""
 
     def __init__(self, cls: type, fields: Sequence[_Field]) -> None:
         self._cls = cls
         self._fields = tuple(fields)
-        self._at: dict[int, tuple[tuple[str, WireType[Any]], ...]] = {}
+        self._layouts: dict[int, _Layout] = {}
+
+    def _layout(self, version: int) -> _Layout:
+        known = self._layouts.get(version)
+        if known is None:
+            known = self._layouts[version] = _Layout(self._fields, version)
+        return known
 
     def fields_at(self, version: int) -> tuple[tuple[str, WireType[Any]], ...]:
         """The names and types of the fields that version ``version`` carries, in order."""
-        known = self._at.get(version)
-        if known is None:
-            known = tuple((f.name, f.type) for f in self._fields if f.on_wire(version))
-            self._at[version] = known
-        return known
+        return self._layout(version).fields
 
     @property
     def fields(self) -> tuple[_Field, ...]:
@@ -501,24 +594,17 @@ class StructType:
         if reader.spans is not None:
             fields = self.fields_at(reader.version)
             return self._cls(**{name: reader.read(name, type_) for name, type_ in fields})
-        values = {}
-        for name, type_ in self.fields_at(reader.version):
-            try:
-                values[name] = type_.read(reader)
-            except ProtocolError as error:
-                raise error.within(name) from error.__cause__
+        values: dict[str, Any] = {}
+        for step in self._layout(reader.version).steps:
+            step.read(reader, values)
         return self._cls(**values)
 
     def write(self, writer: Writer, value: Any) -> None:
-        for name, type_ in self.fields_at(writer.version):
-            try:
-                type_.write(writer, getattr(value, name))
-            except (_struct.error, TypeError, AttributeError) as error:
-                what = f"{type(value).__name__}.{name}"
-                raise UsageError(f"{what} can not be sent: {error}") from error
+        for step in self._layout(writer.version).steps:
+            step.write(writer, value)
 
     def min_size(self, version: int) -> int:
-        return sum(type_.min_size(version) for _, type_ in self.fields_at(version))
+        return self._layout(version).min_size
 
 
 def wire_type(thing: Any) -> WireType[Any]:
