@@ -59,6 +59,8 @@ from ...wire.spu import (
     FetchConsumerOffsetsResponse,
     FetchOffsetsRequest,
     FetchOffsetsResponse,
+    PartitionProduceData,
+    PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
     StreamFetchRequest,
@@ -73,6 +75,7 @@ from ..replica import Key, replica_log
 from ..store import Item
 from .conversation import Conversation, Event
 from .served import Served, log_of, responses, served
+from .stand_ins import Cast, Script, cast_of, stand_in
 
 FIRST_SPU_ID = 5001
 
@@ -91,6 +94,17 @@ _MISSING = frozenset(
         Code.SMART_MODULE_NOT_FOUND,
         Code.TABLE_FORMAT_NOT_FOUND,
         Code.MIRROR_NOT_FOUND,
+    }
+)
+
+_NO_MODULE = frozenset(
+    {
+        Code.DEDUPLICATION_SMART_MODULE_NOT_LOADED,
+        Code.DEDUPLICATION_SMART_MODULE_NAME_INVALID,
+        Code.TOPIC_INVALID_NAME,
+        Code.TOPIC_ALREADY_EXISTS,
+        Code.TOPIC_INVALID_CONFIGURATION,
+        Code.PERMISSION_DENIED,
     }
 )
 
@@ -120,6 +134,8 @@ class Beginning:
     :ivar down: those of them that did not run yet.
     :ivar logs: the log of each partition.
     :ivar offsets: what consumers had stored.
+    :ivar known: the batches that the conversation shows, sooner or later.
+    :ivar cast: what plays the SmartModules that it does not hold.
     """
 
     objects: Mapping[str, Objects]
@@ -127,6 +143,8 @@ class Beginning:
     down: tuple[int, ...]
     logs: Mapping[Key, PartitionLog]
     offsets: tuple[ConsumerOffset, ...]
+    known: Mapping[Key, Served]
+    cast: Cast
     policy: ObservedPolicy
     release: Release
 
@@ -142,15 +160,40 @@ def beginning_of(conversation: Conversation) -> Beginning:
     spus, down = _spus(conversation, objects)
     offsets = _offsets(conversation)
     known = served(conversation)
+    cast = cast_of(conversation, objects.get(SMART_MODULE.label, {}), known)
+    for uses in _deduplicating(conversation, objects):
+        if uses not in cast.names:
+            cast = attrs.evolve(cast, names={**cast.names, uses: stand_in(Script())})
     return Beginning(
         objects=objects,
         spus=spus,
         down=down,
         logs=_logs(conversation, objects.get(PARTITION.label, {}), known, len(offsets)),
         offsets=offsets,
+        known=known,
+        cast=cast,
         policy=_policy(conversation, objects),
         release=_release(conversation),
     )
+
+
+def _deduplicating(conversation: Conversation, objects: Mapping[str, Objects]) -> Iterator[str]:
+    """The modules without which a topic that was there, or was created, could not be."""
+    specs = [one.spec for one in objects.get(TOPIC.label, {}).values()]
+    for event in conversation.replies():
+        message, asked = event.message, event.asked
+        if (
+            isinstance(message, StatusResponse)
+            and isinstance(asked, CreateRequest)
+            and asked.kind is TOPIC
+            and message.error_code.code not in _NO_MODULE
+        ):
+            specs.append(asked.spec)
+        elif isinstance(message, WatchResponse) and message.kind is TOPIC:
+            specs += [change.content.spec for change in message.changes]
+    for spec in specs:
+        if spec.deduplication is not None:
+            yield spec.deduplication.uses
 
 
 # Objects
@@ -249,9 +292,12 @@ def _learn(
         _prove(listed, touched, asked.kind, asked.name, asked.spec)
     elif isinstance(asked, DeleteRequest) and code not in _MISSING:
         _prove(listed, touched, asked.kind, asked.key, None)
-    elif isinstance(asked, UpdateRequest) and code not in _MISSING:
-        if isinstance(asked.action, AddMirror):
-            _prove(listed, touched, MIRROR, asked.action.remote_cluster, None)
+    elif (
+        isinstance(asked, UpdateRequest)
+        and isinstance(asked.action, AddMirror)
+        and code not in _MISSING
+    ):
+        _prove(listed, touched, MIRROR, asked.action.remote_cluster, None)
 
 
 def _prove(
@@ -422,7 +468,7 @@ class _Ends:
         for topic, sent in zip(answer.responses, asked.topics, strict=False):
             for one, entry in zip(topic.partitions, sent.partitions, strict=False):
                 key = (topic.name, one.partition_index)
-                if not one.error_code and len(entry.records) and key not in self._over:
+                if wrote(one, entry) and key not in self._over:
                     self._leos.setdefault(key, one.base_offset)
                     self._over.add(key)
 
@@ -444,6 +490,12 @@ class _Ends:
                 self._over.add(key)
             elif key not in self._over:
                 self._hws.setdefault(key, look.high_watermark)
+
+
+def wrote(answer: PartitionProduceResponse, entry: PartitionProduceData) -> bool:
+    """Whether an entry of a Produce was appended, at the offset that its answer says."""
+    code = answer.error_code.code
+    return len(entry.records) > 0 and code in (Code.NONE, Code.REQUEST_TIMED_OUT)
 
 
 # Stored offsets

@@ -37,11 +37,11 @@ from ...wire.spu import (
     StreamFetchResponse,
     UpdateOffsetsRequest,
 )
-from .beginning import Beginning, beginning_of
+from .beginning import Beginning, beginning_of, wrote
 from .comparison import Unlike, alike, unlike
 from .conversation import Conversation, Event, ServerId
 from .outside import Outside
-from .served import responses, served, through_modules
+from .served import responses, through_modules
 from .stage import Line, Stage
 
 PATIENCE = 2.0
@@ -220,7 +220,7 @@ class Player:
     def __init__(self, conversation: Conversation, beginning: Beginning) -> None:
         self.stage = Stage(beginning)
         self._conversation = conversation
-        self._outside = Outside(self.stage, served(conversation), beginning.policy)
+        self._outside = Outside(self.stage, beginning.known, beginning.policy)
         self._connections: dict[int, _Connection] = {}
         self._calls: dict[int, _Call] = {}
         self._differences: list[Difference] = []
@@ -286,7 +286,7 @@ class Player:
         if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
             for topic, sent in zip(message.responses, asked.topics, strict=False):
                 for one, entry in zip(topic.partitions, sent.partitions, strict=False):
-                    if not one.error_code and len(entry.records):
+                    if wrote(one, entry):
                         self._outside.supply((topic.name, one.partition_index), one.base_offset)
         elif isinstance(message, FetchOffsetsResponse):
             for ends in message.topics:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -18,8 +19,9 @@ from zope.interface import implementer
 from ...errors import UsageError
 from ...transport.memory import MemoryNetwork, MemoryTransport
 from ...wire.framing import Frames, frame
-from ...wire.sc import KINDS, PARTITION, SPU
+from ...wire.sc import KINDS, PARTITION, SMART_MODULE, SPU
 from ...wire.schema import evolve
+from ..admission import ModuleName
 from ..broker import FakeBroker
 from ..replica import Key, Replica
 from ..snapshot import Snapshot
@@ -108,10 +110,14 @@ class Stage:
         """Start the fake and bring it to where the conversation began."""
         broker, cluster = self.broker, self.broker.cluster
         cluster.system_topic = False
+        cast = self._beginning.cast
+        for name, module in (*cast.names.items(), *cast.hashes.items()):
+            broker.register_smartmodule(name, module)
         self._done(broker.start())
+        self._played = tuple(cluster.metadata.modules)
         self._done(broker.restore(self._snapshot()))
         for kind in KINDS.values():
-            if kind.label in cluster.metadata.contents():
+            if kind.label in cluster.metadata.contents() and kind is not SMART_MODULE:
                 cluster.metadata.of(kind).load(self._items(kind.label))
         self.advance(self.clock.seconds() + 1.0)
         for one in self._beginning.offsets:
@@ -139,6 +145,7 @@ class Stage:
             for label in self.broker.cluster.metadata.contents()
             if label != SPU.label
         }
+        contents[SMART_MODULE.label] = self._modules(contents[SMART_MODULE.label])
         contents[SPU.label] = tuple(
             one for one in self._items(SPU.label) if one.spec.id not in beginning.spus
         )
@@ -149,6 +156,12 @@ class Stage:
                 if spu in logs:
                     logs[spu][topic, number] = log.copy()
         return Snapshot(contents, logs, beginning.down)
+
+    def _modules(self, told: tuple[Item[Any, Any], ...]) -> tuple[Item[Any, Any], ...]:
+        """The modules that were told of, and those that are played."""
+        names = {item.name for item in told}
+        played = [item for item in self._played if item.name not in names]
+        return (*told, *[_hidden(item) if _means_any(item, told) else item for item in played])
 
     def _items(self, label: str) -> tuple[Item[Any, Any], ...]:
         """The objects of a kind; SPUs that run are where they run."""
@@ -255,3 +268,17 @@ class Stage:
 
     def _result(self, work: Deferred[T]) -> None:
         work.addErrback(lambda failure: failure)
+
+
+def _means_any(played: Item[Any, Any], told: tuple[Item[Any, Any], ...]) -> bool:
+    """Whether the name of a module that is played already means one of those that are there."""
+    meta = played.spec.meta
+    if meta is None:
+        return False
+    name = ModuleName.of_package(meta)
+    return any(name.matches(item.name, item.spec.meta) for item in told)
+
+
+def _hidden(played: Item[Any, Any]) -> Item[Any, Any]:
+    """The module under its key alone: it is there, but no list shows it by its full name."""
+    return attrs.evolve(played, spec=evolve(played.spec, meta=None))

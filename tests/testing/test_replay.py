@@ -1,0 +1,225 @@
+"""Recorded conversations of official clients, replayed against the fake: it does the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.golden import recordings
+from txfluvio.errors import UsageError
+from txfluvio.testing.replay import Outcome, replay
+from txfluvio.wire.codes import Code, error
+from txfluvio.wire.framing import frame
+from txfluvio.wire.recordings import RecordedFrame, Recording
+from txfluvio.wire.records import RecordSet, encode_batch
+from txfluvio.wire.sc import ListResponse, PartitionResolution, StatusResponse, WatchResponse
+from txfluvio.wire.schema import Message, evolve
+from txfluvio.wire.spu import (
+    FetchOffsetsResponse,
+    ProduceResponse,
+    StreamFetchResponse,
+    UpdateOffsetsResponse,
+)
+
+REAL = {
+    name.removeprefix("real/").removesuffix(".jsonl"): lines
+    for name, lines in recordings().items()
+    if name.startswith("real/")
+}
+
+
+@pytest.mark.parametrize("scenario", sorted(REAL))
+def test_the_fake_does_what_was_recorded(scenario: str) -> None:
+    outcome = replay(REAL[scenario])
+    assert [str(one) for one in outcome.differences] == []
+    assert outcome.compared > 0
+
+
+# What a replay is worth: a recording of something else is told apart.
+
+
+def forged(
+    scenario: str,
+    kind: type[Message],
+    change: Callable[[Any], Message | None],
+    *,
+    every: bool = False,
+) -> Outcome:
+    """Replay a recording in which the first frame of a kind that can be changed is, or all are."""
+    lines = list(REAL[scenario])
+    recording = Recording()
+    count = 0
+    for number, line in enumerate(lines):
+        found = recording.read(line)
+        if found is None or not found.is_reply or found.type is not kind:
+            continue
+        changed = change(message_of(found))
+        if changed is None:
+            continue
+        entry = json.loads(line)
+        entry["hex"] = frame(found.encode(changed)).hex()
+        lines[number] = json.dumps(entry)
+        count += 1
+        if not every:
+            break
+    assert count, f"no {kind.__name__} to forge in {scenario}"
+    return replay(lines)
+
+
+def message_of(found: RecordedFrame) -> Message:
+    return found.type.decode(found.payload, found.header.api_version, found.body)
+
+
+def told(outcome: Outcome) -> str:
+    return "\n".join(str(one) for one in outcome.differences)
+
+
+def test_another_answer_to_create_is_a_difference() -> None:
+    outcome = forged(
+        "cli-topic-create",
+        StatusResponse,
+        lambda message: evolve(
+            message, error_code=error(Code.TOPIC_ALREADY_EXISTS), error_message="no"
+        ),
+    )
+    assert "CreateRequest: error_code.code: recorded 2002, replayed 0" in told(outcome)
+    assert "CreateRequest: error_message" in told(outcome)
+
+
+def test_another_offset_of_a_produce_is_a_difference() -> None:
+    def change(message: ProduceResponse) -> ProduceResponse | None:
+        topic = message.responses[0]
+        if not topic.partitions or not topic.partitions[0].base_offset:
+            return None
+        entry = evolve(topic.partitions[0], base_offset=0)
+        return evolve(message, responses=(evolve(topic, partitions=(entry,)),))
+
+    outcome = forged("cli-produce-key", ProduceResponse, change)
+    assert "base_offset: recorded 0, replayed 1" in told(outcome)
+
+
+def test_other_bytes_of_a_later_push_are_a_difference() -> None:
+    def change(message: StreamFetchResponse) -> StreamFetchResponse:
+        records = RecordSet.of(encode_batch([b"something else"]))
+        return evolve(message, partition=evolve(message.partition, records=records))
+
+    outcome = forged("python-consume-end-then-produce", StreamFetchResponse, change)
+    assert "partition.records: recorded" in told(outcome)
+
+
+def test_another_position_of_a_push_is_a_difference() -> None:
+    def change(message: StreamFetchResponse) -> StreamFetchResponse:
+        moved = evolve(message.partition, next_filter_offset=77)
+        return evolve(message, partition=moved)
+
+    outcome = forged("cli-consume-beginning-end", StreamFetchResponse, change)
+    assert "partition.next_filter_offset: recorded 77, replayed 0" in told(outcome)
+
+
+def test_an_unknown_stream_that_was_known_is_a_difference() -> None:
+    def change(message: UpdateOffsetsResponse) -> UpdateOffsetsResponse:
+        return evolve(
+            message, status=(evolve(message.status[0], error=error(Code.FETCH_SESSION_NOT_FOUND)),)
+        )
+
+    outcome = forged("cli-consume-live", UpdateOffsetsResponse, change)
+    assert "status[0].error.code: recorded 3002, replayed 0" in told(outcome)
+
+
+def test_an_end_that_moves_back_is_a_difference() -> None:
+    def change(message: FetchOffsetsResponse) -> FetchOffsetsResponse:
+        topic = message.topics[0]
+        entry = evolve(topic.partitions[0], partition_index=3)
+        return evolve(message, topics=(evolve(topic, partitions=(entry,)),))
+
+    outcome = forged("cli-consume-beginning-end", FetchOffsetsResponse, change)
+    assert "partition_index: recorded 3, replayed 0" in told(outcome)
+
+
+def test_another_object_in_a_list_is_a_difference() -> None:
+    def change(message: ListResponse) -> ListResponse:
+        first = message.objects[0]
+        changed = evolve(first, spec=evolve(first.spec, system=not first.spec.system))
+        return evolve(message, objects=(changed, *message.objects[1:]))
+
+    outcome = forged("cli-topic-list", ListResponse, change)
+    assert ".spec.system: recorded True, replayed False" in told(outcome)
+
+
+def test_a_state_that_the_fake_never_told_of_is_a_difference() -> None:
+    def change(message: WatchResponse) -> WatchResponse | None:
+        if not message.changes or not message.changes[0].content.name.startswith("t1-"):
+            return None
+        first = message.changes[0]
+        if first.content.status.resolution is not PartitionResolution.ONLINE:
+            return None
+        status = evolve(first.content.status, resolution=PartitionResolution.OUT_OF_STORAGE)
+        content = evolve(first.content, status=status)
+        return evolve(message, changes=(evolve(first, content=content),))
+
+    outcome = forged("cli-topic-create", WatchResponse, change)
+    assert "Partition 't1-0'.status.resolution" in told(outcome)
+
+
+def test_another_placement_is_a_difference() -> None:
+    def change(message: WatchResponse) -> WatchResponse | None:
+        if not message.changes or not message.changes[0].content.name.startswith("t1-"):
+            return None
+        first = message.changes[0]
+        spec = evolve(first.content.spec, leader=5001, replicas=(5001,))
+        content = evolve(first.content, spec=spec)
+        return evolve(message, changes=(evolve(first, content=content),))
+
+    outcome = forged("cli-topic-create", WatchResponse, change, every=True)
+    assert "Partition 't1-0'.spec.leader: recorded 5001, replayed 5002" in told(outcome)
+
+
+def test_a_reply_that_does_not_come_is_a_difference() -> None:
+    lines = list(REAL["cli-topic-create"])
+    number = next(number for number, line in enumerate(lines) if json.loads(line).get("dir") == "<")
+    answered = json.loads(lines[number])
+    lines.insert(number + 1, json.dumps(answered))
+    outcome = replay(lines)
+    assert "ApiVersionsRequest: no reply" in told(outcome)
+
+
+def test_a_connection_that_the_real_server_closed_alone_is_a_difference() -> None:
+    lines = list(REAL["python-two-streams-one-connection"])
+    last = json.loads(lines[-1])["ms"]
+    ends = [number for number, line in enumerate(lines) if '"eof"' in line]
+    lines = [line for number, line in enumerate(lines) if number not in ends]
+    connections = {json.loads(line)["conn"]: json.loads(line)["to"] for line in lines[1:]}
+    number, to = next((one, to) for one, to in connections.items() if to == "sc")
+    other = {"conn": 9, "to": "sc", "dir": ">", "ms": last, "hex": first_request(lines)}
+    answer = {"conn": 9, "to": "sc", "dir": "<", "ms": last, "hex": first_answer(lines)}
+    end = {"conn": number, "to": to, "dir": "<", "ms": last + 500, "eof": True}
+    outcome = replay([*lines, *[json.dumps(one) for one in (other, answer, end)]])
+    assert "the connection stays open" in told(outcome)
+
+
+def first_request(lines: list[str]) -> str:
+    return next(str(one["hex"]) for one in map(json.loads, lines) if one.get("dir") == ">")
+
+
+def first_answer(lines: list[str]) -> str:
+    return next(str(one["hex"]) for one in map(json.loads, lines) if one.get("dir") == "<")
+
+
+def test_what_others_did_is_told() -> None:
+    outcome = replay(REAL["cli-leader-killed-consume"])
+    done = " ".join(outcome.outside)
+    assert "5002 goes down" in done
+    assert "others produce to live2/0 up to 14" in done
+
+
+def test_lines_that_are_no_recording_are_refused() -> None:
+    with pytest.raises(UsageError, match="not a line of a recording"):
+        replay(["{}", "no JSON"])
+
+
+def test_an_outcome_is_a_value() -> None:
+    assert attrs.has(Outcome)
