@@ -175,6 +175,16 @@ class LookBackError(Message):
         )
 
 
+def records_of(blob: bytes) -> list[RawRecord]:
+    """The records of a blob, as modules read it: none where the count is negative.
+
+    :raises ProtocolError: a damaged record, or fewer than the blob says.
+    """
+    if len(blob) >= _COUNT and int.from_bytes(blob[:_COUNT], "big", signed=True) < 0:
+        return []
+    return unpack_records(blob)
+
+
 def _shown(data: bytes) -> str:
     try:
         return data.decode()

@@ -22,9 +22,9 @@ import attrs
 
 from ...errors import ProtocolError, UsageError
 from ...wire.codes import ModuleKind, ModuleRuntimeDetail
-from ...wire.records import RawRecord, unpack_records
+from ...wire.records import RawRecord
 from ...wire.spu import ExtraParams
-from .abi import TRANSFORM_FAILURES, InitError, Input, LookBackError, Output, sendable
+from .abi import TRANSFORM_FAILURES, InitError, Input, LookBackError, Output, records_of, sendable
 from .chain import Instance, Trap
 
 Pair = tuple[bytes | None, bytes]
@@ -190,7 +190,7 @@ class _PythonModule:
 
     def look_back(self, records: Input) -> None:
         look_back: Callable[[SmartModuleRecord], object] = getattr(self._target, "look_back")  # noqa: B009
-        for raw in unpack_records(records.records):
+        for raw in records_of(records.records):
             record = _record(raw, records)
             try:
                 look_back(record)
@@ -229,7 +229,7 @@ class _PythonModule:
 
     def _records(self, batch: Input) -> list[RawRecord]:
         try:
-            return unpack_records(batch.records)
+            return records_of(batch.records)
         except ProtocolError as reason:
             status = -22 if self._kind is ModuleKind.AGGREGATE else -11
             raise Trap(TRANSFORM_FAILURES[status]) from reason

@@ -16,10 +16,10 @@ import attrs
 from ...errors import ProtocolError
 from ...wire.codes import Code, ErrorCode, ModuleRuntimeDetail, error
 from ...wire.compression import Compression, compress
-from ...wire.records import Batch, RawRecord, pack_records, unpack_records
+from ...wire.records import Batch, RawRecord, pack_records
 from ...wire.spu import ExtraParams, Lookback
 from ..log import PartitionLog
-from .abi import Input, Output, inflation_failure, sendable
+from .abi import Input, Output, inflation_failure, records_of, sendable
 
 UNSET = -1
 """The base offset of a merged batch for which nothing has come out yet."""
@@ -245,7 +245,7 @@ def committed(log: PartitionLog, lookback: Lookback, now: float) -> list[RawReco
         batch = Batch(stored.data, 0)
         blob = _blob(batch)
         try:
-            records = unpack_records(blob)
+            records = records_of(blob)
         except ProtocolError as reason:
             raise Trap(str(reason)) from reason
         found += [
