@@ -46,12 +46,14 @@ class RunningBroker:
     :ivar sc: ``host:port`` of its SC.
     :ivar spus: what it says of its SPUs.
     :ivar profile: the profile file it wrote.
+    :ivar control: ``host:port`` of its control interface, if it was asked for one.
     """
 
     process: subprocess.Popen[bytes]
     sc: str
     spus: list[dict[str, object]]
     profile: Path
+    control: str | None = None
 
 
 @contextmanager
@@ -71,7 +73,8 @@ def broker(folder: Path, *arguments: str) -> Iterator[RunningBroker]:
         line = process.stdout.readline()
         assert line, f"the broker did not start: {log.read_text()}"
         ready = json.loads(line)
-        yield RunningBroker(process, ready["sc"], ready["spus"], Path(ready["profile"]))
+        profile = Path(ready["profile"])
+        yield RunningBroker(process, ready["sc"], ready["spus"], profile, ready["control"])
     finally:
         process.terminate()
         process.wait(timeout=DEADLINE)

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import socket
+import subprocess
+import urllib.request
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.python.usage import UsageError
 
 from txfluvio.profile import load
+from txfluvio.tap.broker import Options
+from txfluvio.testing import FLUVIO_0_17
+from txfluvio.wire.sc import Computed
 
-from ..commands import broker, twist
+from ..commands import DEADLINE, TWIST, RunningBroker, broker, twist
+
+
+def ask(ready: RunningBroker, method: str, path: str, **fields: Any) -> Any:
+    body = json.dumps(fields).encode() if fields else None
+    request = urllib.request.Request(f"http://{ready.control}{path}", body, method=method)
+    with closing(urllib.request.urlopen(request, timeout=DEADLINE)) as reply:
+        return json.load(reply)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 def test_says_where_it_listens_in_one_line(tmp_path: Path) -> None:
@@ -49,15 +73,25 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--topic", "orders:many"], "NAME:PARTITIONS"),
-        (["--spus", "0"], "--spus takes 1 or more"),
-        (["--port", "70000"], "--port takes 0 to 65535"),
+        ("--topic orders:many", "NAME:PARTITIONS"),
+        ("--topic orders:1:0", "NAME:PARTITIONS"),
+        ("--spus 0", "--spus takes a whole number, 1 to 1000, not '0'"),
+        ("--port 70000", "--port takes a whole number, 0 to 65535"),
+        ("--max-frame-size -1", "--max-frame-size takes a whole number, 1 or more"),
+        ("--release 1.0", "--release takes 0.11.11 or 0.17 or 0.18"),
+        ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),
+        ("--time reload=soon", "the names are: step, first-report,"),
     ],
 )
-def test_a_wrong_option_says_what_was_expected(arguments: list[str], complaint: str) -> None:
-    ended = twist("fluvio-broker", *arguments)
+def test_a_wrong_option_says_what_was_expected(arguments: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(complaint)):
+        Options().parseOptions(arguments.split())
+
+
+def test_a_wrong_option_ends_the_command() -> None:
+    ended = twist("fluvio-broker", "--spus", "0")
     assert ended.returncode != 0
-    assert complaint in (ended.stdout + ended.stderr).decode()
+    assert "--spus takes a whole number" in (ended.stdout + ended.stderr).decode()
 
 
 def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
@@ -68,3 +102,81 @@ def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stdout == b""
     assert b"fluvio-broker: " in ended.stderr
+
+
+def test_every_option_reaches_the_fake() -> None:
+    options = Options()
+    arguments = (
+        "--spus 3 --port 9003 --spu-port 9010 --release 0.17 --seed 7 --topic a --topic b:2:3 "
+        "--time reload=5 --time first-report=0.25 --manual-elections --quick-recreate-race "
+        "--max-frame-size 1000 --max-journal-entries 10 --max-journal-bytes 20"
+    )
+    options.parseOptions(arguments.split())
+    settings = options.settings
+    topics = {name: spec.replicas for name, spec in settings.pop("topics").items()}
+    assert topics == {
+        "a": Computed(partitions=1, replication_factor=1),
+        "b": Computed(partitions=2, replication_factor=3),
+    }
+    timing = settings.pop("timing")
+    assert (timing.reload, timing.first_report, timing.report) == (5, 0.25, 0.4)
+    assert settings == {
+        "spus": 3,
+        "host": "127.0.0.1",
+        "sc_port": 9003,
+        "spu_port": 9010,
+        "seed": 7,
+        "release": FLUVIO_0_17,
+        "directory": None,
+        "automatic_elections": False,
+        "quick_recreate_race": True,
+        "max_frame_size": 1000,
+        "max_journal_entries": 10,
+        "max_journal_bytes": 20,
+    }
+
+
+def test_it_can_be_controlled_from_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "ready.json"
+    options = ["--control", "0", "--topic", "orders", "--ready", str(file)]
+    with broker(tmp_path, *options) as ready:
+        assert ask(ready, "POST", "/topics/orders/records", records=["a"]) == {"offset": 0}
+        assert ask(ready, "GET", "/cluster")["sc"] == ready.sc
+        assert json.loads(file.read_text())["control"] == ready.control
+
+
+def test_what_was_acknowledged_is_there_after_a_kill_at_the_same_address(tmp_path: Path) -> None:
+    options = ["--directory", str(tmp_path / "kept"), "--control", "0", "--topic", "orders"]
+    options += ["--port", str(free_port()), "--spu-port", str(free_port())]
+    with broker(tmp_path, *options) as killed:
+        assert ask(killed, "POST", "/topics/orders/records", records=["a", "b"]) == {"offset": 0}
+        killed.process.kill()
+        killed.process.wait(timeout=DEADLINE)
+    with broker(tmp_path, *options) as ready:
+        assert (ready.sc, ready.spus) == (killed.sc, killed.spus)
+        records = ask(ready, "GET", "/topics/orders/records")["records"]
+        assert [one["value"] for one in records] == ["a", "b"]
+
+
+def test_a_fault_that_never_fired_is_told_at_the_end(tmp_path: Path) -> None:
+    with broker(tmp_path, "--control", "0") as ready:
+        ask(ready, "POST", "/faults", fault={"action": {"do": "NeverAnswer"}})
+    assert "planted, and never fired" in (tmp_path / "broker.log").read_text()
+
+
+def test_it_ends_with_its_standard_input() -> None:
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                [*TWIST, "fluvio-broker", "--end-with-stdin"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(timeout=DEADLINE) == 0

@@ -2,60 +2,165 @@
 
 Once it accepts connections it prints one line of JSON on standard output::
 
-    {"sc": "127.0.0.1:PORT", "spus": [{"id": 5001, "endpoint": "127.0.0.1:PORT"}], "profile": PATH}
+    {"sc": "127.0.0.1:PORT", "spus": [{"id": 5001, "endpoint": "127.0.0.1:PORT"}],
+     "profile": PATH, "control": "127.0.0.1:PORT"}
 
-and nothing else there; the log goes to standard error.
+and nothing else there; the log goes to standard error. ``profile`` and ``control`` are null where
+they were not asked for.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from ..errors import FluvioError
 from ..profile import add_cluster
-from ..testing import FakeBroker
-from ._process import LoggingElsewhere, Output, complain, exit_with
+from ..testing import RELEASES, FakeBroker, Timing, UnfiredFaults
+from ..testing.broker import FIRST_SPU_ID, SPU_PORT_STEP
+from ..testing.control import control_site
+from ..wire.sc import Computed, TopicSpec
+from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
 
 COMMAND = "fluvio-broker"
 PROFILE_NAME = "fake"
-FIRST_SPU_ID = 5001
+LOOPBACK = "127.0.0.1"
+
+_LIMITS = {
+    "spus": (1, 1_000),
+    "port": (0, 65_535),
+    "spu-port": (0, 65_535),
+    "control": (0, 65_535),
+    "seed": (0, 2**63 - 1),
+    "max-frame-size": (1, 2**31 - 1),
+    "max-journal-entries": (1, 2**31 - 1),
+    "max-journal-bytes": (1, 2**63 - 1),
+}
+_TIMES = tuple(field.name for field in attrs.fields(Timing))
 
 
 class Options(LoggingElsewhere):
     """The command line of ``fluvio-broker``."""
 
     synopsis = "[options]"
-    longdesc = "Serve a fake Fluvio cluster on loopback, for tests."
+    longdesc = (
+        "Serve a fake Fluvio cluster on loopback, for tests. Once it accepts connections it prints "
+        "one line of JSON that says where, and nothing else."
+    )
     optParameters = [
-        ["spus", None, 1, f"How many SPUs; their ids count from {FIRST_SPU_ID}", int],
-        ["port", None, 0, "The SC's port; 0: a free one", int],
-        ["host", None, "127.0.0.1", "The address to listen on"],
+        ["spus", None, 1, f"How many SPUs; their ids count from {FIRST_SPU_ID}"],
+        ["host", None, LOOPBACK, "The address to listen on"],
+        ["port", None, 0, "The SC's port; 0: a free one"],
+        [
+            "spu-port",
+            None,
+            0,
+            f"The first SPU's port, the next ones' are {SPU_PORT_STEP} further each; 0: free ones",
+        ],
         ["profile", None, None, "Add the cluster to this profile file, and make it current"],
+        ["directory", None, None, "Keep everything in this directory, for the next broker"],
+        [
+            "control",
+            None,
+            None,
+            "Serve HTTP and JSON at this port, to control it; 0: a free one",
+        ],
+        ["ready", None, None, "Write the line that says it is ready to this file as well"],
+        ["release", None, "0.18", f"Play this release: {', '.join(RELEASES)}"],
+        [
+            "seed",
+            None,
+            0,
+            "Decides what is arbitrary on a real cluster: orders of lists",
+        ],
+        ["max-frame-size", None, None, "Bytes of the largest request that is taken"],
+        ["max-journal-entries", None, None, "How many requests and replies are kept"],
+        ["max-journal-bytes", None, None, "How many bytes of them are kept"],
+    ]
+    optFlags = [
+        ["manual-elections", None, "Let a partition whose leader goes wait to be given another"],
+        [
+            "quick-recreate-race",
+            None,
+            "Let a topic lose its partitions if it is created anew at once",
+        ],
+        ["end-with-stdin", None, "End when standard input ends, as it does with who started it"],
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self["topics"] = {}
+        self["timing"] = Timing()
 
     def opt_topic(self, text: str) -> None:
-        """Create a topic: NAME or NAME:PARTITIONS (repeatable)."""
-        name, colon, count = text.partition(":")
-        if not name or (colon and not count.isdigit()) or (colon and int(count) < 1):
-            raise UsageError(f"--topic takes NAME or NAME:PARTITIONS, not {text!r}")
-        self["topics"][name] = int(count) if colon else 1
+        """Create a topic: NAME, NAME:PARTITIONS or NAME:PARTITIONS:REPLICAS (repeatable)."""
+        name, *numbers = text.split(":")
+        if not name or len(numbers) > 2 or not all(map(_positive, numbers)):
+            raise UsageError(f"--topic takes NAME:PARTITIONS:REPLICAS or less, not {text!r}")
+        partitions, replicas = (*map(int, numbers), 1, 1)[:2] if numbers else (1, 1)
+        self["topics"][name] = TopicSpec(
+            replicas=Computed(partitions=partitions, replication_factor=replicas)
+        )
+
+    def opt_time(self, text: str) -> None:
+        """How long something takes: NAME=SECONDS (repeatable)."""
+        name, _, seconds = text.partition("=")
+        name = name.replace("-", "_")
+        try:
+            value = float(seconds)
+        except ValueError:
+            value = -1.0
+        if name not in _TIMES or not 0 <= value < 1e9:
+            known = ", ".join(_TIMES).replace("_", "-")
+            raise UsageError(f"--time takes NAME=SECONDS, not {text!r}; the names are: {known}")
+        self["timing"] = attrs.evolve(self["timing"], **{name: value})
 
     def postOptions(self) -> None:
         super().postOptions()
-        if self["spus"] < 1:
-            raise UsageError(f"--spus takes 1 or more, not {self['spus']}")
-        if not 0 <= self["port"] <= 65535:
-            raise UsageError(f"--port takes 0 to 65535, not {self['port']}")
+        for name, (low, high) in _LIMITS.items():
+            if self[name] is not None:
+                self[name] = _whole(name, str(self[name]), low, high)
+        if self["release"] not in RELEASES:
+            raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
+        for name in ("profile", "directory", "ready"):
+            if self[name] is not None:
+                self[name] = str(Path(self[name]).absolute())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the fake is made with."""
+        limits = {
+            name.replace("-", "_"): self[name]
+            for name in ("max-frame-size", "max-journal-entries", "max-journal-bytes")
+            if self[name] is not None
+        }
+        return {
+            "spus": self["spus"],
+            "topics": self["topics"],
+            "host": self["host"],
+            "sc_port": self["port"],
+            "spu_port": self["spu-port"],
+            "seed": self["seed"],
+            "release": RELEASES[self["release"]],
+            "timing": self["timing"],
+            "directory": self["directory"],
+            "automatic_elections": not self["manual-elections"],
+            "quick_recreate_race": bool(self["quick-recreate-race"]),
+            **limits,
+        }
 
 
 class Broker(Service):
@@ -72,13 +177,8 @@ class Broker(Service):
         self._options = options
         self._output = output
         self._starting: Deferred[None] | None = None
-        self._broker = FakeBroker(
-            reactor,
-            spus=options["spus"],
-            topics=options["topics"],
-            sc_port=options["port"],
-            host=options["host"],
-        )
+        self._control: IListeningPort | None = None
+        self._broker = FakeBroker(reactor, **options.settings)
 
     def startService(self) -> None:
         super().startService()
@@ -88,7 +188,13 @@ class Broker(Service):
         """Stop serving; what is still starting is given up first."""
         if self._starting is not None:
             self._starting.cancel()
-        await self._broker.stop()
+        if self._control is not None:
+            await maybeDeferred(self._control.stopListening)
+        try:
+            await self._broker.stop()
+        except UnfiredFaults as unfired:
+            complain(COMMAND, unfired)
+            exit_with(FAILED)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -97,20 +203,34 @@ class Broker(Service):
     async def _start(self) -> None:
         try:
             await self._broker.start()
+            await self._serve_control()
             self._announce()
+            if self._options["end-with-stdin"]:
+                StandardIO(_UntilTheEnd(self._end), reactor=self._reactor)
         except CancelledError:
             return
         except (FluvioError, OSError) as error:
             complain(COMMAND, error)
-            exit_with(1)
-            self._reactor.callWhenRunning(self._reactor.stop)
+            self._fail()
         except Exception as error:
             complain(COMMAND, error)
             self._log.failure("the fake can not start")
-            exit_with(1)
-            self._reactor.callWhenRunning(self._reactor.stop)
+            self._fail()
         finally:
             self._starting = None
+
+    async def _serve_control(self) -> None:
+        port = self._options["control"]
+        if port is not None:
+            endpoint = TCP4ServerEndpoint(self._reactor, port, interface=LOOPBACK)
+            self._control = await endpoint.listen(control_site(self._broker, self._reactor))
+
+    def _fail(self) -> None:
+        exit_with(FAILED)
+        self._end()
+
+    def _end(self) -> None:
+        self._reactor.callWhenRunning(self._reactor.stop)
 
     def _announce(self) -> None:
         path = self._options["profile"]
@@ -120,8 +240,50 @@ class Broker(Service):
             {"id": number, "endpoint": endpoint}
             for number, endpoint in self._broker.spu_endpoints.items()
         ]
-        ready = {"sc": self._broker.sc_endpoint, "spus": spus, "profile": path}
-        self._output.write([json.dumps(ready).encode(), b"\n"])
+        control = None if self._control is None else _where(self._control)
+        ready = {
+            "sc": self._broker.sc_endpoint,
+            "spus": spus,
+            "profile": path,
+            "control": control,
+        }
+        line = json.dumps(ready).encode() + b"\n"
+        if self._options["ready"] is not None:
+            _write(Path(self._options["ready"]), line)
+        self._output.write([line])
+
+
+class _UntilTheEnd(Protocol):
+    """Reads nothing of interest, and tells when there is nothing more."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self._ended = ended
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._ended()
+
+
+def _where(port: IListeningPort) -> str:
+    address: Any = port.getHost()
+    return f"{address.host}:{address.port}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file so that whoever waits for it finds all of it."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def _positive(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and int(text) > 0
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    if text.isascii() and text.isdecimal() and low <= int(text) <= high:
+        return int(text)
+    range_ = f"{low} or more" if high > 65_535 else f"{low} to {high}"
+    raise UsageError(f"--{name} takes a whole number, {range_}, not {text!r}")
 
 
 def makeService(options: Options) -> Broker:
