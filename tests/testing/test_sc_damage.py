@@ -49,7 +49,7 @@ from txfluvio.wire.sc import (
     Wasm,
     WatchRequest,
 )
-from txfluvio.wire.schema import MAX_STRING, Request
+from txfluvio.wire.schema import MAX_STRING, Request, evolve
 from txfluvio.wire.versions import ApiVersionsRequest
 
 PACKAGE = Package(name="sm", group="g", version="0.1.0")
@@ -169,3 +169,13 @@ def test_more_partitions_than_can_be_told_are_not_placed() -> None:
     call = kit.client().send(topic(Computed(partitions=65_536)))
     kit.clock.pump([0, 90])
     assert call.reply.error_code.code == 2005
+
+
+def test_more_partitions_than_the_cluster_may_have_are_not_placed() -> None:
+    kit = Kit(max_partitions=10)
+    assert kit.ask(topic(Computed(partitions=9))).error_code.code == 0
+    kit.settle()
+    call = kit.client().send(evolve(topic(Computed(partitions=2)), name="more"))
+    kit.clock.pump([0, 90])
+    assert call.reply.error_code.code == 2005
+    assert len(kit.cluster.metadata.partitions) <= 10

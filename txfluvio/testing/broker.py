@@ -44,6 +44,7 @@ from .faults import Fault, Match, Observe, ServerId
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .looking import Produced, produced
 from .metadata import SYSTEM_TOPIC, Timing
+from .placement import MAX_PARTITIONS
 from .planting import Faults, Planted, UnfiredFaults
 from .policies import Policy
 from .releases import FLUVIO_0_18, Release
@@ -123,6 +124,7 @@ class FakeBroker:
     :param smartmodules: what is registered as by :meth:`register_smartmodule`.
     :param smartmodule_limits: what modules in WASM may use.
     :param max_frame_size: bytes of the largest request that is taken.
+    :param max_partitions: the most partitions of all topics together; there are no SPUs for more.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
     :ivar cluster: the state behind it all.
@@ -154,6 +156,7 @@ class FakeBroker:
         smartmodules: Mapping[str, Registrable] | None = None,
         smartmodule_limits: Limits | None = None,
         max_frame_size: int = DEFAULT_MAX_FRAME_SIZE,
+        max_partitions: int = MAX_PARTITIONS,
         max_journal_entries: int = MAX_ENTRIES,
         max_journal_bytes: int = MAX_BYTES,
     ) -> None:
@@ -190,6 +193,7 @@ class FakeBroker:
             policy=policy,
             timing=timing,
             quick_recreate_race=quick_recreate_race,
+            max_partitions=max_partitions,
             on_change=self._changed,
         )
         self._modules = SmartModules(lambda: self.cluster.metadata.modules, smartmodule_limits)

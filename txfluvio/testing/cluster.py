@@ -40,6 +40,7 @@ from ..wire.schema import evolve
 from . import lifecycle
 from .metadata import Contents, Controllers, Loop, Metadata, Timing
 from .operations import Operations
+from .placement import MAX_PARTITIONS
 from .policies import Policy, Root
 from .releases import FLUVIO_0_18, Release
 from .replica import Key, Report, Role
@@ -80,6 +81,7 @@ class Cluster:
     :param quick_recreate_race: a topic that is deleted and created anew at once may lose its
         partitions until the next full load, and news of a partition may be lost with that of a
         deleted one, as happens on a real cluster.
+    :param max_partitions: the most partitions of all topics together.
     :param on_change: called after every change of the metadata.
     :ivar sc: what answers on the SC's port.
     :ivar metadata: all objects; others after the SC went and came.
@@ -97,6 +99,7 @@ class Cluster:
         policy: Policy | None = None,
         timing: Timing | None = None,
         quick_recreate_race: bool = False,
+        max_partitions: int = MAX_PARTITIONS,
         on_change: Callable[[], object] = lambda: None,
     ) -> None:
         self.scheduler = scheduler
@@ -105,6 +108,7 @@ class Cluster:
         self.timing = Timing() if timing is None else timing
         self.quick_recreate_race = quick_recreate_race
         self.compares_logs = False
+        self._max_partitions = max_partitions
         self._on_change = on_change
         self._rng = random.Random(seed)
         self._policy: Policy = Root() if policy is None else policy
@@ -202,7 +206,7 @@ class Cluster:
     def _make_metadata(self) -> None:
         self._sc_timers = timers = Timers(self.scheduler)
         self.metadata = Metadata(self._rng)
-        self.controllers = Controllers(self.metadata, timers, self.timing)
+        self.controllers = Controllers(self.metadata, timers, self.timing, self._max_partitions)
         self.operations = Operations(
             self.metadata, timers=timers, timing=self.timing, policy=self._policy
         )

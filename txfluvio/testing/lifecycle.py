@@ -90,11 +90,16 @@ def partition_count(spec: TopicSpec) -> int:
 
 
 def next_status(
-    topic: TopicItem, spus: Spus, placed: Iterable[tuple[int, Sequence[int]]]
+    topic: TopicItem,
+    spus: Spus,
+    placed: Iterable[tuple[int, Sequence[int]]],
+    *,
+    room: int = MAX_PARTITIONS,
 ) -> TopicStatus:
     """The status after ``topic``'s present one, which is itself where nothing is to be done.
 
     :param placed: leader and replicas of every partition of the cluster.
+    :param room: how many partitions more the cluster may have.
     """
     status = topic.status
     if status.resolution in (TopicResolution.INIT, TopicResolution.INVALID_CONFIG):
@@ -105,7 +110,8 @@ def next_status(
         return status
     if status.resolution is TopicResolution.DELETING:
         return status
-    rows = _rows(topic, spus, placed)
+    more = partition_count(topic.spec) - len(status.replica_map)
+    rows = {} if more > room else _rows(topic, spus, placed)
     if not rows:
         return evolve(status, resolution=TopicResolution.INSUFFICIENT_RESOURCES, reason="")
     return evolve(

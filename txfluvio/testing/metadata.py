@@ -42,6 +42,7 @@ from ..wire.sc import (
 )
 from . import lifecycle
 from .lifecycle import PartitionItem, Spus
+from .placement import MAX_PARTITIONS
 from .store import Diff, Item, Store
 from .timers import Timers
 
@@ -212,11 +213,19 @@ def until(
 class Controllers:
     """What goes on in the SC by itself.
 
+    :param max_partitions: the most partitions of all topics together that are placed.
     :ivar automatic_elections: move leaders when an SPU goes down; else they wait to be moved.
     :ivar system_topic: keep the topic ``consumer-offset``.
     """
 
-    def __init__(self, metadata: Metadata, timers: Timers, timing: Timing) -> None:
+    def __init__(
+        self,
+        metadata: Metadata,
+        timers: Timers,
+        timing: Timing,
+        max_partitions: int = MAX_PARTITIONS,
+    ) -> None:
+        self._max_partitions = max_partitions
         self.automatic_elections = True
         self.system_topic = True
         self._metadata = metadata
@@ -248,7 +257,8 @@ class Controllers:
         if topic is None:
             return
         spus = Spus(metadata.spu_ids(), metadata.spu_ids(SpuResolution.ONLINE))
-        status = lifecycle.next_status(topic, spus, self._placed())
+        room = self._max_partitions - len(metadata.partitions)
+        status = lifecycle.next_status(topic, spus, self._placed(), room=room)
         if metadata.topics.set_status((name, status)):
             return
         missing = lifecycle.missing_partitions(topic, metadata.partitions)
