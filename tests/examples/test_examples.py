@@ -34,6 +34,18 @@ def test_main_job_tails_what_it_produces() -> None:
         assert f"fluvio-tail: record {number}\n".encode() in ended.stdout
 
 
+def test_smartmodules_run_for_readers_and_for_writers() -> None:
+    ended = run(sys.executable, str(EXAMPLES / "smartmodules.py"))
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert ended.stdout.decode().splitlines() == [
+        "read 5 FIRE",
+        "read 3 SMOKE",
+        "a module failed on b'no level at all' at offset 3",
+        "accepted, at an offset that is not told: None",
+        "stored 4 SPARKS",
+    ]
+
+
 def test_quickstart_runs_in_memory_too(capsys: pytest.CaptureFixture[str]) -> None:
     """The same program, over another network and under another clock."""
     clock = Clock()
