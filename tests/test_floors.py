@@ -22,6 +22,7 @@ WORDS = frozenset(
         "config",
         "errors",
         "interfaces",
+        "metrics",
         "offset",
         "profile",
         "smartmodule",
@@ -132,7 +133,7 @@ def test_the_walk_sees_what_is_there() -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    placed = WORDS | {"testing", ""}.union(*FLOORS)
+    placed = WORDS | {"testing", "prometheus", ""}.union(*FLOORS)
     assert {part_of(module) for module in MODULES} <= placed
 
 

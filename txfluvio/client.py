@@ -30,7 +30,8 @@ from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
 from .consumer.service import STOP_TIMEOUT
 from .errors import AlreadyRunning, ClientClosed, InvalidConfig
-from .interfaces import IFluvioClient
+from .interfaces import IFluvioClient, IMetrics
+from .metrics import NOTHING, ClientFacts
 from .offset import Offset
 from .producer import Budget, Producer
 from .transport.dialer import Dialer, TcpDialer
@@ -56,6 +57,8 @@ class FluvioClient(Service):
     :param dialer: makes the connections; None: over TCP, and TLS where the configuration says so.
     :param rng: decides what is left to chance, which is how long to wait before trying again.
     :param now: the time of day that records are stamped with, in seconds since the Unix epoch.
+    :param metrics: is told what happens, such as a
+        :class:`~txfluvio.prometheus.PrometheusMetrics`; None: nobody is.
     """
 
     _log = Logger()
@@ -68,6 +71,7 @@ class FluvioClient(Service):
         dialer: Dialer | None = None,
         rng: Random | None = None,
         now: Callable[[], float] = time.time,
+        metrics: IMetrics | None = None,
     ) -> None:
         if not isinstance(config, ClientConfig):
             raise InvalidConfig("FluvioClient.config", config, "a ClientConfig")
@@ -79,11 +83,19 @@ class FluvioClient(Service):
         self._numbers = itertools.count()
         self._closed: Waiting[None] = Waiting()
         self._closing = False
+        self._metrics = NOTHING if metrics is None else metrics
         self._renew()
+        self._metrics.attach(self.facts)
 
     def _renew(self) -> None:
         """Begin anew, with nothing done and nobody known."""
-        self._cluster = Cluster(self._config, dialer=self._dialer, clock=self._clock, rng=self._rng)
+        self._cluster = Cluster(
+            self._config,
+            dialer=self._dialer,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+        )
         self._admin = Admin(self._cluster, clock=self._clock, rng=self._rng)
         self._budget = Budget(self._config.buffer_memory)
         self._producers: WeakValueDictionary[int, Producer] = WeakValueDictionary()
@@ -119,6 +131,21 @@ class FluvioClient(Service):
     def buffered(self) -> int:
         """Bytes of records that its producers hold, sent or not, and that have no outcome yet."""
         return self._budget.used
+
+    def facts(self) -> ClientFacts:
+        """How things stand now; looks at what is known, and asks nobody."""
+        lag: dict[tuple[str, int], int] = {}
+        consumers = list(self._consumers.values())
+        for consumer in consumers:
+            for place, offsets in consumer.known_lag().items():
+                lag[place] = max(offsets, lag.get(place, 0))
+        return ClientFacts(
+            connections=self._cluster.connections,
+            in_flight=self._cluster.in_flight,
+            buffered=self.buffered,
+            held=sum(consumer.buffered for consumer in consumers),
+            lag=lag,
+        )
 
     # Beginning and end
 

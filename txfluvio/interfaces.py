@@ -7,7 +7,7 @@ that this library has for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from .config import ConsumerConfig, ProducerConfig
     from .consumer import Handler, Partitions
+    from .errors import FluvioError
+    from .metrics import ClientFacts
     from .offset import Offset
     from .producer import RecordMetadata
     from .wire.records import Record
@@ -57,6 +59,48 @@ class IOffsetStore(Interface):
         """Keep the offset of the last record that was processed; fires when it is safe.
 
         One call at a time is under way for a partition, always with the newest offset.
+        """
+
+
+class IMetrics(Interface):
+    """Is told what a client does; given to it as ``FluvioClient(..., metrics=...)``.
+
+    It is called by batch, by request and by connection, in the reactor's thread and in the middle
+    of things: it has to be quick, may not raise, and may not call the client, ``facts`` excepted.
+    """
+
+    def attach(facts: Callable[[], ClientFacts]) -> None:
+        """A client was made with it; ``facts()`` tells at any time how things stand there."""
+
+    def connected(address: str) -> None:
+        """A connection to ``"host:port"`` can be used."""
+
+    def disconnected(address: str, error: FluvioError) -> None:
+        """A connection was lost: the client did not end it. The error says why."""
+
+    def answered(api: str, seconds: float) -> None:
+        """A request got its reply, ``seconds`` after it was sent. Streams are not counted.
+
+        :param api: the name of the request's kind, such as ``"Produce"``.
+        """
+
+    def produced(topic: str, partition: int, records: int, size: int, seconds: float) -> None:
+        """A batch was stored.
+
+        :param size: bytes, before compression.
+        :param seconds: since its first record was taken in.
+        """
+
+    def received(topic: str, partition: int, size: int) -> None:
+        """A reply has brought records of so many bytes, compressed as they are stored."""
+
+    def consumed(topic: str, partition: int, records: int) -> None:
+        """So many records were handed out."""
+
+    def failed(operation: str, error: FluvioError) -> None:
+        """Something went wrong, be it for good or to be tried again.
+
+        :param operation: ``"connect"``, ``"produce"`` or ``"consume"``.
         """
 
 

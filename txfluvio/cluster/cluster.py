@@ -25,6 +25,8 @@ from ..errors import (
     RequestTimedOut,
     WaitTimedOut,
 )
+from ..interfaces import IMetrics
+from ..metrics import NOTHING
 from ..transport.protocol import FluvioProtocol, ReplyStream
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
@@ -54,14 +56,22 @@ class Cluster:
     """One cluster, from :meth:`start` to :meth:`stop`.
 
     :ivar config: the settings.
+    :ivar metrics: is told what happens.
     """
 
     def __init__(
-        self, config: ClientConfig, *, dialer: Dialer, clock: IReactorTime, rng: Random
+        self,
+        config: ClientConfig,
+        *,
+        dialer: Dialer,
+        clock: IReactorTime,
+        rng: Random,
+        metrics: IMetrics = NOTHING,
     ) -> None:
         self.config = config
+        self.metrics = metrics
         self._clock = clock
-        self._connections = Connections(config, dialer=dialer)
+        self._connections = Connections(config, dialer=dialer, metrics=metrics)
         self._metadata = Metadata(config, dial=self._connections.to_sc, clock=clock, rng=rng)
         self._pool = SpuPool(self._connections, lambda spu_id: self.topology.spu(spu_id))
         self._sc = ScCalls(self._connections, clock)
@@ -124,6 +134,16 @@ class Cluster:
     def version(self) -> str:
         """The release of the SC; empty before the first connection."""
         return self._metadata.cluster_version
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for their reply."""
+        return self._connections.in_flight
 
     def when_connected(self) -> Deferred[None]:
         """Fires while the topology is being kept up to date, perhaps at once."""

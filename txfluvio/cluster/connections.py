@@ -31,6 +31,8 @@ from ..errors import (
     LimitReached,
     RequestTimedOut,
 )
+from ..interfaces import IMetrics
+from ..metrics import NOTHING
 from ..transport.protocol import FluvioProtocol
 from ..transport.waiting import Waiting
 from ..wire.schema import Message, Request
@@ -60,8 +62,11 @@ class Connections:
     :ivar closed: whether no more are made.
     """
 
-    def __init__(self, config: ClientConfig, *, dialer: Dialer) -> None:
+    def __init__(
+        self, config: ClientConfig, *, dialer: Dialer, metrics: IMetrics = NOTHING
+    ) -> None:
         self._config = config
+        self._metrics = metrics
         self._dialer = dialer
         self._dialling: dict[Deferred[FluvioProtocol], None] = {}
         self._open: dict[FluvioProtocol, None] = {}
@@ -69,6 +74,11 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._open) + len(self._dialling)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for their reply."""
+        return sum(protocol.waiting for protocol in self._open)
 
     def to_sc(self) -> Deferred[FluvioProtocol]:
         """A new connection to the SC; see :meth:`to`."""
@@ -102,12 +112,24 @@ class Connections:
         def dialled(protocol: FluvioProtocol) -> FluvioProtocol:
             del self._dialling[attempt]
             self._open[protocol] = None
-            protocol.when_closed().addCallback(lambda _: self._open.pop(protocol, None))
+            protocol.when_closed().addCallback(gone, protocol)
+            if self._metrics is not NOTHING:
+                protocol.on_answered = self._metrics.answered
+            self._metrics.connected(protocol.address)
             return protocol
+
+        def gone(error: FluvioError, protocol: FluvioProtocol) -> None:
+            self._open.pop(protocol, None)
+            if not protocol.ended_here:
+                self._metrics.disconnected(protocol.address, error)
 
         def failed(failure: Failure) -> Failure:
             del self._dialling[attempt]
-            return Failure(ClientClosed()) if self.closed else failure
+            if self.closed:
+                return Failure(ClientClosed())
+            if isinstance(failure.value, FluvioError):
+                self._metrics.failed("connect", failure.value)
+            return failure
 
         return attempt.addCallbacks(dialled, failed)
 

@@ -252,6 +252,15 @@ class Consumer:
         """The partitions being read, each as (topic, number), in order."""
         return tuple(sorted((target.topic, target.partition) for target in self._streams))
 
+    def known_lag(self) -> dict[tuple[str, int], int]:
+        """By topic and partition, how far behind the high watermark it is, as last told.
+
+        Costs nothing, and is as old as the last reply; :meth:`lag` asks.
+        """
+        return {
+            (target.topic, target.partition): stream.lag for target, stream in self._streams.items()
+        }
+
     def position(self, partition: int, *, topic: str | None = None) -> int | None:
         """The offset of the next record to be handed out.
 

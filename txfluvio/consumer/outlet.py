@@ -138,5 +138,5 @@ class Outlet:
         if chunk is None:
             assert stream.failure is not None
             raise stream.failure
-        stream.taken()
+        stream.taken(len(chunk.records))
         return chunk

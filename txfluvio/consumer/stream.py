@@ -248,9 +248,15 @@ class PartitionStream:
             self._count()
             self.interrupt()
 
-    def taken(self) -> None:
+    @property
+    def lag(self) -> int:
+        """How many offsets the high watermark, as last told, is ahead of what was handed out."""
+        return max(0, self.high_watermark - self.backlog.position) if self.placed else 0
+
+    def taken(self, records: int) -> None:
         """Records were handed out."""
         self.touched = True
+        self._cluster.metrics.consumed(self.target.topic, self.target.partition, records)
         self._count()
 
     def _count(self) -> None:
@@ -259,6 +265,8 @@ class PartitionStream:
     def fail(self, error: Exception) -> None:
         """Read no more; the user sees the error behind the records received so far."""
         if self.failure is None:
+            if isinstance(error, FluvioError):
+                self._cluster.metrics.failed("consume", error)
             self._log.info("{target}: {error}", target=self.target, error=error)
             self.failure = error
             self._owner.stream_ready(self)
@@ -284,6 +292,10 @@ class PartitionStream:
     def keep(self, brought: PartitionResponse) -> bool:
         """Take what came in; False if it holds no complete batch."""
         self._retries.received()
+        if len(brought.records):
+            target = self.target
+            metrics = self._cluster.metrics
+            metrics.received(target.topic, target.partition, len(brought.records))
         failed = bool(brought.error_code)
         whole = self.backlog.add(brought.records, brought.next_filter_offset, failed=failed)
         if not brought.error_code:
@@ -402,6 +414,7 @@ class PartitionStream:
             self.bookmark.fail(error)
             await self._park()
         else:
+            self._cluster.metrics.failed("consume", error)
             self._log.info(
                 "{target}: again in {delay:.2f} s: {error}",
                 target=self.target,

@@ -60,6 +60,11 @@ class Batch(Generic[W]):
         return self.builder.count
 
     @property
+    def remaining(self) -> int:
+        """Its records, those withdrawn not included."""
+        return self.builder.count - len(self._withdrawn)
+
+    @property
     def size(self) -> int:
         """Bytes before compression."""
         return self.builder.size

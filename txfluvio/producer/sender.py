@@ -338,6 +338,7 @@ class Sender:
             self._failing_since = self._shared.clock.seconds()
         self._failures += 1
         self._trouble = error
+        self._shared.cluster.metrics.failed("produce", error)
         self._log.info("{what}: {error}; trying again", what=self._what, error=str(error))
 
     def _named(self, error: Exception) -> FluvioError:
@@ -363,11 +364,30 @@ class Sender:
         if not stored and not failed:
             return
         self._shared.release(sum(batch.size for batch, _ in (*stored, *failed)))
+        self._count(stored, failed)
         for batch, base in stored:
             tell_stored(batch, self._shared.topic, self.partition, base)
         for batch, error in failed:
             tell_failed(batch, self.partition, error)
         self._shared.settled()
+
+    def _count(
+        self,
+        stored: Sequence[tuple[Held, int | None]],
+        failed: Sequence[tuple[Held, FluvioError]],
+    ) -> None:
+        metrics, now = self._shared.cluster.metrics, self._shared.clock.seconds()
+        for batch, _ in stored:
+            if not batch.empty:
+                metrics.produced(
+                    self._shared.topic,
+                    self.partition,
+                    batch.remaining,
+                    batch.size,
+                    now - batch.created,
+                )
+        for _, error in failed:
+            metrics.failed("produce", error)
 
     @property
     def _committed(self) -> bool:

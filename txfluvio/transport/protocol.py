@@ -86,6 +86,7 @@ class Call:
         "on_failed",
         "on_reply",
         "seconds",
+        "sent",
         "version",
     )
 
@@ -104,6 +105,7 @@ class Call:
         self.on_reply = on_reply
         self.on_failed = on_failed
         self.seconds = seconds
+        self.sent = 0.0
         self.correlation_id = 0
 
     def abandon(self) -> None:
@@ -162,6 +164,7 @@ class _Ending:
 
     reason: str
     cause: BaseException | None
+    here: bool = False
 
 
 class _Watch:
@@ -218,9 +221,12 @@ class FluvioProtocol:
 
     :ivar address: the peer, ``"host:port"``, for messages.
     :ivar transport: what Twisted has connected it to.
+    :ivar on_answered: called with the name of the api and the seconds for each reply to a request;
+        None: nobody cares.
     """
 
     transport: ITransport | None = None
+    on_answered: Callable[[str, float], object] | None = None
     _log = Logger()
 
     def __init__(
@@ -270,6 +276,11 @@ class FluvioProtocol:
     def usable(self) -> bool:
         """Whether requests can be sent now."""
         return self._versions is not None and self._ending is None
+
+    @property
+    def ended_here(self) -> bool:
+        """Whether it was this side that has ended it, by :meth:`close` or :meth:`abort`."""
+        return self._ending is not None and self._ending.here
 
     @property
     def versions(self) -> Mapping[int, ApiVersionRange]:
@@ -412,7 +423,7 @@ class FluvioProtocol:
         if self._ending is not None:
             return
         transport = self._transport()
-        self._end("closed by this client", None)
+        self._end("closed by this client", None, here=True)
         # A TLS transport does not close while it has a producer.
         cast(IConsumer, transport).unregisterProducer()
         self._deadlines.add(_Watch(transport.abortConnection), CLOSE_GRACE)
@@ -422,7 +433,7 @@ class FluvioProtocol:
         """Close at once, whatever is still to be sent. May follow :meth:`close`."""
         if not self._lost:
             transport = self._transport()
-            self._end("aborted by this client", None)
+            self._end("aborted by this client", None, here=True)
             transport.abortConnection()
 
     # IProtocol
@@ -504,6 +515,7 @@ class FluvioProtocol:
 
     def _call(self, call: Call, message: Request[Any]) -> Call:
         self._write(call, message)
+        call.sent = self._clock.seconds()
         self._deadlines.add(call, call.seconds)
         return call
 
@@ -562,6 +574,8 @@ class FluvioProtocol:
             return
         if isinstance(waiter, Call):
             self._forget(waiter)
+            if self.on_answered is not None:
+                self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
         _tell(waiter.on_reply, reply)
 
     def _watch_frame(self, finished: bool) -> None:
@@ -653,10 +667,10 @@ class FluvioProtocol:
 
     # Ending
 
-    def _end(self, reason: str, cause: BaseException | None) -> None:
+    def _end(self, reason: str, cause: BaseException | None, *, here: bool = False) -> None:
         """Make the connection unusable; whoever waits is told when the transport is gone."""
         if self._ending is None:
-            self._ending = _Ending(reason, cause)
+            self._ending = _Ending(reason, cause, here)
         self._deadlines.clear()
 
     def _broken(self, error: ProtocolError) -> None:

@@ -1,0 +1,127 @@
+"""What a client tells of itself while it works: the facts as a value, and who is told nothing.
+
+Vocabulary for all floors. :class:`~txfluvio.interfaces.IMetrics` is the seam; :data:`NOTHING`
+stands there unless a client is given something else, such as
+:class:`txfluvio.prometheus.PrometheusMetrics`. Everything is told by batch, by request or by
+connection, never by record, so that whoever is told nothing pays nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+from zope.interface import implementer
+
+from .errors import BrokerError, FluvioError
+from .interfaces import IMetrics
+
+
+@attrs.frozen(kw_only=True)
+class ClientFacts:
+    """How things stand with a client, at one moment.
+
+    :ivar connections: how many it has.
+    :ivar in_flight: requests that wait for their reply, streams not counted.
+    :ivar buffered: bytes of records that producers have taken in and that have no outcome yet.
+    :ivar held: bytes that count against the ``buffer_memory`` of consumers: what was received and
+        not handed out, and what is on its way or may be asked for.
+    :ivar lag: by topic and partition, how many offsets there are from what was handed out last to
+        the high watermark, as of the last reply. Of several consumers of a partition, the one that
+        is farthest behind.
+    """
+
+    connections: int
+    in_flight: int
+    buffered: int
+    held: int
+    lag: Mapping[tuple[str, int], int]
+
+
+def error_code(error: FluvioError) -> str:
+    """A short name for a kind of error: the code, if a server gave one, or else its class."""
+    return str(error.code) if isinstance(error, BrokerError) else type(error).__name__
+
+
+@implementer(IMetrics)
+class NoMetrics:
+    """Does nothing with what it is told; see :class:`~txfluvio.interfaces.IMetrics`."""
+
+    def attach(self, facts: Callable[[], ClientFacts]) -> None:
+        """A client was made."""
+
+    def connected(self, address: str) -> None:
+        """A connection can be used."""
+
+    def disconnected(self, address: str, error: FluvioError) -> None:
+        """A connection was lost."""
+
+    def answered(self, api: str, seconds: float) -> None:
+        """A request got its reply."""
+
+    def produced(self, topic: str, partition: int, records: int, size: int, seconds: float) -> None:
+        """A batch was stored."""
+
+    def received(self, topic: str, partition: int, size: int) -> None:
+        """Records came in."""
+
+    def consumed(self, topic: str, partition: int, records: int) -> None:
+        """Records were handed out."""
+
+    def failed(self, operation: str, error: FluvioError) -> None:
+        """Something went wrong."""
+
+
+NOTHING = NoMetrics()
+"""Does nothing with what it is told."""
+
+
+@implementer(IMetrics)
+class SeveralMetrics:
+    """Tells several what one is told.
+
+    :param each: those to tell.
+    """
+
+    def __init__(self, *each: IMetrics) -> None:
+        self._each = each
+
+    def attach(self, facts: Callable[[], ClientFacts]) -> None:
+        """A client was made."""
+        for one in self._each:
+            one.attach(facts)
+
+    def connected(self, address: str) -> None:
+        """A connection can be used."""
+        for one in self._each:
+            one.connected(address)
+
+    def disconnected(self, address: str, error: FluvioError) -> None:
+        """A connection was lost."""
+        for one in self._each:
+            one.disconnected(address, error)
+
+    def answered(self, api: str, seconds: float) -> None:
+        """A request got its reply."""
+        for one in self._each:
+            one.answered(api, seconds)
+
+    def produced(self, topic: str, partition: int, records: int, size: int, seconds: float) -> None:
+        """A batch was stored."""
+        for one in self._each:
+            one.produced(topic, partition, records, size, seconds)
+
+    def received(self, topic: str, partition: int, size: int) -> None:
+        """Records came in."""
+        for one in self._each:
+            one.received(topic, partition, size)
+
+    def consumed(self, topic: str, partition: int, records: int) -> None:
+        """Records were handed out."""
+        for one in self._each:
+            one.consumed(topic, partition, records)
+
+    def failed(self, operation: str, error: FluvioError) -> None:
+        """Something went wrong."""
+        for one in self._each:
+            one.failed(operation, error)
