@@ -772,8 +772,8 @@ class SmartModuleRuntimeError(SmartModuleError):
     :ivar record_key: its key, or None; as this module of the chain received it, and so the value.
     :ivar record_value: its value.
     :ivar module: the module's name; of a chain all names, since which it was is not told.
-    :ivar next_offset: when reading, where the batch behind the record's begins, for ``seek()``.
-        None where that is not told: no record before it has passed.
+    :ivar next_offset: when reading, where to go on without the record's batch, for ``seek()``.
+        None where that could not be found out.
     """
 
     code = 6004

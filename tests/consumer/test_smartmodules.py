@@ -28,12 +28,14 @@ from txfluvio.wire.recordings import Recording
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.spu import (
     FetchOffsetsRequest,
+    FetchRequest,
     PartitionResponse,
     StreamFetchRequest,
     StreamFetchResponse,
     UpdateConsumerOffsetRequest,
 )
 
+from ..cluster.kit import Asked
 from .kit import ConsumerCase
 from .test_scripted import ScriptedCase, batch
 
@@ -195,10 +197,42 @@ class Failures(Scripted):
         self.push_up_to(30, batch(25))
         self.assertEqual(self.values(1), [b"25"])
 
-    def test_where_nothing_passed_before_it_the_next_batch_is_not_told(self) -> None:
+    def find_the_batch(self) -> Asked:
+        """The header of the batch is asked for in which a module has failed."""
+        asked, message = self.asked(FetchRequest)
+        self.assertEqual(message.topics[0].fetch_partitions[0].fetch_offset, 12)
+        self.assertLess(message.max_bytes, 100)
+        return asked
+
+    def test_where_nothing_passed_before_it_the_next_batch_is_looked_for(self) -> None:
+        """The SPU has skipped everything up to the end."""
         self.push_up_to(100, nothing_passed(), code=failure(12))
-        self.assertIsNone(self.failed().next_offset)
+        self.brought(self.find_the_batch(), batch(11, 9)[:61])
+        self.assertEqual(self.failed().next_offset, 20)
         self.assertEqual(self.consumer.position(0), 0)
+
+    def test_a_failure_comes_also_where_the_next_batch_can_not_be_found(self) -> None:
+        for data, code in (
+            (b"", NO_ERROR),
+            (b"", error(Code.OFFSET_EVICTED, offset=12, next_available=40)),
+        ):
+            self.push_up_to(100, nothing_passed(), code=failure(12))
+            self.brought(self.find_the_batch(), data, code)
+            self.assertIsNone(self.failed().next_offset)
+            self.consumer.seek(0, 0)
+            self.advance()
+            self.tell_ends()
+            self.stream = self.opened()
+
+    def test_who_seeks_meanwhile_is_not_told_of_it(self) -> None:
+        self.push_up_to(100, nothing_passed(), code=failure(12))
+        asked = self.find_the_batch()
+        self.consumer.seek(0, 50)
+        self.advance()
+        self.tell_ends()
+        self.stream = self.opened(at=50)
+        self.brought(asked, batch(11, 9)[:61])
+        self.nothing_left()
 
     def test_modules_that_are_not_there_or_no_modules_are_named(self) -> None:
         for code, kind in (
@@ -487,6 +521,15 @@ class OnACluster(ConsumerCase):
         found = self.failure(consumer.next(), SmartModuleRuntimeError)
         self.assertEqual((found.offset, found.hint, found.module), (7, "no fruit", "has-a"))
         self.assertEqual(found.next_offset, 9)
+        consumer.seek(0, found.next_offset)
+        self.assertEqual([r.value for r in self.read(consumer, 1)], [b"mango"])
+
+    def test_a_batch_that_fails_at_its_beginning_can_be_passed(self) -> None:
+        self.add(b"boom", b"date")
+        self.add(b"mango")
+        consumer = self.through("has-a", start=Offset.absolute(6))
+        found = self.failure(consumer.next(), SmartModuleRuntimeError)
+        self.assertEqual((found.offset, found.next_offset), (6, 8))
         consumer.seek(0, found.next_offset)
         self.assertEqual([r.value for r in self.read(consumer, 1)], [b"mango"])
 

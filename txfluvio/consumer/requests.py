@@ -11,6 +11,7 @@ import attrs
 from ..config import Isolation
 from ..errors import BrokerError, ProtocolError, broker_error
 from ..wire.codes import ErrorCode
+from ..wire.records import HEADER, Batch
 from ..wire.spu import (
     FetchOffsetPartition,
     FetchOffsetsRequest,
@@ -27,6 +28,9 @@ from ..wire.spu import (
     UpdateConsumerOffsetRequest,
     UpdateOffsetsRequest,
 )
+
+LONGEST_HEADER = HEADER + 4
+"""Bytes of a batch's header, a schema id included."""
 
 STREAM_ID = 1
 """The id of the first stream of a connection, known before its first push tells it."""
@@ -82,6 +86,15 @@ class Target:
                     self.check(brought.error_code)
                     return brought
         raise self._left_out(reply)
+
+    def next_batch(self, reply: FetchResponse) -> int | None:
+        """Where the batch behind the first one begins, of which no more than the header was read.
+
+        :return: None if not even that was read.
+        """
+        records = self.fetched(reply).records
+        whole = len(records) >= LONGEST_HEADER
+        return Batch(records.data, records.start).next_offset if whole else None
 
     def pushed(self, push: StreamFetchResponse) -> PartitionResponse:
         """What a push brought, perhaps together with an error."""

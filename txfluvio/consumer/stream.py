@@ -49,7 +49,7 @@ from .backlog import Backlog
 from .budget import Allowance
 from .offsets import Bookmark
 from .place import Place
-from .requests import Target
+from .requests import LONGEST_HEADER, Target
 from .retries import Retries
 from .session import Session
 
@@ -171,6 +171,7 @@ class PartitionStream:
         self._work: Deferred[None] | None = None
         self._closing = False
         self._waiting: Deferred[Any] | None = None
+        self._asking: Deferred[Any] | None = None
         self._interruption: _Interrupted | None = None
         self._leader: int | None = None
         self._gone: Deferred[FluvioError] | None = None
@@ -317,16 +318,38 @@ class PartitionStream:
         elif error.retriable or self._place.can_reset(error):
             error.retriable = True
             self.interrupt(error)
+        elif isinstance(error, SmartModuleRuntimeError) and error.next_offset is None:
+            self._find_next_batch(error)
         else:
-            self.fail(error)
-            if not self._owes:
-                self.interrupt()
+            self._give_up(error)
+
+    def _give_up(self, error: BrokerError) -> None:
+        self.fail(error)
+        if not self._owes:
+            self.interrupt()
+
+    def _find_next_batch(self, error: SmartModuleRuntimeError) -> None:
+        """Fail, when it is known where the batch ends in which a module has failed."""
+        assert self._leader is not None
+        isolation = self._reading.config.isolation
+        request = self.target.fetch(error.offset, LONGEST_HEADER, isolation)
+
+        def told(result: int | Failure | None) -> None:
+            self._asking = None
+            if not isinstance(result, Failure):
+                error.next_offset = result
+            elif result.trap(FluvioError, CancelledError) is CancelledError:
+                return
+            self._give_up(error)
+
+        asking = self._asking = self._cluster.spu_request(self._leader, request)
+        asking.addCallback(self.target.next_batch).addBoth(told)
 
     def _error(self, brought: PartitionResponse) -> BrokerError:
         error = self._reading.chain.error(brought.error_code, str(self.target))
         if isinstance(error, SmartModuleRuntimeError):
             passed = brought.records.batches(check_crc=False)
-            # Where nothing has passed, the SPU has skipped all there is.
+            # Where nothing has passed it is not told: the SPU has skipped all there is.
             if passed and passed[0].base_offset >= 0:
                 error.next_offset = brought.next_filter_offset
         return error
@@ -346,6 +369,8 @@ class PartitionStream:
             self._interruption = _Interrupted(reason)
         if self._waiting is not None:
             self._waiting.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
 
     # The course of things
 
