@@ -18,6 +18,7 @@ from twisted.python.usage import UsageError
 from txfluvio.profile import load
 from txfluvio.tap.broker import Options
 from txfluvio.testing import FLUVIO_0_17
+from txfluvio.testing.smartmodules import deduplicate
 from txfluvio.wire.sc import Computed
 
 from ..commands import DEADLINE, TWIST, RunningBroker, broker, twist
@@ -74,6 +75,10 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
     ("arguments", "complaint"),
     [
         ("--topic orders:many", "NAME:PARTITIONS"),
+        ("--smartmodule upper", "NAME=MODULE.OBJECT"),
+        ("--smartmodule upper=no.such.module", "--smartmodule takes NAME=MODULE.OBJECT: "),
+        ("--smartmodule upper=json.nothing", "--smartmodule takes NAME=MODULE.OBJECT"),
+        ("--smartmodule upper=json.dumps", "of a decorated object"),
         ("--topic orders:1:0", "NAME:PARTITIONS"),
         ("--spus 0", "--spus takes a whole number, 1 to 1000, not '0'"),
         ("--port 70000", "--port takes a whole number, 0 to 65535"),
@@ -109,7 +114,8 @@ def test_every_option_reaches_the_fake() -> None:
     arguments = (
         "--spus 3 --port 9003 --spu-port 9010 --release 0.17 --seed 7 --topic a --topic b:2:3 "
         "--time reload=5 --time first-report=0.25 --manual-elections --quick-recreate-race "
-        "--max-frame-size 1000 --max-journal-entries 10 --max-journal-bytes 20"
+        "--max-frame-size 1000 --max-journal-entries 10 --max-journal-bytes 20 "
+        "--smartmodule once=txfluvio.testing.smartmodules.deduplicate"
     )
     options.parseOptions(arguments.split())
     settings = options.settings
@@ -128,6 +134,7 @@ def test_every_option_reaches_the_fake() -> None:
         "seed": 7,
         "release": FLUVIO_0_17,
         "directory": None,
+        "smartmodules": {"once": deduplicate},
         "automatic_elections": False,
         "quick_recreate_race": True,
         "max_frame_size": 1000,

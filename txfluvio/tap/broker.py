@@ -25,6 +25,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.reflect import InvalidName, ObjectNotFound, namedAny
 from twisted.python.usage import UsageError
 
 from ..errors import FluvioError
@@ -32,6 +33,7 @@ from ..profile import add_cluster
 from ..testing import RELEASES, FakeBroker, Timing, UnfiredFaults
 from ..testing.broker import FIRST_SPU_ID, SPU_PORT_STEP
 from ..testing.control import control_site
+from ..testing.smartmodules import SmartModule
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
 
@@ -103,6 +105,7 @@ class Options(LoggingElsewhere):
     def __init__(self) -> None:
         super().__init__()
         self["topics"] = {}
+        self["smartmodules"] = {}
         self["timing"] = Timing()
 
     def opt_topic(self, text: str) -> None:
@@ -114,6 +117,19 @@ class Options(LoggingElsewhere):
         self["topics"][name] = TopicSpec(
             replicas=Computed(partitions=partitions, replication_factor=replicas)
         )
+
+    def opt_smartmodule(self, text: str) -> None:
+        """Let Python be a SmartModule: NAME=MODULE.OBJECT or SHA256=MODULE.OBJECT (repeatable)."""
+        key, _, where = text.partition("=")
+        try:
+            found = namedAny(where)
+        except (InvalidName, ObjectNotFound, AttributeError, ImportError) as error:
+            raise UsageError(f"--smartmodule takes NAME=MODULE.OBJECT: {error}") from error
+        if not key or not isinstance(found, SmartModule):
+            raise UsageError(
+                f"--smartmodule takes NAME=MODULE.OBJECT of a decorated object, not {text!r}"
+            )
+        self["smartmodules"][key] = found
 
     def opt_time(self, text: str) -> None:
         """How long something takes: NAME=SECONDS (repeatable)."""
@@ -157,6 +173,7 @@ class Options(LoggingElsewhere):
             "release": RELEASES[self["release"]],
             "timing": self["timing"],
             "directory": self["directory"],
+            "smartmodules": self["smartmodules"],
             "automatic_elections": not self["manual-elections"],
             "quick_recreate_race": bool(self["quick-recreate-race"]),
             **limits,
