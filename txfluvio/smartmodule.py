@@ -15,7 +15,9 @@ What to know about the platform when reading through SmartModules:
 - Output above ``ConsumerConfig.max_bytes`` of the first batch that yields any is left out without
   a word, and everything up to the end of the log with it. It is large by default; keep it so.
 - A batch whose output finds no room in a push is run again for the next one: a module that
-  remembers, such as an aggregate, counts it twice. The same where a connection is lost.
+  remembers, such as an aggregate, counts it twice.
+- A stream that is opened anew, after a lost connection or for a new leader, starts its modules
+  anew: an aggregate begins with its accumulator again. :class:`Lookback` is there for that.
 - Where a whole segment of the log yields nothing, records in later segments that would pass are
   left out without a word, until the stream is opened anew.
 - While nothing passes nothing comes, not even how far the SPU has come. With a ``stop``,
