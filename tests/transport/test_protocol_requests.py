@@ -19,7 +19,7 @@ from txfluvio.errors import (
     UsageError,
 )
 from txfluvio.transport import protocol as module
-from txfluvio.transport.protocol import FluvioProtocol
+from txfluvio.transport.protocol import MAX_ABANDONED, FluvioProtocol
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.schema import evolve
 from txfluvio.wire.spu import (
@@ -109,7 +109,8 @@ class RequestTests(PeerTestCase):
         self.network.pump()
         self.assertEqual(self.successResultOf(asking), answer(7))
 
-    def test_a_second_reply_to_one_request_is_dropped(self) -> None:
+    def test_a_second_reply_to_one_request_ends_the_connection(self) -> None:
+        # It may be meant for somebody else, a stream for example, who would wait for ever.
         protocol = self.connected()
         asking = protocol.request(ASK)
         self.network.pump()
@@ -117,7 +118,9 @@ class RequestTests(PeerTestCase):
         self.peer.reply(answer(2), 2)
         self.network.pump()
         self.assertEqual(self.successResultOf(asking), answer(1))
-        self.assertTrue(protocol.usable)
+        self.assertFalse(protocol.usable)
+        ended = self.successResultOf(protocol.when_closed())
+        self.assertIn("a reply to 2, which was answered before", str(ended))
 
     def test_a_request_that_can_not_be_written_fails_and_uses_no_id(self) -> None:
         protocol = self.connected()
@@ -224,6 +227,26 @@ class DeadlineTests(PeerTestCase):
 
 
 class CancellationTests(PeerTestCase):
+    def test_a_second_late_reply_ends_the_connection(self) -> None:
+        protocol = self.connected()
+        cancelled = protocol.request(ASK)
+        self.network.pump()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.peer.reply(ANSWER, 2)
+        self.network.pump()
+        self.assertTrue(protocol.usable)
+        self.peer.reply(ANSWER, 2)
+        self.network.pump()
+        self.assertFalse(protocol.usable)
+
+    def test_a_connection_on_which_too_much_is_abandoned_is_closed(self) -> None:
+        protocol = self.connected(request_timeout=1e6)
+        for _ in range(MAX_ABANDONED + 1):
+            self.assertTrue(protocol.usable)
+            protocol.send(ASK, lambda reply: None, lambda error: None).abandon()
+        self.assertFalse(protocol.usable)
+
     def test_the_late_reply_to_a_cancelled_request_is_dropped(self) -> None:
         protocol = self.connected()
         cancelled, asking = protocol.request(ASK), protocol.request(ASK)

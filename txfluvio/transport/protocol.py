@@ -59,6 +59,9 @@ CLOSE_GRACE: Final = 5.0
 """Seconds that ``close()`` gives a peer to take what was written, before it aborts."""
 
 _LAST_CORRELATION_ID: Final = 2**31 - 1
+MAX_ABANDONED: Final = 10_000
+"""A connection is closed on which more requests than this are unanswered though nobody waits."""
+
 _OPENING: Final = 8
 """How many of a peer's first bytes are kept until it has proven to speak Fluvio."""
 
@@ -113,11 +116,11 @@ class Call:
 
         The request was sent and may still take effect.
         """
-        self._protocol._forget(self)
+        self._protocol._give_up(self)
 
     def expired(self) -> None:
         """The deadline has passed."""
-        self._protocol._forget(self)
+        self._protocol._give_up(self)
         what = f"{self.api.name} to {self._protocol.address}"
         _tell(self.on_failed, RequestTimedOut(what, self.seconds))
 
@@ -155,7 +158,7 @@ class ReplyStream:
         The protocol has no request that ends a stream, so the server goes on sending until its own
         limit of what is unacknowledged, or until the connection ends.
         """
-        self._protocol._forget(self)
+        self._protocol._give_up(self)
 
 
 @attrs.frozen
@@ -244,6 +247,7 @@ class FluvioProtocol:
         self._clock = clock
         self._hello = ApiVersionsRequest.of_this_machine(client_version)
         self._table: dict[int, Call | ReplyStream] = {}
+        self._abandoned: dict[int, Call | ReplyStream] = {}
         self._deadlines = Deadlines(clock)
         self._next_id = 1
         self._highest_id = 0
@@ -537,15 +541,29 @@ class FluvioProtocol:
     def _free_id(self) -> int:
         """The next id nobody waits for; ids begin again after 2**31 - 1."""
         candidate = self._next_id
-        while candidate in self._table or candidate > _LAST_CORRELATION_ID:
+        while (
+            candidate in self._table
+            or candidate in self._abandoned
+            or candidate > _LAST_CORRELATION_ID
+        ):
             candidate = 1 if candidate >= _LAST_CORRELATION_ID else candidate + 1
         return candidate
 
-    def _forget(self, waiter: Call | ReplyStream) -> None:
-        if self._table.get(waiter.correlation_id) is waiter:
-            del self._table[waiter.correlation_id]
-            if isinstance(waiter, Call):
-                self._deadlines.remove(waiter, waiter.seconds)
+    def _give_up(self, waiter: Call | ReplyStream) -> None:
+        """Nobody waits any more, and replies may come."""
+        if self._forget(waiter):
+            self._abandoned[waiter.correlation_id] = waiter
+            if len(self._abandoned) > MAX_ABANDONED:
+                self.abort()
+
+    def _forget(self, waiter: Call | ReplyStream) -> bool:
+        """Take it out of the table, if it is there."""
+        if self._table.get(waiter.correlation_id) is not waiter:
+            return False
+        del self._table[waiter.correlation_id]
+        if isinstance(waiter, Call):
+            self._deadlines.remove(waiter, waiter.seconds)
+        return True
 
     # Receiving
 
@@ -554,13 +572,7 @@ class FluvioProtocol:
             correlation_id = reply_correlation_id(frame)
             waiter = self._table.get(correlation_id)
             if waiter is None:
-                if not 0 < correlation_id <= self._highest_id:
-                    raise ProtocolError(
-                        f"a reply to {correlation_id}, which was never asked",
-                        message="ResponseHeader",
-                        field="correlation_id",
-                        position=0,
-                    )
+                self._drop(correlation_id)
                 return
         except ProtocolError as error:
             self._broken(error)
@@ -577,6 +589,26 @@ class FluvioProtocol:
             if self.on_answered is not None:
                 self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
         _tell(waiter.on_reply, reply)
+
+    def _drop(self, correlation_id: int) -> None:
+        """A reply for which nobody waits, which is all right if somebody did.
+
+        Any other has got its id by mistake, so that somebody would wait for it in vain.
+
+        :raises ProtocolError: nobody did, or it was answered before.
+        """
+        abandoned = self._abandoned.get(correlation_id)
+        if abandoned is None:
+            never = not 0 < correlation_id <= self._highest_id
+            raise ProtocolError(
+                f"a reply to {correlation_id}, which was"
+                f" {'never asked' if never else 'answered before'}",
+                message="ResponseHeader",
+                field="correlation_id",
+                position=0,
+            )
+        if isinstance(abandoned, Call):
+            del self._abandoned[correlation_id]
 
     def _watch_frame(self, finished: bool) -> None:
         """Note since when the frame now begun has been under way, if one is."""
