@@ -311,6 +311,46 @@ class Outputs(TailCase):
         )
 
 
+class OutagesAreSaidOnce(TailCase):
+    def test_when_the_cluster_goes_and_when_it_is_back(self) -> None:
+        self.tail("logs-a")
+        self.wait(1.0)
+        self.result(self.broker.sc_down())
+        self.wait(60.0)
+        sc = self.broker.sc_endpoint
+        (lost,) = self.said
+        self.assertTrue(lost.startswith(f"fluvio-tail: lost {sc}: "), lost)
+        self.assertTrue(lost.endswith("; trying again until it is back\n"), lost)
+        self.result(self.broker.sc_up())
+        self.wait(10.0)
+        back = self.said[1]
+        self.assertTrue(back.startswith(f"fluvio-tail: {sc} is back after 6"), back)
+
+    def test_an_spu_that_goes_is_one_too_and_records_go_on_after_it(self) -> None:
+        self.tail("logs-a")
+        self.wait(1.0)
+        self.result(self.broker.spu_down(5001))
+        self.wait(30.0)
+        self.assertEqual(len(self.said), 1, self.said)
+        self.result(self.broker.spu_up(5001))
+        self.produce("logs-a", b"x")
+        self.wait(20.0)
+        self.assertEqual(self.paper.printed, b"x\n")
+        self.assertEqual(len(self.said), 2, self.said)
+
+    def test_with_wait_a_cluster_that_is_not_there_is_one_from_the_beginning(self) -> None:
+        self.result(self.broker.sc_down())
+        self.tail("--wait", "logs-a")
+        self.wait(60.0)
+        self.assertEqual(len(self.said), 1)
+        self.assertIn(self.broker.sc_endpoint, self.said[0])
+
+    def test_one_that_ends_it_is_said_once_too(self) -> None:
+        self.result(self.broker.sc_down())
+        self.printed("logs-a", seconds=15.0, status=1)
+        self.assertEqual(len(self.said), 1)
+
+
 class OnATerminal(TailCase):
     BOTH = Terminal(output=True, errors=True, colour=True)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -148,7 +150,10 @@ def test_a_daemon_writes_its_file_through_a_rotation_and_leaves_no_pidfile(
     ready: RunningBroker, tmp_path: Path
 ) -> None:
     out, rotated, pidfile = (tmp_path / name for name in ("out", "out.1", "tail.pid"))
-    service = ["fluvio-tail", "--cluster", ready.sc, "-B", "--to", str(out), "rotated"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics = f"127.0.0.1:{free.getsockname()[1]}"
+    service = ["fluvio-tail", "--cluster", ready.sc, "-B", "--to", str(out)]
+    service += ["--metrics", metrics, "rotated"]
     own = ["--pidfile", str(pidfile), "--logfile", str(tmp_path / "log"), "--rundir", str(tmp_path)]
     started = run(*TWISTD, *own, *service)
     assert started.returncode == 0, started.stderr.decode()
@@ -162,6 +167,8 @@ def test_a_daemon_writes_its_file_through_a_rotation_and_leaves_no_pidfile(
         produce(ready, "rotated", "after")
         eventually(out, b"after\n")
         assert rotated.read_bytes() == b"before\n"
+        with urlopen(f"http://{metrics}/metrics", timeout=DEADLINE) as page:
+            assert b'fluvio_client_consumed_records_total{topic="rotated"} 2.0' in page.read()
     finally:
         os.kill(int(pidfile.read_text()), signal.SIGTERM)
     end = time.monotonic() + DEADLINE

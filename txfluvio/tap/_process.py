@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorCore
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogBeginner,
@@ -24,6 +25,9 @@ from .output import write_all
 
 DONE, FAILED, WRONG_USAGE, BUG = 0, 1, 2, 70
 """The exit statuses of a command."""
+
+
+_log = Logger()
 
 
 class LoggingElsewhere(Options):
@@ -78,11 +82,21 @@ class Output:
 
 
 def tell(text: str) -> None:
-    """Write to standard error, if there is one and it takes it."""
+    """Write to standard error; of a daemon, which has none, to the log."""
+    if _is_nowhere(2):
+        _log.warn("{text}", text=text.strip())
+        return
     try:
         write_all(2, text.encode("utf-8", "replace"))
     except OSError:
         pass
+
+
+def _is_nowhere(fd: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+    except OSError:
+        return True
 
 
 def complain(command: str, reason: object) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from typing import Any, cast
 
 import attrs
@@ -198,7 +199,7 @@ class Options(LoggingElsewhere):
             wait=bool(self["wait"]),
             to=self["to"],
             stats=self._seconds("stats"),
-            metrics=self._address("metrics"),
+            metrics=self._metrics(),
             progress=not self["disable-progressbar"],
         )
 
@@ -298,6 +299,12 @@ class Options(LoggingElsewhere):
         ).inline()
 
     # Values
+
+    def _metrics(self) -> tuple[str, int] | None:
+        address = self._address("metrics")
+        if address is not None and find_spec("prometheus_client") is None:
+            raise UsageError("--metrics needs prometheus_client: pip install 'txfluvio[metrics]'")
+        return address
 
     def _number(self, name: str, at_least: int = 0) -> int | None:
         return None if self[name] is None else _whole(name, self[name], at_least)

@@ -14,22 +14,29 @@ import signal
 import sys
 from collections.abc import Callable
 from random import Random
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from ..client import FluvioClient
 from ..errors import FluvioError
+from ..metrics import SeveralMetrics
 from ..offset import OffsetKind
 from ..transport.dialer import Dialer
 from ._process import BUG, DONE, FAILED, exit_with, run_command, tell
 from .figures import BOLD, PLAIN, Progress, Stats
 from .follow import Follower, Tally
 from .options import Options, Settings
+from .outages import Outages
 from .output import Descriptor, Erasing, File, Sink
+
+if TYPE_CHECKING:
+    from ..prometheus import PrometheusMetrics
 
 __all__ = ["COMMAND", "Options", "Tail", "Terminal", "main", "makeService"]
 
@@ -87,8 +94,17 @@ class Tail(Service):
         self._say = say
         self._terminal = Terminal() if terminal is None else terminal
         self._rng = Random() if rng is None else rng
-        self._client = FluvioClient(reactor, settings.config, dialer=dialer, rng=self._rng)
+        self._outages = Outages(self._line, reactor, patient=settings.wait)
+        self._metrics = _metered(settings)
+        self._client = FluvioClient(
+            reactor,
+            settings.config,
+            dialer=dialer,
+            rng=self._rng,
+            metrics=SeveralMetrics(self._outages, *filter(None, [self._metrics])),
+        )
         self._tally = Tally()
+        self._progress: Progress | None = None
         self._sink: Sink | None = None
         self._work: Deferred[None] | None = None
 
@@ -127,6 +143,10 @@ class Tail(Service):
             where = "standard output" if self._settings.to is None else self._settings.to
             self._complain(f"{where}: {error.strerror}")
             status = FAILED
+        except CannotListenError as error:
+            host = error.interface
+            self._complain(f"{host}:{error.port} can not be listened at: {error.socketError}")
+            status = FAILED
         except Exception:
             self._log.failure("a bug in fluvio-tail")
             status = BUG
@@ -138,18 +158,21 @@ class Tail(Service):
         self._line(" ".join(str(reason).split()))
 
     def _line(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress.erase()
         self._say(f"{COMMAND}: {text}\n")
 
     async def _print(self) -> None:
         settings, terminal = self._settings, self._terminal
         self._sink = sink = self._open_sink()
         to_terminal = terminal.output and settings.to is None
-        stats = progress = None
+        stats = served = None
         try:
+            served = self._serve()
             if to_terminal and terminal.errors:
                 self._announce()
             if terminal.errors and settings.progress:
-                progress = Progress(self._tally, self._say, self._reactor)
+                progress = self._progress = Progress(self._tally, self._say, self._reactor)
                 progress.start()
                 if to_terminal:
                     sink = Erasing(sink, progress.erase)
@@ -160,8 +183,10 @@ class Tail(Service):
         finally:
             if stats is not None:
                 stats.stop()
-            if progress is not None:
-                progress.stop()
+            if self._progress is not None:
+                self._progress.stop()
+            if served is not None:
+                await maybeDeferred(served.stopListening)
             self._sink.close()
 
     async def _follow(self, sink: Sink, *, coloured: bool) -> None:
@@ -184,6 +209,13 @@ class Tail(Service):
         finally:
             await client.close()
 
+    def _serve(self) -> IListeningPort | None:
+        if self._metrics is None or self._settings.metrics is None:
+            return None
+        from .monitoring import serve
+
+        return serve(self._reactor, self._metrics, *self._settings.metrics)
+
     def _announce(self) -> None:
         settings = self._settings
         until = ""
@@ -191,6 +223,15 @@ class Tail(Service):
             until = f" until offset {settings.stop.n - 1}"
         text = f"Reading {settings.topics}{settings.starting}{until}"
         self._say(f"{BOLD}{text}{PLAIN}\n" if self._terminal.colour else f"{text}\n")
+
+
+def _metered(settings: Settings) -> PrometheusMetrics | None:
+    """What counts, if it is asked for; an extra that is not imported before."""
+    if settings.metrics is None:
+        return None
+    from .monitoring import PrometheusMetrics
+
+    return PrometheusMetrics()
 
 
 def makeService(options: Options) -> Tail:
