@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from ...wire.codes import Code, ReplicaKey
+from ...wire.codes import NO_ERROR, Code, ReplicaKey
 from ...wire.sc import (
     CUSTOM_SPU,
     MIRROR,
@@ -34,6 +34,7 @@ from ...wire.sc import (
     ListResponse,
     Metadata,
     MirrorStatus,
+    PartitionSpec,
     PartitionStatus,
     RemoteCluster,
     SmartModuleSpec,
@@ -46,6 +47,7 @@ from ...wire.sc import (
     StatusResponse,
     TableFormatSpec,
     TableFormatStatus,
+    TopicResolution,
     TopicSpec,
     UpdateRequest,
     Wasm,
@@ -56,6 +58,7 @@ from ...wire.schema import evolve
 from ...wire.spu import (
     ConsumerOffset,
     DeleteConsumerOffsetRequest,
+    FetchConsumerOffsetsRequest,
     FetchConsumerOffsetsResponse,
     FetchOffsetsRequest,
     FetchOffsetsResponse,
@@ -69,10 +72,12 @@ from ...wire.spu import (
 from ...wire.versions import ApiVersionsResponse
 from .. import lifecycle
 from ..log import PartitionLog
+from ..metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..policies import Action
 from ..releases import FLUVIO_0_18, RELEASES, Release
 from ..replica import Key, replica_log
 from ..store import Item
+from ..stored_offsets import STORED_OFFSETS
 from .conversation import Conversation, Event
 from .served import Served, log_of, responses, served
 from .stand_ins import Cast, Script, cast_of, stand_in
@@ -157,6 +162,10 @@ class Beginning:
 def beginning_of(conversation: Conversation) -> Beginning:
     """Read the starting state off a recording."""
     objects = _objects(conversation)
+    if PARTITION.label not in objects:
+        _add_partitions(objects, conversation)
+    if TOPIC.label not in objects:
+        objects[TOPIC.label] = _topics_of(objects[PARTITION.label])
     spus, down = _spus(conversation, objects)
     offsets = _offsets(conversation)
     known = served(conversation)
@@ -179,7 +188,11 @@ def beginning_of(conversation: Conversation) -> Beginning:
 
 def _deduplicating(conversation: Conversation, objects: Mapping[str, Objects]) -> Iterator[str]:
     """The modules without which a topic that was there, or was created, could not be."""
-    specs = [one.spec for one in objects.get(TOPIC.label, {}).values()]
+    specs = [
+        one.spec
+        for label in (TOPIC.label, PARTITION.label)
+        for one in objects.get(label, {}).values()
+    ]
     for event in conversation.replies():
         message, asked = event.message, event.asked
         if (
@@ -291,7 +304,10 @@ def _learn(
     if isinstance(asked, CreateRequest) and code in _EXISTED:
         _prove(listed, touched, asked.kind, asked.name, asked.spec)
     elif isinstance(asked, DeleteRequest) and code not in _MISSING:
-        _prove(listed, touched, asked.kind, asked.key, None)
+        spec = None
+        if code == Code.SYSTEM_SPEC_DELETION_ATTEMPT:
+            spec = SYSTEM_TOPIC_SPEC
+        _prove(listed, touched, asked.kind, asked.key, spec)
     elif (
         isinstance(asked, UpdateRequest)
         and isinstance(asked.action, AddMirror)
@@ -374,6 +390,95 @@ def _add_custom_spus(found: dict[str, Objects], told: Objects) -> None:
             spus[name] = one
 
 
+def _add_partitions(objects: dict[str, Objects], conversation: Conversation) -> None:
+    """Where the SC told of no partitions: those of its topics, and those that SPUs answered for."""
+    topics, partitions = _led(conversation)
+    topics |= objects.get(TOPIC.label, {})
+    for topic in topics.values():
+        item = Item(topic.name, topic.spec, topic.status)
+        for made in lifecycle.missing_partitions(item, partitions):
+            partitions[made.name] = Metadata(name=made.name, spec=made.spec, status=made.status)
+    objects[TOPIC.label], objects[PARTITION.label] = topics, partitions
+
+
+def _topics_of(partitions: Objects) -> Objects:
+    """The topics that partitions belong to, as far as they tell."""
+    rows: dict[str, dict[int, tuple[int, ...]]] = {}
+    for name, one in partitions.items():
+        topic, number = lifecycle.partition_key(name)
+        rows.setdefault(topic, {})[number] = one.spec.replicas
+    topics = {}
+    for topic, placed in rows.items():
+        number, replicas = next(iter(placed.items()))
+        part: PartitionSpec = partitions[lifecycle.partition_name(topic, number)].spec
+        spec = TopicSpec(
+            replicas=Computed(partitions=len(placed), replication_factor=len(replicas)),
+            cleanup_policy=part.cleanup_policy,
+            storage=part.storage,
+            compression_type=part.compression_type,
+            deduplication=part.deduplication,
+            system=part.system,
+        )
+        status = evolve(
+            lifecycle.NEW_TOPIC, resolution=TopicResolution.PROVISIONED, replica_map=placed
+        )
+        topics[topic] = Metadata(name=topic, spec=spec, status=status)
+    return topics
+
+
+def _led(conversation: Conversation) -> tuple[Objects, Objects]:
+    """Topics and partitions as SPUs proved to lead them."""
+    leaders: dict[Key, int] = {}
+    unknown: dict[Key, int] = {}
+    for event in conversation.replies():
+        if isinstance(event.server, int):
+            for key in _answered_for(event):
+                leaders.setdefault(key, event.server)
+            if isinstance(event.message, FetchConsumerOffsetsResponse):
+                for one in event.message.consumers:
+                    key = (one.replica_id.topic, one.replica_id.partition)
+                    unknown.setdefault(key, event.server)
+    leaders = {**unknown, **leaders}
+    topics: Objects = {}
+    partitions: Objects = {}
+    for topic in sorted({topic for topic, _ in leaders}):
+        count = max(number for name, number in leaders if name == topic) + 1
+        first = next(spu for (name, _), spu in leaders.items() if name == topic)
+        rows = {number: (leaders.get((topic, number), first),) for number in range(count)}
+        spec = SYSTEM_TOPIC_SPEC
+        if topic != SYSTEM_TOPIC:
+            spec = TopicSpec(replicas=Computed(partitions=count))
+        status = evolve(
+            lifecycle.NEW_TOPIC, resolution=TopicResolution.PROVISIONED, replica_map=rows
+        )
+        topics[topic] = Metadata(name=topic, spec=spec, status=status)
+        for item in lifecycle.missing_partitions(Item(topic, spec, status), ()):
+            partitions[item.name] = Metadata(name=item.name, spec=item.spec, status=item.status)
+    return topics, partitions
+
+
+def _answered_for(event: Event) -> Iterator[Key]:
+    """The partitions that whoever answered so leads."""
+    message, asked = event.message, event.asked
+    if isinstance(message, ProduceResponse):
+        for topic in message.responses:
+            for entry in topic.partitions:
+                if entry.error_code.code != Code.NOT_LEADER_FOR_PARTITION:
+                    yield topic.name, entry.partition_index
+    elif isinstance(message, FetchOffsetsResponse):
+        for ends in message.topics:
+            for end in ends.partitions:
+                if end.error_code.code != Code.PARTITION_NOT_LEADER:
+                    yield ends.name, end.partition_index
+    elif isinstance(asked, (FetchConsumerOffsetsRequest, DeleteConsumerOffsetRequest)):
+        if getattr(message, "error_code", NO_ERROR).code != Code.PARTITION_NOT_LEADER:
+            yield STORED_OFFSETS
+    else:
+        for key, look in responses(event):
+            if look.error_code.code != Code.NOT_LEADER_FOR_PARTITION:
+                yield key
+
+
 # SPUs
 
 
@@ -390,8 +495,10 @@ def _spus(
             running |= {
                 one.spec.id for one in told if one.status.resolution is SpuResolution.ONLINE
             }
-    if not running and SPU.label not in objects:
-        running = {FIRST_SPU_ID}
+    if SPU.label not in objects:
+        partitions = objects.get(PARTITION.label, {}).values()
+        running |= {spu for one in partitions for spu in one.spec.replicas}
+        running = running or {FIRST_SPU_ID}
     ids = tuple(sorted(one for one in running if isinstance(one, int)))
     online = SpuStatus(resolution=SpuResolution.ONLINE)
     down = tuple(
@@ -415,7 +522,7 @@ def _logs(
         key = lifecycle.partition_key(name)
         status: PartitionStatus = item.status
         start, leo, hw = ends.of(key, status)
-        if key == ("consumer-offset", 0):
+        if key == STORED_OFFSETS:
             leo = max(0, leo - stored_offsets)
         size = status.size if status.size > 0 and status.leader.leo == leo else None
         found[key] = log_of(

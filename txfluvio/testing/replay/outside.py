@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from twisted.internet.defer import CancelledError
+from twisted.python.failure import Failure
+
 from ...errors import FluvioError
 from ...wire.records import Batch
 from ...wire.sc import (
@@ -206,11 +209,9 @@ class Outside:
         self._do(f"others change {kind.label} {told.name!r}")
         store.put(Item(told.name, told.spec, item.status))
 
-    def _refused(self, failure: object) -> None:
-        error = getattr(failure, "value", None)
-        if not isinstance(error, FluvioError):
-            raise TypeError(failure)
-        self._do(f"but could not: {error}")
+    def _refused(self, failure: Failure) -> None:
+        failure.trap(FluvioError, CancelledError)
+        self._do(f"but could not: {failure.value}")
 
     def _do(self, what: str) -> None:
         self.done.append(f"{self._stage.now:.3f} s: {what}")
