@@ -21,7 +21,7 @@ from txfluvio.testing.smartmodules import (
 
 Pair = tuple[bytes | None, bytes]
 
-_NUMBER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(rb"[+-]?[0-9]+")
 _MAX = 2**31
 
 
@@ -29,10 +29,11 @@ def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as reason:
+        where = f"from index {reason.start}"
+        if reason.reason == "unexpected end of data":
+            raise ValueError(f"incomplete utf-8 byte sequence {where}") from None
         bad = reason.end - reason.start
-        raise ValueError(
-            f"invalid utf-8 sequence of {bad} bytes from index {reason.start}"
-        ) from None
+        raise ValueError(f"invalid utf-8 sequence of {bad} bytes {where}") from None
 
 
 @filter
@@ -59,12 +60,11 @@ def upper(record: SmartModuleRecord) -> Pair:
 
 @filter_map
 def halve(record: SmartModuleRecord) -> Pair | None:
-    text = _text(record.value)
-    if not text:
+    if not record.value:
         raise ValueError("cannot parse integer from empty string")
-    if _NUMBER.fullmatch(text) is None:
+    if _NUMBER.fullmatch(record.value) is None:
         raise ValueError("invalid digit found in string")
-    number = int(text)
+    number = int(record.value)
     if number >= _MAX:
         raise ValueError("number too large to fit in target type")
     if number < -_MAX:
@@ -78,6 +78,8 @@ def elements(record: SmartModuleRecord) -> list[Pair]:
         found = json.loads(record.value)
     except ValueError:
         raise ValueError("expected value at line 1 column 1") from None
+    if not isinstance(found, list):
+        raise TypeError(f"invalid type: {type(found).__name__}, expected a sequence")
     return [
         (
             None,
