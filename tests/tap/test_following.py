@@ -9,9 +9,15 @@ from twisted.internet.defer import Deferred
 
 from txfluvio.tap.options import Options, Settings
 from txfluvio.tap.tail import Tail, Terminal
+from txfluvio.testing.smartmodules import SmartModuleRecord, filter
 from txfluvio.transport.dialer import MemoryDialer
 
 from ..client_kit import ClientCase
+
+
+@filter
+def _odd(record: SmartModuleRecord) -> bool:
+    return bool(int(record.value) % 2)
 
 
 class Paper:
@@ -201,6 +207,22 @@ class SeveralTopics(TailCase):
     def test_a_pattern_that_nothing_matches(self) -> None:
         self.assertEqual(self.printed("-d", "nothing-*", status=1), [])
         self.assertIn("fluvio-tail: topics like nothing-*: there is no such topic", self.said[0])
+
+
+class SmartModules(TailCase):
+    def test_filter_on_the_cluster_and_have_no_offsets_to_print(self) -> None:
+        self.broker.register_smartmodule("odd", _odd)
+        self.produce("logs-a", *(b"%d" % number for number in range(6)))
+        printed = self.printed(
+            "-B", "-d", "--smartmodule", "odd", "-F", "{{value}} at {{offset}}", "logs-a"
+        )
+        self.assertEqual(printed, [b"1 at NA", b"3 at NA", b"5 at NA"])
+
+    def test_one_that_is_not_there_ends_it(self) -> None:
+        self.produce("logs-a", b"x")
+        self.printed("-B", "-d", "--smartmodule", "nothing", "logs-a", status=1)
+        self.assertEqual(len(self.said), 1)
+        self.assertIn("nothing", self.said[0])
 
 
 class Resuming(TailCase):

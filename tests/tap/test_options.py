@@ -65,6 +65,31 @@ def test_a_consumer_s_offsets_are_stored_by_themselves() -> None:
     assert (consumer.consumer_id, consumer.offsets) == ("me", OffsetStrategy.AUTO)
 
 
+def test_a_smartmodule_with_its_parameters() -> None:
+    (invocation,) = parse(
+        *("--smartmodule", "filter", "-e", "a=1", "-e", "b=x=y", "--aggregate-initial", "0", "t")
+    ).consumer.smartmodules
+    assert (invocation.name, invocation.wasm) == ("filter", None)
+    assert dict(invocation.params) == {"a": "1", "b": "x=y"}
+    assert invocation.accumulator == b"0"
+
+
+def test_a_smartmodule_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "filter.wasm").write_bytes(b"\0asm")
+    path = str(tmp_path / "filter.wasm")
+    (invocation,) = parse("--smartmodule-path", path, "-e", "a=1", "t").consumer.smartmodules
+    assert (invocation.name, dict(invocation.params)) == ("filter.wasm", {"a": "1"})
+    assert invocation.wasm is not None
+
+
+def test_a_chain_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "chain.yaml").write_text(
+        "transforms:\n  - uses: one\n    with: {a: '1'}\n  - uses: two\n"
+    )
+    chain = parse("--transforms", str(tmp_path / "chain.yaml"), "t").consumer.smartmodules
+    assert [step.name for step in chain] == ["one", "two"]
+
+
 @pytest.mark.parametrize("spelling", ["read_committed", "ReadCommitted", "readCommitted"])
 def test_isolation_has_the_spellings_of_fluvio(spelling: str) -> None:
     settings = parse("--isolation", spelling, "orders")
@@ -121,6 +146,12 @@ def test_any_tls_option_means_tls() -> None:
         (("--tls-ca", "/nonexistent", "t"), "/nonexistent"),
         (("--tls-cert", "/nonexistent", "t"), "certificate and its key"),
         (("-c", "", "t"), "consumer_id"),
+        (("-e", "a=1", "t"), "--params takes a --smartmodule beside it"),
+        (("-e", "a", "--smartmodule", "m", "t"), "--params takes KEY=VALUE, not 'a'"),
+        (("--aggregate-initial", "1", "t"), "--aggregate-initial takes a --smartmodule"),
+        (("--smartmodule", "m", "-t", "f", "t"), "--smartmodule and --transforms exclude"),
+        (("--smartmodule-path", "/nonexistent", "t"), "/nonexistent"),
+        (("--transforms", "/nonexistent", "t"), "/nonexistent"),
         (("--nonsense", "t"), "nonsense"),
     ],
 )

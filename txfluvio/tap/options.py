@@ -19,6 +19,8 @@ from twisted.python.usage import UsageError
 from ..config import ClientConfig, ConsumerConfig, Isolation, OffsetStrategy, TlsConfig
 from ..errors import FluvioError
 from ..offset import Offset
+from ..smartmodule import SmartModuleInvocation
+from ..transforms import load_transforms
 from ._process import LoggingElsewhere
 from .formats import OUTPUTS, Format, KeyValueFormat, TemplateFormat
 
@@ -33,6 +35,7 @@ _ISOLATIONS = {
     "read_uncommitted": Isolation.READ_UNCOMMITTED,
     "readuncommitted": Isolation.READ_UNCOMMITTED,
 }
+_MODULES = ("smartmodule", "smartmodule-path", "transforms")
 _STARTS = ("beginning", "head", "tail", "start")
 
 
@@ -119,6 +122,10 @@ class Options(LoggingElsewhere):
         ["lines", "n", None, "Stop after so many records"],
         ["maxbytes", "b", None, "Bytes of records that one reply may bring"],
         ["isolation", None, None, "read_committed or read_uncommitted (the default)"],
+        ["smartmodule", None, None, "Run this SmartModule of the cluster over the records"],
+        ["smartmodule-path", None, None, "Run the SmartModule in this file over the records"],
+        ["aggregate-initial", None, None, "What an aggregate SmartModule starts from"],
+        ["transforms", "t", None, "Run the chain of SmartModules that this YAML file describes"],
         ["consumer", "c", None, "Store offsets under this name, and resume behind them"],
         [
             "format",
@@ -158,12 +165,22 @@ class Options(LoggingElsewhere):
     def __init__(self) -> None:
         super().__init__()
         self._partitions: list[int] = []
+        self._params: dict[str, str] = {}
 
     def opt_partition(self, text: str) -> None:
         """Read this partition, and no other that is not given too (repeatable)."""
         self._partitions.append(_whole("partition", text))
 
     opt_p = opt_partition
+
+    def opt_params(self, text: str) -> None:
+        """A parameter of the SmartModule, as KEY=VALUE (repeatable)."""
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--params takes KEY=VALUE, not {text!r}")
+        self._params[key] = value
+
+    opt_e = opt_params
 
     def parseArgs(self, *topics: str) -> None:
         if not topics or not all(topics):
@@ -252,7 +269,32 @@ class Options(LoggingElsewhere):
                     f"not {self['isolation']!r}"
                 )
             changes["isolation"] = isolation
-        return ConsumerConfig(**changes)
+        return ConsumerConfig(smartmodules=self._chain(), **changes)
+
+    def _chain(self) -> list[SmartModuleInvocation]:
+        given = [name for name in _MODULES if self[name] is not None]
+        if len(given) > 1:
+            raise UsageError(f"--{given[0]} and --{given[1]} exclude each other")
+        single = [name for name in given if name != "transforms"]
+        for name, value in (
+            ("params", self._params),
+            ("aggregate-initial", self["aggregate-initial"]),
+        ):
+            if value and not single:
+                raise UsageError(f"--{name} takes a --smartmodule beside it")
+        if self["transforms"] is not None:
+            return load_transforms(self["transforms"])
+        if not single:
+            return []
+        initial = self["aggregate-initial"]
+        accumulator = None if initial is None else initial.encode()
+        if self["smartmodule"] is None:
+            path = self["smartmodule-path"]
+            return [
+                SmartModuleInvocation.from_file(path, params=self._params, accumulator=accumulator)
+            ]
+        name = self["smartmodule"]
+        return [SmartModuleInvocation(name, params=self._params, accumulator=accumulator)]
 
     def _format(self) -> Callable[[bool], Format]:
         template, output = self["format"], self["output"]
