@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.fixtures import NAMED
 from tests.testing.smartmodules.kit import TIME, Kit
 from tests.testing.spu_kit import spec
@@ -173,3 +174,21 @@ def test_a_leader_whose_deduplication_can_not_start_again_leads_no_more() -> Non
     made.spu.follow(DEDUP)
     made.spu.lead(DEDUP)
     assert sent(made, b"2").error_code.code == Code.NOT_LEADER_FOR_PARTITION
+
+
+def test_wasm_that_broke_down_is_asked_again() -> None:
+    pytest.importorskip("wasmtime")
+    made = Kit(
+        {
+            "once": wat.module(
+                "filter",
+                """(if (i32.eq (i32.load8_u (global.get $val)) (i32.const 33)) (then unreachable))
+                   (call $emit (global.get $val) (global.get $val_len))
+                   (i32.const 0)""",
+            )
+        }
+    )
+    host(made)
+    assert sent(made, b"1", b"!").error_code.code == Code.STORAGE_ERROR
+    assert sent(made, b"2").error_code.code == Code.NONE
+    assert stored(made) == [b"2"]
