@@ -199,6 +199,7 @@ def test_sizes_and_counts_are_positive_whole_numbers(cls: type[Any], name: str) 
         (ConsumerConfig, "consumer_id", "x" * 32_768),
         (ConsumerConfig, "offsets", "auto"),
         (ConsumerConfig, "reset", "earliest"),
+        (ConsumerConfig, "offset_store", {}),
         (ConsumerConfig, "smartmodules", "only-errors"),
         (ConsumerConfig, "smartmodules", ["only-errors"]),
         (ConsumerConfig, "smartmodules", SmartModuleInvocation("only-errors")),

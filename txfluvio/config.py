@@ -376,6 +376,10 @@ class _HasName(Protocol):
     def name(self) -> str: ...
 
 
+def _stores_offsets(value: object) -> bool:
+    return all(callable(getattr(value, name, None)) for name in ("load", "store"))
+
+
 def _as_chain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -473,6 +477,7 @@ class ConsumerConfig:
     :ivar consumer_id: the name that offsets are stored under. It is a name and no more: consumers
         that share one overwrite each other's offsets.
     :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
+    :ivar offset_store: an ``IOffsetStore`` that keeps the offsets; None: the cluster keeps them.
     :ivar flush_interval: seconds from a commit to its being stored, with AUTO.
     :ivar reset: what to do when the position is no longer in the log.
     :ivar smartmodules: a chain that the SPU runs over the records; see
@@ -498,6 +503,9 @@ class ConsumerConfig:
     )
     offsets: OffsetStrategy = attrs.field(
         default=OffsetStrategy.NONE, validator=member(OffsetStrategy)
+    )
+    offset_store: Any = attrs.field(
+        default=None, validator=or_none(must("an IOffsetStore or None", _stores_offsets))
     )
     flush_interval: float = attrs.field(default=10.0, validator=seconds)
     reset: OffsetReset = attrs.field(default=OffsetReset.ERROR, validator=member(OffsetReset))

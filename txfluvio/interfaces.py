@@ -49,7 +49,11 @@ class IPartitioner(Interface):
 
 
 class IOffsetStore(Interface):
-    """Keeps how far consumers have come, somewhere else than on the cluster."""
+    """Keeps how far consumers have come, somewhere else than on the cluster.
+
+    Given to a consumer as ``ConsumerConfig.offset_store``. What its Deferreds fail with is raised
+    by the call that wanted it: the consumer's start, a commit, a flush, or closing it.
+    """
 
     def load(consumer_id: str) -> Deferred[Mapping[tuple[str, int], int]]:
         """What is stored for a consumer: by topic and partition, the offset of the last record it

@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from txfluvio.config import OffsetStrategy, RetryPolicy
 from txfluvio.consumer import ConsumerService, OnFailure
-from txfluvio.errors import OffsetEvicted, TopicNotFound
+from txfluvio.errors import InvalidConfig, OffsetEvicted, TopicNotFound
 from txfluvio.offset import Offset
 from txfluvio.wire.records import Record
 
@@ -139,6 +139,10 @@ class Handling(ServiceCase):
         service.startService()
         self.wait(1.0)
         self.assertEqual(len(self.seen), 21)
+
+    def test_where_only_the_user_could_commit_it_is_refused(self) -> None:
+        with self.assertRaisesRegex(InvalidConfig, "offsets"):
+            self.service(offsets=OffsetStrategy.MANUAL)
 
 
 class Stopping(ServiceCase):

@@ -24,7 +24,6 @@ from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
     AlreadyRunning,
     ConsumerClosed,
-    FluvioError,
     InvalidConfig,
     NotStarted,
     OffsetManagementDisabled,
@@ -37,7 +36,7 @@ from ..offset import Offset, OffsetKind
 from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .budget import Budget, share
-from .offsets import Flusher, stored_offsets
+from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
 from .share import Partitions, Selection
@@ -152,10 +151,12 @@ class Consumer:
     ) -> None:
         try:
             await self.close()
-        except FluvioError as failed:
+        except CancelledError:
+            raise
+        except Exception as failed:
             if error is None:
                 raise
-            self._log.warn("while closing a consumer: {failed}", failed=failed)
+            self._log.warn("while closing a consumer: {failed!r}", failed=failed)
 
     def start(self) -> Deferred[None]:
         """Check the topics and partitions and find where to start; fires when that is known.
@@ -185,7 +186,8 @@ class Consumer:
         not asked for. Cancelling it skips the storing.
 
         :raises FluvioError: the offsets could not be stored within
-            ``ClientConfig.connect_timeout``; the consumer is closed all the same.
+            ``ClientConfig.connect_timeout``; the consumer is closed all the same. So it is where
+            the offset store fails, with what that fails with.
         """
         if self._life is _Life.CLOSED:
             return succeed(None) if self._gone else self._when_gone.add()
@@ -317,12 +319,14 @@ class Consumer:
     def commit(self) -> Deferred[None]:
         """Store that everything handed out so far, the record in hand included, was processed.
 
-        Fires when the cluster has it: the consumer that resumes with ``Offset.stored()`` gets the
-        records that follow. It may be called at any time, inside the loop too, and waits where a
-        partition is without a leader. Cancelling it ends the wait; the offsets may be stored.
+        Fires when the cluster, or the offset store, has it: the consumer that resumes with
+        ``Offset.stored()`` gets the records that follow. It may be called at any time, inside the
+        loop too, and waits where the cluster stores and a partition is without a leader.
+        Cancelling it ends the wait; the offsets may be stored.
 
         :raises OffsetManagementDisabled: no offsets are stored by this consumer.
         :raises BrokerError: an SPU could not store them.
+        :raises Exception: what the offset store fails with, where the user gave one.
         """
         return Deferred.fromCoroutine(self._commit())
 
@@ -343,6 +347,10 @@ class Consumer:
     def stream_ready(self, stream: PartitionStream) -> None:
         """A stream has something to hand out, or is at its end; not for users."""
         self._outlet.offer(stream)
+
+    def stream_emptied(self, stream: PartitionStream) -> None:
+        """A stream has given up what it had to hand out; not for users."""
+        self._outlet.withdraw(stream)
 
     # Handing out
 
@@ -468,6 +476,13 @@ class Consumer:
         name = self._config.consumer_id
         assert name is not None
         config = self._cluster.config
+        if self._config.offset_store is not None:
+            return await _deadline(
+                Deferred.fromCoroutine(kept_offsets(self._config.offset_store, name)),
+                config.request_timeout,
+                self._clock,
+                lambda: f"the offset store has not told how far {name} has come",
+            )
         return await Retrying(config.retry, self._clock, self._rng).call(
             lambda seconds: stored_offsets(self._cluster, name, seconds),
             seconds=config.request_timeout,

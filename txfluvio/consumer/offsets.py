@@ -4,13 +4,15 @@ What is stored is the offset of the last record that was processed, as all Fluvi
 reading goes on at the next. Storing goes to the SPU that serves the partition's stream, on the
 connection of that stream, and to nobody else: a :class:`Bookmark` keeps what is to be stored while
 there is no such connection. Reading goes to the leader of the system topic ``consumer-offset``.
+An ``IOffsetStore`` of the user's may stand for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -54,29 +56,64 @@ async def stored_offsets(cluster: Cluster, consumer_id: str, seconds: float) -> 
     }
 
 
+async def kept_offsets(store: Any, consumer_id: str) -> dict[Target, int]:
+    """What an ``IOffsetStore`` has for a consumer; raises what that fails with."""
+    found = await maybeDeferred(store.load, consumer_id)
+    return {Target(topic, partition): offset for (topic, partition), offset in found.items()}
+
+
+def keeper(store: Any, consumer_id: str, target: Target) -> Callable[[int], Deferred[None]]:
+    """What brings offsets of a partition to an ``IOffsetStore``."""
+
+    def keep(offset: int) -> Deferred[None]:
+        kept = maybeDeferred(store.store, consumer_id, target.topic, target.partition, offset)
+        return kept.addCallback(lambda _: None)
+
+    return keep
+
+
+def _nothing() -> None:
+    pass
+
+
 class Bookmark:
     """How far one partition was processed, and how far that is stored.
 
     One update is under way at a time, always with the newest position; whoever waits for an older
     one to be stored is answered with it.
 
+    :param on_wait: called when somebody begins to wait and there is no way to the cluster.
+
     :ivar processed: the position behind the last processed record; None: none was.
     :ivar stored: what ``processed`` was when it was last stored; None: never.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_wait: Callable[[], object] = _nothing) -> None:
         self.processed: int | None = None
         self.stored: int | None = None
         self._store: Callable[[int], Deferred[None]] | None = None
+        self._lasts = False
         self._storing: Deferred[None] | None = None
         self._sent: int | None = None
         self._round = 0
         # Who waits, and which round will answer.
         self._waiters: dict[Deferred[None], int] = {}
+        self._on_wait = on_wait
+        self._failure: FluvioError | None = None
 
-    def connect(self, store: Callable[[int], Deferred[None]]) -> None:
-        """From now on, ``store`` brings the offset of a last processed record to the cluster."""
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for something to be stored."""
+        return bool(self._waiters)
+
+    def connect(self, store: Callable[[int], Deferred[None]], *, lasts: bool = False) -> None:
+        """From now on, ``store`` brings the offset of a last processed record to where it is kept.
+
+        :param lasts: whether there will be no other way, so that to wait for it is in vain.
+        """
         self._store = store
+        self._failure = None
+        self._lasts = lasts
         self._send()
 
     def disconnect(self) -> None:
@@ -92,15 +129,24 @@ class Bookmark:
         """
         if self._storing is None and self.stored == self.processed:
             return succeed(None)
+        if self._failure is not None:
+            return fail(self._failure)
         waiter: Deferred[None] = Deferred(self._forget)
         on_its_way = self._storing is not None and self._sent == self.processed
         self._waiters[waiter] = self._round if on_its_way else self._round + 1
         self._send()
+        if self._store is None:
+            self._on_wait()
         return waiter
 
     def fail(self, error: FluvioError) -> None:
-        """Nothing can be stored any more: tell everybody who waits."""
+        """Nothing can be stored: tell those who wait, and those who come before :meth:`mend`."""
+        self._failure = error
         self._answer(self._round + 1, error)
+
+    def mend(self) -> None:
+        """There will be a way to the cluster again."""
+        self._failure = None
 
     def _send(self) -> None:
         asked = any(number > self._round for number in self._waiters.values())
@@ -120,7 +166,8 @@ class Bookmark:
     def _failed(self, failure: Failure) -> None:
         self._storing = None
         error = failure.value
-        if self._store is None or (isinstance(error, FluvioError) and error.retriable):
+        may_wait = not self._lasts and isinstance(error, FluvioError) and error.retriable
+        if self._store is None or may_wait:
             self._round -= 1
             return
         assert isinstance(error, Exception)
@@ -180,8 +227,7 @@ class Flusher:
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
-            failure.trap(FluvioError)
-            self._log.warn("offsets not stored, yet: {error}", error=failure.value)
+            self._log.warn("offsets not stored, yet: {error!r}", error=failure.value)
 
     def _flushed(self, _: None) -> None:
         self._flushing = None

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..config import OffsetStrategy, RetryPolicy
-from ..errors import FluvioError
+from ..errors import FluvioError, InvalidConfig
 from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .consumer import Consumer
@@ -57,7 +57,7 @@ class ConsumerService(Service):
     :param handler: called with each record. While the Deferred it returned has not fired, no other
         record is handed to it, and the cluster is asked for no more than the consumer may hold.
     :param strategy: whether the consumer stores offsets; with AUTO, a record when its handler is
-        done.
+        done. Not MANUAL: nobody could commit.
     :param retry: the waits between attempts to start, and of ``OnFailure.RETRY``.
     :param on_failure: what to do when the handler fails.
     :param stop_timeout: seconds for the record in hand when the service stops; then its Deferred
@@ -78,6 +78,10 @@ class ConsumerService(Service):
         on_failure: OnFailure = OnFailure.STOP,
         stop_timeout: float = STOP_TIMEOUT,
     ) -> None:
+        if strategy is OffsetStrategy.MANUAL:
+            raise InvalidConfig(
+                "ConsumerConfig.offsets", strategy, "NONE, or AUTO: the end of the handler commits"
+            )
         self._open_consumer = open_consumer
         self._handler = handler
         self._strategy = strategy
@@ -208,8 +212,10 @@ class ConsumerService(Service):
     async def _close(self, consumer: Consumer) -> None:
         try:
             await consumer.close()
-        except FluvioError as error:
-            self._log.error("while closing: {error}", error=error)
+        except CancelledError:
+            raise
+        except Exception as error:
+            self._log.error("while closing: {error!r}", error=error)
 
     def _lose_patience(self) -> None:
         self._patience = None

@@ -47,7 +47,7 @@ from ..wire.spu import (
 )
 from .backlog import Backlog
 from .budget import Allowance
-from .offsets import Bookmark
+from .offsets import Bookmark, keeper
 from .place import Place
 from .requests import LONGEST_HEADER, Target
 from .retries import Retries
@@ -76,6 +76,9 @@ class StreamOwner(Protocol):
     def stream_ready(self, stream: PartitionStream) -> None:
         """It has records, has reached its stop, or has failed."""
 
+    def stream_emptied(self, stream: PartitionStream) -> None:
+        """It has no records any more: they will come again."""
+
 
 @attrs.frozen
 class Reading:
@@ -97,8 +100,13 @@ class Reading:
 
     @property
     def stores_offsets(self) -> bool:
-        """Whether offsets are stored."""
+        """Whether offsets are stored, somewhere."""
         return self.config.offsets is not OffsetStrategy.NONE
+
+    @property
+    def stores_on_cluster(self) -> bool:
+        """Whether they are stored by way of the stream's own connection."""
+        return self.stores_offsets and self.config.offset_store is None
 
 
 class _Interrupted(Exception):
@@ -148,7 +156,7 @@ class PartitionStream:
             check_crc=reading.config.check_crc,
             limit=cluster.config.max_decompressed_size,
         )
-        self.bookmark = Bookmark()
+        self.bookmark = Bookmark(self._offset_awaited)
         self.failure: Exception | None = None
         self.high_watermark = 0
         self.touched = False
@@ -175,6 +183,7 @@ class PartitionStream:
         self._interruption: _Interrupted | None = None
         self._leader: int | None = None
         self._gone: Deferred[FluvioError] | None = None
+        self._entering = False
 
     @property
     def placed(self) -> bool:
@@ -200,6 +209,11 @@ class PartitionStream:
 
     def run(self) -> None:
         """Begin."""
+        config = self._reading.config
+        if self._reading.stores_offsets and config.offset_store is not None:
+            assert config.consumer_id is not None
+            kept = keeper(config.offset_store, config.consumer_id, self.target)
+            self.bookmark.connect(kept, lasts=True)
         self._work = Deferred.fromCoroutine(self._run())
         self._work.addErrback(self._crashed)
 
@@ -217,6 +231,7 @@ class PartitionStream:
     def seek(self, to: Offset) -> None:
         """Go on at ``to``, whatever was received or has failed."""
         self.failure = None
+        self.bookmark.mend()
         self._place.seek(to)
         self._count()
         self._interruption = None
@@ -404,10 +419,10 @@ class PartitionStream:
             if self._resting and not self._owes:
                 return
             if not self._resting:
-                await self._credit(self._allowance.slot)
+                await self._enter()
             session.open(self._opening())
             self._retries.opened()
-            if self._reading.stores_offsets:
+            if self._reading.stores_on_cluster:
                 self.bookmark.connect(session.store)
             if self._reading.chain:
                 await self._reach_stop(session)
@@ -417,7 +432,8 @@ class PartitionStream:
                 await self._fetch_whole(session, needed)
         finally:
             self._gone = session.close()
-            self.bookmark.disconnect()
+            if self._reading.stores_on_cluster:
+                self.bookmark.disconnect()
 
     def _opening(self) -> StreamFetchRequest:
         config = self._reading.config
@@ -428,7 +444,7 @@ class PartitionStream:
             max_bytes=self._allowance.slot,
             isolation=IsolationLevel(config.isolation),
             smartmodules=self._reading.chain.invocations,
-            consumer_id=config.consumer_id if self._reading.stores_offsets else None,
+            consumer_id=config.consumer_id if self._reading.stores_on_cluster else None,
         )
 
     async def _recover(self, error: FluvioError) -> None:
@@ -436,7 +452,8 @@ class PartitionStream:
         delay = self._retries.delay(error)
         if delay is None:
             self.fail(error)
-            self.bookmark.fail(error)
+            if self._reading.stores_on_cluster:
+                self.bookmark.fail(error)
             await self._park()
         else:
             self._cluster.metrics.failed("consume", error)
@@ -455,8 +472,8 @@ class PartitionStream:
 
     @property
     def _owes(self) -> bool:
-        """Whether offsets may have to be stored yet, for which there has to be a stream."""
-        return self._reading.stores_offsets and (self.touched or bool(self.backlog))
+        """Whether offsets may have to be stored yet for which there has to be a stream."""
+        return self._reading.stores_on_cluster and (self.touched or bool(self.backlog))
 
     def _led(self, timeout: float | None = None) -> Deferred[int]:
         target = self.target
@@ -525,6 +542,34 @@ class PartitionStream:
         granted: Deferred[None] = Deferred()
         self._allowance.ask(size, lambda: granted.callback(None), large=large)
         await self._until(lambda: granted)
+
+    async def _enter(self) -> None:
+        """Wait until the budget lets the first push of a stream be under way."""
+        granted: Deferred[None] = Deferred()
+        self._allowance.ask(self._allowance.slot, lambda: granted.callback(None))
+        self._entering = True
+        try:
+            if self.bookmark.awaited and not granted.called:
+                self._make_way()
+            await self._until(lambda: granted)
+        finally:
+            self._entering = False
+
+    def _offset_awaited(self) -> None:
+        """Somebody waits for an offset to be stored, for which there has to be a stream."""
+        if self._entering:
+            self._make_way()
+
+    def _make_way(self) -> None:
+        """Give up what was received, to be read again, and have the room for a stream.
+
+        Whoever waits for an offset to be stored takes no records meanwhile, which would make room;
+        and a partition that is paused is to store its offset all the same.
+        """
+        self.backlog.place(self.backlog.position)
+        self._owner.stream_emptied(self)
+        self._count()
+        self._allowance.insist()
 
     async def _until(self, begin: Callable[[], Deferred[T]]) -> T:
         """Begin something and wait for it, unless interrupted."""
