@@ -22,12 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from .replay import replay
+    from .replay import replay, replay_mutated
 
-    different = compared = 0
+    different = compared = broken = 0
     for name in options.files:
+        lines = Path(name).read_text(encoding="utf-8").splitlines()
         try:
-            outcome = replay(Path(name).read_text(encoding="utf-8").splitlines())
+            outcome = replay(lines)
+            promises = replay_mutated(lines, options.mutate, options.seed)
         except FluvioError as error:
             print(f"{name}: {error}")
             different += 1
@@ -39,11 +41,14 @@ def _replay(options: argparse.Namespace) -> int:
                 print(f"{name}: outside, {event}")
         for difference in outcome.differences:
             print(f"{name}:{difference}")
-    files = len(options.files)
-    print(
-        f"{files} recordings, {compared} comparisons: {files - different} the same, {different} not"
-    )
-    return 1 if different else 0
+        for promise in promises:
+            broken += 1
+            print(f"{name}:{promise}")
+    same = len(options.files) - different
+    print(f"{compared} comparisons; recordings: {same} the same, {different} different")
+    if options.mutate:
+        print(f"{options.mutate} mutated requests of each: {broken} promises not kept")
+    return 1 if different or broken else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--outside", action="store_true", help="print what others did in the conversations"
     )
+    replay.add_argument(
+        "--mutate",
+        type=int,
+        default=0,
+        metavar="N",
+        help="then send N requests like the recorded ones, but other, and look whether the fake"
+        " keeps the protocol's promises",
+    )
+    replay.add_argument("--seed", type=int, default=0, help="of the mutations [0]")
     replay.set_defaults(run=_replay, parser=replay)
     return parser
 
