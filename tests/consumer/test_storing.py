@@ -11,9 +11,11 @@ from txfluvio.errors import (
     FluvioError,
     LogTruncated,
     OffsetManagementDisabled,
+    ProtocolError,
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
+from txfluvio.testing.faults import Fault, Match, Truncate
 from txfluvio.wire.records import Record
 from txfluvio.wire.spu import UpdateConsumerOffsetRequest
 
@@ -162,6 +164,52 @@ class Committing(StoringCase):
         self.lose_connections()
         self.result(commit)
         self.assertEqual(self.stored(), 1)
+
+    def test_a_commit_does_not_wait_for_room_that_its_caller_would_have_to_make(self) -> None:
+        # Everything received fills the budget, and whoever awaits the commit takes no record.
+        self.append(40, batch=1, size=50)
+        consumer = self.worker(start=BEGINNING, max_bytes=500, buffer_memory=500)
+        self.read(consumer, 11)
+        self.wait(1.0)
+        self.lose_connections()
+        self.wait(5.0)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 10)
+        self.assertEqual(self.offsets(self.read(consumer, 39)), list(range(11, 50)))
+
+    def test_a_commit_made_at_once_does_not_wait_for_that_room_either(self) -> None:
+        self.append(40, batch=1, size=50)
+        consumer = self.worker(start=BEGINNING, max_bytes=500, buffer_memory=500)
+        self.read(consumer, 11)
+        self.wait(1.0)
+        self.lose_connections()
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 10)
+        self.assertEqual(self.offsets(self.read(consumer, 39)), list(range(11, 50)))
+
+    def test_a_partition_that_is_paused_stores_its_offset_after_a_lost_connection(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        consumer.pause(0)
+        self.lose_connections()
+        self.wait(5.0)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 2)
+        self.nothing_comes(consumer)
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 7)), list(range(3, 10)))
+
+    def test_a_commit_of_a_partition_that_has_failed_fails_as_well(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        answer = Fault(Match("UpdateConsumerOffset"), Truncate(20))
+        self.broker.plant(answer)
+        self.failure(consumer.commit(), ProtocolError)
+        self.failure(consumer.commit(), ProtocolError)
+        consumer.seek(0, 3)
+        self.read(consumer, 1)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 3)
 
     def test_behind_an_error_of_the_stream_what_was_processed_can_be_committed(self) -> None:
         log = self.broker.replica("orders").log
