@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from txfluvio.testing.fuzz.corpus import Corpus
 from txfluvio.wire.recordings import RecordedFrame, Recording
 
 ARCHIVE = Path(__file__).parent / "recordings.tar.xz"
@@ -33,6 +34,12 @@ def recordings() -> dict[str, list[str]]:
 def frames() -> tuple[RecordedFrame, ...]:
     """Every frame of every recording."""
     return tuple(_frames())
+
+
+@functools.cache
+def corpus() -> Corpus:
+    """The same frames, to be damaged."""
+    return Corpus(frames())
 
 
 def _frames() -> Iterator[RecordedFrame]:
