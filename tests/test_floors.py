@@ -40,7 +40,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"tap"}),
 )
 
-WITHOUT_TWISTED = (WORDS | {"wire"}) - {"interfaces"}
+WITHOUT_TWISTED = (WORDS | {"wire"}) - {"interfaces", "metrics"}
 
 THE_FAKE_S_NETWORK = "txfluvio.transport.memory"
 """The one module of the client's floors that the fake cluster stands on."""
