@@ -46,7 +46,20 @@ THE_FAKE_S_NETWORK = "txfluvio.transport.memory"
 """The one module of the client's floors that the fake cluster stands on."""
 
 
-ON_TOP = ("txfluvio.testing.fuzz",)
+MODULES_WITHOUT_TWISTED = (
+    "txfluvio",
+    "txfluvio.wire",
+    "txfluvio.testing",
+    "txfluvio.testing.process",
+    "txfluvio.testing.pytest_plugin",
+)
+
+ON_TOP = (
+    "txfluvio.testing.fuzz",
+    "txfluvio.testing.pytest_plugin",
+    "txfluvio.testing.simulation",
+    "txfluvio.testing.trial",
+)
 """What drives both the client and the fake, and stands on everything."""
 
 
@@ -198,12 +211,13 @@ def test_bytes_and_words_are_without_twisted() -> None:
     assert wrong == []
 
 
-def test_only_commands_take_the_global_reactor() -> None:
-    takers = {found.part for found in IMPORTS if found.imported == "twisted.internet.reactor"}
-    assert takers <= {"tap"}
+def test_only_commands_and_kits_take_the_global_reactor() -> None:
+    takers = {found.importer for found in IMPORTS if found.imported == "twisted.internet.reactor"}
+    wrong = [one for one in takers if part_of(one) != "tap" and not one.startswith(ON_TOP)]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["txfluvio", "txfluvio.wire", "txfluvio.testing"])
+@pytest.mark.parametrize("module", MODULES_WITHOUT_TWISTED)
 def test_importing_loads_no_twisted(module: str) -> None:
     code = (
         f"import sys, {module}\n"

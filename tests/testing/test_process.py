@@ -1,0 +1,97 @@
+"""A fake cluster in a process of its own, as a program that blocks uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from txfluvio.errors import UsageError
+from txfluvio.profile import load
+from txfluvio.testing.faults import Fault, Match, NeverAnswer
+from txfluvio.testing.process import BrokerProcess
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[BrokerProcess]:
+    with BrokerProcess(spus=2, topics={"orders": 2}, release="0.17") as running:
+        yield running
+
+
+def test_it_is_ready_when_it_is_started(broker: BrokerProcess) -> None:
+    assert broker.running
+    assert sorted(broker.spus) == [5001, 5002]
+    assert broker.client_config().endpoint == broker.sc
+    assert load(broker.profile).client_config().endpoint == broker.sc
+    assert len(broker.ask("GET", "/cluster")["topics"]["orders"]) == 2
+
+
+def test_records_are_put_in_and_looked_at(broker: BrokerProcess) -> None:
+    broker.reset()
+    assert broker.append("orders", [b"a", (b"k", b"\xff")], 1) == 0
+    assert broker.append("orders", [b"c"], 0) == 0
+    assert broker.values("orders", at_least=3) == [b"c", b"a", b"\xff"]
+    assert broker.values("orders", 1) == [b"a", b"\xff"]
+
+
+def test_a_reset_leaves_the_topics_to_begin_with(broker: BrokerProcess) -> None:
+    broker.append("orders", [b"a"])
+    broker.create_topic("later")
+    broker.reset()
+    assert broker.values("orders") == []
+    assert "later" not in broker.ask("GET", "/cluster")["topics"]
+
+
+def test_what_is_refused_is_an_error_that_says_why(broker: BrokerProcess) -> None:
+    with pytest.raises(UsageError, match="there are not 1 records in nowhere"):
+        broker.values("nowhere", at_least=1, timeout=0.01)
+    with pytest.raises(UsageError, match="there is no SPU 7"):
+        broker.spu_down(7)
+
+
+def test_spus_go_and_come_and_leaders_move(broker: BrokerProcess) -> None:
+    broker.reset()
+    broker.create_topic("twice", replication=2)
+    broker.move_leader("twice", 0, 5002)
+    broker.spu_down(5001)
+    broker.spu_up(5001)
+    assert broker.append("twice", [b"a"]) == 0
+
+
+def test_faults_that_never_fired_are_told(broker: BrokerProcess) -> None:
+    broker.reset()
+    broker.plant(Fault(Match("Produce"), NeverAnswer()))
+    broker.plant(Fault(Match("Fetch"), NeverAnswer()), optional=True)
+    (unfired,) = broker.unfired()
+    assert unfired["match"] == {"api": "Produce"}
+    broker.reset()
+    assert broker.unfired() == []
+
+
+def test_one_that_can_not_start_says_why() -> None:
+    with pytest.raises(UsageError, match="--release takes"):
+        BrokerProcess(release="1.0").start()
+
+
+def test_it_does_nothing_before_its_start() -> None:
+    broker = BrokerProcess()
+    assert not broker.running
+    with pytest.raises(UsageError, match="has not been started"):
+        broker.append("orders", [b"a"])
+    broker.stop()
+
+
+def test_one_that_was_killed_answers_no_more() -> None:
+    with BrokerProcess() as broker:
+        broker.kill()
+        assert not broker.running
+        with pytest.raises(UsageError, match="does not answer"):
+            broker.append("orders", [b"a"])
+
+
+def test_it_ends_with_who_started_it(broker: BrokerProcess) -> None:
+    with BrokerProcess() as other:
+        process = other._known()
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0

@@ -1,0 +1,134 @@
+"""Fixtures for pytest; they are there once txfluvio is installed.
+
+========================  ==============================================================
+``fluvio_broker``         a fake cluster in a process of its own, empty, for this test
+``fluvio_cluster``        a function that makes more of them: ``fluvio_cluster(spus=3)``
+``fluvio_profile``        the cluster's profile file, which ``FLV_PROFILE_PATH`` names
+``fluvio_fake``           a fake cluster in the reactor of pytest-twisted
+========================  ==============================================================
+
+``@pytest.mark.fluvio(spus=2, topics={"orders": 3})`` says what the first and the last of them have.
+By default the cluster is another process, so that clients that block can be tested. Processes are
+kept for the tests to come, and emptied in between; each worker of pytest-xdist has its own. A fault
+that was planted and never acted fails its test.
+
+Where nobody uses a fixture this costs nothing: no Twisted is imported and no reactor installed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from .broker import FakeBroker
+    from .process import BrokerProcess
+
+PROFILE_VARIABLE = "FLV_PROFILE_PATH"
+
+MARK = "fluvio"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line("markers", f"{MARK}(**settings): what the fake Fluvio cluster has")
+
+
+class _Processes:
+    """Brokers that run, and are used by one test after another."""
+
+    def __init__(self) -> None:
+        self._free: dict[str, list[BrokerProcess]] = {}
+
+    def take(self, settings: dict[str, Any]) -> BrokerProcess:
+        """A broker with these settings, empty but for its topics."""
+        from .process import BrokerProcess
+
+        free = self._free.get(repr(sorted(settings.items())))
+        if free:
+            return free.pop()
+        broker = BrokerProcess(**settings)
+        broker.start()
+        return broker
+
+    def give_back(self, settings: dict[str, Any], broker: BrokerProcess) -> None:
+        """Empty a broker for the next test, unless it has ended."""
+        try:
+            broker.reset()
+        except Exception:
+            broker.stop()
+        else:
+            self._free.setdefault(repr(sorted(settings.items())), []).append(broker)
+
+    def stop(self) -> None:
+        """End all of them."""
+        for brokers in self._free.values():
+            for broker in brokers:
+                broker.stop()
+
+
+@pytest.fixture(scope="session", name="_fluvio_processes")
+def fluvio_processes() -> Iterator[_Processes]:
+    """All brokers of the session."""
+    processes = _Processes()
+    yield processes
+    processes.stop()
+
+
+@pytest.fixture
+def fluvio_cluster(_fluvio_processes: _Processes) -> Iterator[Callable[..., BrokerProcess]]:
+    """Makes fake clusters, each a process of its own: ``fluvio_cluster(spus=3)``.
+
+    It takes what BrokerProcess takes. All of them are gone after the test.
+    """
+    used: list[tuple[dict[str, Any], BrokerProcess]] = []
+
+    def make(**settings: Any) -> BrokerProcess:
+        broker = _fluvio_processes.take(settings)
+        used.append((settings, broker))
+        return broker
+
+    yield make
+    unfired = [fault for _, broker in used if broker.running for fault in broker.unfired()]
+    for settings, broker in used:
+        _fluvio_processes.give_back(settings, broker)
+    if unfired:
+        pytest.fail(f"planted, and never fired (unless that is fine: optional=True): {unfired}")
+
+
+@pytest.fixture
+def fluvio_broker(
+    fluvio_cluster: Callable[..., BrokerProcess], request: pytest.FixtureRequest
+) -> BrokerProcess:
+    """A fake cluster in a process of its own."""
+    return fluvio_cluster(**_marked(request))
+
+
+@pytest.fixture
+def fluvio_profile(fluvio_broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The profile file of ``fluvio_broker``, as ``FLV_PROFILE_PATH`` names it during the test."""
+    monkeypatch.setenv(PROFILE_VARIABLE, os.fspath(fluvio_broker.profile))
+    return fluvio_broker.profile
+
+
+@pytest.fixture
+def fluvio_fake(request: pytest.FixtureRequest) -> Iterator[FakeBroker]:
+    """A fake cluster in the reactor that pytest-twisted runs."""
+    pytest_twisted = pytest.importorskip("pytest_twisted")
+    from twisted.internet import reactor
+
+    from .broker import FakeBroker
+
+    broker = FakeBroker(reactor, **_marked(request))
+    pytest_twisted.blockon(broker.start())
+    yield broker
+    pytest_twisted.blockon(broker.stop())
+
+
+def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
+    mark = request.node.get_closest_marker(MARK)
+    return {} if mark is None else dict(mark.kwargs)
