@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from txfluvio.consumer.backlog import CHUNK_SIZE, Backlog, Chunk
 from txfluvio.errors import ProtocolError
 from txfluvio.wire.compression import Compression
-from txfluvio.wire.records import Record, RecordSet, encode_batch, renumber
+from txfluvio.wire.records import BatchLimits, Record, RecordSet, encode_batch, renumber
 
 LAST_OFFSET_DELTA = 23
 
@@ -191,10 +191,25 @@ def test_checksums_are_left_alone_where_asked_for() -> None:
 
 
 def test_a_batch_that_decompresses_to_too_much_is_refused() -> None:
-    mine = Backlog("orders", 3, limit=1000)
+    mine = Backlog("orders", 3, limits=BatchLimits(size=1000))
     mine.add(RecordSet.of(batch(0, 1, size=2000, codec=Compression.GZIP)))
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="max_decompressed_size"):
         mine.take()
+
+
+def test_a_batch_that_becomes_too_many_times_its_size_is_refused() -> None:
+    mine = Backlog("orders", 3, limits=BatchLimits(ratio=2))
+    mine.add(RecordSet.of(batch(0, 1, size=2000, codec=Compression.GZIP)))
+    with pytest.raises(ProtocolError, match="max_decompression_ratio"):
+        mine.take()
+
+
+def test_a_batch_of_too_many_records_is_refused() -> None:
+    mine = Backlog("orders", 3, limits=BatchLimits(records=2))
+    mine.add(RecordSet.of(batch(0, 2), batch(2, 3)))
+    with pytest.raises(ProtocolError, match="3 records, over the limit of 2 .max_batch_records."):
+        drain(mine)
+    assert mine.position == 2
 
 
 def test_compressed_batches_are_delivered() -> None:

@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections import deque
 
 from ..errors import ProtocolError
-from ..wire.compression import DEFAULT_MAX_DECOMPRESSED_SIZE
-from ..wire.records import Batch, Record, RecordSet
+from ..wire.records import Batch, BatchLimits, Record, RecordSet
 
 CHUNK_SIZE = 64 * 1024
 """Bytes of the batches in a chunk, if there are several: decoded in less than a millisecond."""
@@ -75,7 +74,7 @@ class Backlog:
 
     :param filtered: whether SmartModules run on the stream.
     :param check_crc: whether the checksum of each batch is compared before it is handed out.
-    :param limit: bytes that one batch may decompress to.
+    :param limits: what one batch may come to.
 
     :ivar position: the offset of the next record to hand out.
     :ivar received: the end of what was received; what is acknowledged, and where to open again.
@@ -91,13 +90,13 @@ class Backlog:
         *,
         filtered: bool = False,
         check_crc: bool = True,
-        limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE,
+        limits: BatchLimits | None = None,
     ) -> None:
         self._topic = topic
         self._partition = partition
         self._filtered = filtered
         self._check_crc = check_crc
-        self._limit = limit
+        self._limits = limits
         self._pushes: deque[_Push] = deque()
         self._returned: Chunk | None = None
         self.position = 0
@@ -231,7 +230,7 @@ class Backlog:
             self._topic,
             self._partition,
             offsets_known=not self._filtered,
-            limit=self._limit,
+            limits=self._limits,
         )
         if self._filtered:
             return records
