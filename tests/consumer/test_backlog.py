@@ -229,6 +229,15 @@ def test_chunks_are_of_a_moderate_size_and_small_batches_share_one() -> None:
     assert len(sizes) < 5
 
 
+def test_what_batches_become_by_decompression_counts_too() -> None:
+    mine = backlog()
+    batches = [batch(n, 1, size=CHUNK_SIZE, codec=Compression.ZSTD) for n in range(20)]
+    assert len(b"".join(batches)) < CHUNK_SIZE
+    mine.add(RecordSet.of(*batches))
+    for _ in batches:
+        assert len(taken(mine).records) == 1
+
+
 def test_a_push_counts_until_its_last_batch_is_taken() -> None:
     data = b"".join(log(*[1] * 3, size=CHUNK_SIZE))
     mine = backlog()

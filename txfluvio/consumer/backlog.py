@@ -17,10 +17,12 @@ from __future__ import annotations
 from collections import deque
 
 from ..errors import ProtocolError
+from ..wire.compression import Compression
 from ..wire.records import Batch, BatchLimits, Record, RecordSet
 
 CHUNK_SIZE = 64 * 1024
-"""Bytes of the batches in a chunk, if there are several: decoded in less than a millisecond."""
+"""Bytes of the batches in a chunk, if there are several: decoded in less than a millisecond. What
+they become by decompression counts too, or a few small ones could fill the memory."""
 
 
 class Chunk:
@@ -198,6 +200,8 @@ class Backlog:
                     break
                 raise
             push.index += 1
+            if batch.compression is not Compression.NONE:
+                size += sum(len(record.value) for record in found)
             if records:
                 records += found
             else:
