@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FluvioError
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +56,40 @@ def _replay(options: argparse.Namespace) -> int:
     return 1 if different or broken else 0
 
 
+def _record(options: argparse.Namespace) -> int:
+    from twisted.internet.task import react
+
+    react(_recording, (options,))
+    return 0
+
+
+def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
+    """Record until the process is told to end."""
+    from twisted.internet.defer import Deferred
+
+    from .recorder import Recorder
+
+    out = Path(options.out).open("w", encoding="utf-8")  # noqa: SIM115
+    about = {"scenario": Path(options.out).stem, "what": options.what}
+    host, _, port = options.listen.rpartition(":")
+    recorder = Recorder(reactor, options.to, out, about=about, host=host, port=int(port))
+
+    async def record() -> None:
+        where = await recorder.start()
+        print(json.dumps({"sc": where}), flush=True)
+        reactor.addSystemEventTrigger("before", "shutdown", finish)
+        await Deferred()
+
+    async def end() -> None:
+        await recorder.stop()
+        out.close()
+
+    def finish() -> Deferred[None]:
+        return Deferred.fromCoroutine(end())
+
+    return Deferred.fromCoroutine(record())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m txfluvio.testing", description="The fake cluster and recordings."
@@ -76,6 +115,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--seed", type=int, default=0, help="of the mutations [0]")
     replay.set_defaults(run=_replay, parser=replay)
+    record = commands.add_parser(
+        "record",
+        help="record what a client and a cluster say to each other",
+        description="Relays between clients and a cluster and writes a recording, until it is"
+        " interrupted. Its first line of output says, as JSON, where clients have to connect.",
+    )
+    record.add_argument("--to", required=True, metavar="HOST:PORT", help="the SC of the cluster")
+    record.add_argument("--out", required=True, metavar="FILE", help="the recording (JSON lines)")
+    record.add_argument(
+        "--listen",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="where to listen for clients [127.0.0.1:0, a free port]",
+    )
+    record.add_argument("--what", default="", help="one sentence about it, for its first line")
+    record.set_defaults(run=_record, parser=record)
     return parser
 
 

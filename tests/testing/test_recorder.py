@@ -1,0 +1,223 @@
+"""The recorder: what passes through it is written down, and can be replayed."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from tests.client_kit import ClientCase
+from tests.commands import broker as broker_process
+from tests.commands import run
+from txfluvio.client import FluvioClient
+from txfluvio.offset import Offset
+from txfluvio.testing.recorder import Recorder
+from txfluvio.testing.replay import replay
+from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.wire.headers import encode_request
+from txfluvio.wire.recordings import Recording
+from txfluvio.wire.sc import SPU, WatchResponse
+from txfluvio.wire.versions import ApiVersionsRequest
+
+RECORD = [sys.executable, "-m", "txfluvio.testing", "record"]
+
+
+class Plain(Protocol):
+    """A connection that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.over = False
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.over = True
+
+
+class RecorderTest(ClientCase):
+    SPUS = 2
+    TOPICS = {"orders": 2}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.out = io.StringIO()
+        self.recorder = Recorder(
+            self.clock,
+            self.broker.sc_endpoint,
+            self.out,
+            about={"scenario": "round-trip"},
+            network=self.network,
+        )
+        self.sc = self.result(self.recorder.start())
+
+    def tearDown(self) -> None:
+        self.result(self.recorder.stop())
+        super().tearDown()
+
+    def recorded_client(self) -> FluvioClient:
+        config = self.broker.client_config(endpoint=self.sc, idle_probe=1e6)
+        return FluvioClient(
+            self.clock, config, dialer=MemoryDialer(self.network, config, self.clock)
+        )
+
+    def lines(self) -> list[str]:
+        """The recording, once it is finished."""
+        self.result(self.recorder.stop())
+        self.turn()
+        return self.out.getvalue().splitlines()
+
+    def plain(self) -> Plain:
+        """A client that sends what it likes."""
+        host, _, port = self.sc.rpartition(":")
+        factory = Factory.forProtocol(Plain)
+        made: Any = self.result(self.network.connect(host, int(port), factory))
+        assert isinstance(made, Plain)
+        return made
+
+    async def use(self, client: FluvioClient) -> list[bytes]:
+        async with client:
+            await client.admin.create_topic("greetings", partitions=2)
+            async with client.producer("greetings") as producer:
+                for value in (b"one", b"two", b"three"):
+                    await producer.send(value)
+            async with client.producer("orders") as producer:
+                await producer.send(b"first")
+            async with client.consumer(
+                "greetings", start=Offset.beginning(), stop=Offset.end()
+            ) as consumer:
+                found = [record.value async for record in consumer]
+            await client.admin.delete_topic("greetings")
+            return sorted(found)
+
+    def test_a_client_is_led_through_it_to_all_servers(self) -> None:
+        assert self.do(self.use(self.recorded_client())) == [b"one", b"three", b"two"]
+        names = {json.loads(line)["to"] for line in self.lines()[1:]}
+        assert names == {"sc", "spu-5001", "spu-5002"}
+
+    def test_what_it_writes_can_be_read_frame_by_frame(self) -> None:
+        self.do(self.use(self.recorded_client()))
+        recording = Recording()
+        frames = [recording.read(line) for line in self.lines()[1:]]
+        decoded = [
+            one.type.decode(one.payload, one.header.api_version, one.body)
+            for one in frames
+            if one is not None
+        ]
+        assert len(decoded) > 20
+
+    def test_what_it_writes_replays_as_the_same(self) -> None:
+        self.do(self.use(self.recorded_client()))
+        outcome = replay(self.lines())
+        assert [str(one) for one in outcome.differences] == []
+        assert outcome.compared > 20
+
+    def test_its_first_line_says_what_was_recorded(self) -> None:
+        self.do(self.use(self.recorded_client()))
+        about = json.loads(self.lines()[0])
+        assert about["scenario"] == "round-trip"
+        assert about["client"].startswith("txfluvio (client library ")
+        assert about["platform"] == "0.18.2-dev-1"
+        assert about["spus"] == 2
+        assert about["end"] == "ended by the recorder"
+
+    def test_the_ends_of_both_directions_are_lines(self) -> None:
+        self.do(self.use(self.recorded_client()))
+        ends = [json.loads(line) for line in self.lines() if '"eof"' in line]
+        of_first = {one["dir"] for one in ends if one["conn"] == 1}
+        assert of_first == {">", "<"}
+
+    def test_it_writes_the_addresses_that_the_client_sees(self) -> None:
+        self.do(self.use(self.recorded_client()))
+        real = {int(where.rpartition(":")[2]) for where in self.broker.spu_endpoints.values()}
+        recording = Recording()
+        told = set()
+        for line in self.lines()[1:]:
+            found = recording.read(line)
+            if found is None or found.type is not WatchResponse:
+                continue
+            message = WatchResponse.decode(found.payload, found.header.api_version, found.body)
+            if message.kind is SPU:
+                told |= {one.spec.public_endpoint.port for one in message.all}
+        assert len(told) == 2
+        assert not told & real
+
+    def test_bytes_that_are_no_frames_pass_and_are_not_written(self) -> None:
+        client = self.plain()
+        assert client.transport is not None
+        client.transport.write(b"\xff\xff\xff\xf0 garbage")
+        self.turn()
+        assert client.over
+        assert not [line for line in self.lines()[1:] if '"hex"' in line]
+
+    def test_a_frame_that_means_nothing_passes_and_is_written(self) -> None:
+        client = self.plain()
+        assert client.transport is not None
+        client.transport.write(b"\x00\x00\x00\x0c" + b"\x7f\xff" + bytes(10))
+        self.turn()
+        assert client.over
+        assert [json.loads(line)["hex"] for line in self.lines()[1:] if '"hex"' in line] == [
+            "0000000c7fff00000000000000000000"
+        ]
+
+    def test_a_frame_in_pieces_is_written_once(self) -> None:
+        client = self.plain()
+        request = ApiVersionsRequest(client_version="1.0.0", client_os="", client_arch="")
+        data = encode_request(request, version=2, correlation_id=1, client_id="pieces")
+        assert client.transport is not None
+        for byte in data:
+            client.transport.write(bytes([byte]))
+            self.turn()
+        assert client.data
+        sent = [json.loads(line) for line in self.lines()[1:]]
+        assert [one["hex"] for one in sent if one["dir"] == ">" and "hex" in one] == [data.hex()]
+
+    def test_a_server_that_is_not_there_ends_the_client(self) -> None:
+        host, _, port = self.broker.sc_endpoint.rpartition(":")
+        self.network.refuse(host, int(port))
+        client = self.plain()
+        self.turn()
+        assert client.over
+        assert self.lines()[1:] == []
+
+
+def test_the_command_records_a_client_on_loopback(tmp_path: Path) -> None:
+    out = tmp_path / "recorded.jsonl"
+    with broker_process(tmp_path, "--spus", "2", "--topic", "orders") as running:
+        recorder = subprocess.Popen(
+            [*RECORD, "--to", running.sc, "--out", str(out), "--what", "one record"],
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert recorder.stdout is not None
+            where = json.loads(recorder.stdout.readline())["sc"]
+            code = (
+                "from twisted.internet.defer import ensureDeferred\n"
+                "from twisted.internet.task import react\n"
+                "from txfluvio import ClientConfig, FluvioClient\n"
+                "async def use(reactor):\n"
+                f"    config = ClientConfig(endpoint={where!r})\n"
+                "    async with FluvioClient(reactor, config) as client:\n"
+                "        async with client.producer('orders') as producer:\n"
+                "            await producer.send(b'hello')\n"
+                "react(lambda reactor: ensureDeferred(use(reactor)))\n"
+            )
+            client = run(sys.executable, "-c", code)
+            assert client.returncode == 0, client.stderr
+        finally:
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait(30)
+            assert recorder.stdout is not None
+            recorder.stdout.close()
+    assert json.loads(out.read_text().splitlines()[0])["what"] == "one record"
+    replayed = run(sys.executable, "-m", "txfluvio.testing", "replay", str(out))
+    assert replayed.returncode == 0, replayed.stdout
+    assert b"recordings: 1 the same, 0 different" in replayed.stdout
