@@ -469,7 +469,8 @@ class ConsumerConfig:
         a batch that is larger is fetched by itself. None: 1,048,890; with ``smartmodules``, 32 MiB.
         There it is a bound on what comes out of them, beyond which the SPU leaves records out
         without a word: let it be many times the largest batch.
-    :ivar isolation: with READ_COMMITTED only records that are replicated are delivered.
+    :ivar isolation: with READ_COMMITTED only records that are replicated are delivered; a position
+        above them, such as a start beyond the end of the log, waits until they are.
     :ivar buffer_memory: bytes of records, as received, held for the user; above it, the SPUs are
         not asked for more. Its streams share it, but for ``smartmodules``: there each may bring
         ``max_bytes``, since with less records would be lost.

@@ -345,6 +345,18 @@ class Partitions(ConsumerCase):
     def test_an_unknown_topic_is_a_named_error_of_starting(self) -> None:
         self.failure(self.consumer("nothing").start(), TopicNotFound)
 
+    def test_a_topic_made_a_moment_ago_is_waited_for(self) -> None:
+        starting = self.consumer("new").start()
+        self.wait(0.5)
+        self.assertNoResult(starting)
+        self.result(self.broker.cluster.create_topic("new"))
+        self.result(starting)
+
+    def test_so_is_a_partition_added_a_moment_ago(self) -> None:
+        starting = self.consumer(partitions=[4]).start()
+        self.add_partitions("orders", 1)
+        self.result(starting)
+
     def test_an_unknown_partition_is_a_named_error_of_starting(self) -> None:
         error = self.failure(self.consumer(partitions=[1, 9]).start(), PartitionNotFound)
         self.assertEqual((error.partition, error.count), (9, 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.producer.kit import NAME, ProducerTestCase
+from txfluvio.cluster.cluster import TOPIC_GRACE
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
@@ -13,7 +14,6 @@ from txfluvio.errors import (
     ProducerClosed,
     TopicNotFound,
 )
-from txfluvio.producer.producer import TOPIC_GRACE
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.sc import TopicCompression
 

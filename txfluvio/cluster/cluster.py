@@ -22,7 +22,9 @@ from ..errors import (
     Effect,
     FluvioError,
     NotStarted,
+    PartitionNotFound,
     RequestTimedOut,
+    TopicNotFound,
     WaitTimedOut,
 )
 from ..interfaces import IMetrics
@@ -37,6 +39,9 @@ from .topology import Topology
 
 T = TypeVar("T")
 ReplyT = TypeVar("ReplyT", bound=Message)
+
+TOPIC_GRACE = 1.0
+"""Seconds that a topic, or a partition, which was perhaps made a moment ago is looked for."""
 
 
 @attrs.frozen
@@ -173,6 +178,31 @@ class Cluster:
             :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
         """
         return self._metadata.wait_for(condition, missing=missing, timeout=timeout)
+
+    def find(self, look: Callable[[Topology], T], *, missing: str, timeout: float) -> Deferred[T]:
+        """Fires with what ``look`` finds.
+
+        Where it misses a topic or a partition, that may have been made a moment ago: it is asked
+        again for ``TOPIC_GRACE`` seconds, before what it raises is what the Deferred fails with.
+
+        :param missing: what is waited for while the topology is not known.
+        :param timeout: seconds for that, after which it fails with
+            :class:`~txfluvio.errors.WaitTimedOut`.
+        """
+        return Deferred.fromCoroutine(self._find(look, missing, timeout))
+
+    async def _find(self, look: Callable[[Topology], T], missing: str, timeout: float) -> T:
+        def found(topology: Topology) -> T | None:
+            try:
+                return look(topology)
+            except (TopicNotFound, PartitionNotFound):
+                return None
+
+        await self.wait_for(lambda _: True, missing=missing, timeout=timeout)
+        try:
+            return await self.wait_for(found, missing=missing, timeout=TOPIC_GRACE)
+        except WaitTimedOut:
+            return look(self.topology)
 
     # SPUs
 

@@ -40,7 +40,7 @@ from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
 from .share import Partitions, Selection
-from .stream import PartitionStream, Reading
+from .stream import FRAME_RESERVE, PartitionStream, Reading
 
 T = TypeVar("T")
 
@@ -161,8 +161,9 @@ class Consumer:
     def start(self) -> Deferred[None]:
         """Check the topics and partitions and find where to start; fires when that is known.
 
-        Each partition's leader is asked, and waited for, at most ``ClientConfig.request_timeout``
-        in all. Cancelling it closes the consumer.
+        One that the metadata does not have may have been made a moment ago: it is waited for, a
+        second at most. Each partition's leader is asked, and waited for, at most
+        ``ClientConfig.request_timeout`` in all. Cancelling it closes the consumer.
 
         :raises TopicNotFound: by the metadata.
         :raises PartitionNotFound: by the metadata.
@@ -461,7 +462,7 @@ class Consumer:
 
     async def _find_places(self) -> None:
         seconds = self._cluster.config.request_timeout
-        chosen = await self._cluster.wait_for(
+        chosen = await self._cluster.find(
             self._choose, missing="the cluster is not known", timeout=seconds
         )
         stored = await self._find_stored()
@@ -554,7 +555,8 @@ class Consumer:
 
     def _slot(self, streams: int) -> int:
         """Bytes that each of so many streams may always have."""
-        size = self._config.push_size
+        largest = max(1, self._cluster.config.max_frame_size - FRAME_RESERVE)
+        size = min(self._config.push_size, largest)
         # What SmartModules yield beyond what a push may bring is lost without a word.
         return size if self._reading.chain else share(self._config.buffer_memory, streams, size)
 

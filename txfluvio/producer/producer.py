@@ -45,9 +45,6 @@ from .outcomes import Countdown, Lot, Many, One, RecordMetadata, StoredRecords
 from .placement import Placement
 from .sender import Sender, Shared
 
-TOPIC_GRACE = 1.0
-"""Seconds that starting waits for a topic which was perhaps created a moment ago."""
-
 
 class _State(enum.Enum):
     NEW = "not started"
@@ -170,7 +167,11 @@ class Producer:
     async def _start(self) -> None:
         topic = self.topic
         try:
-            topology = await self._topology_with(topic)
+            topology = await self._cluster.find(
+                lambda topology: _with(topology, topic),
+                missing="the cluster has not told its topics",
+                timeout=self._cluster.config.connect_timeout,
+            )
             self._shared.compression = _codec(topic, topology.topics[topic].spec, self._config)
         except BaseException as error:
             if self._state is _State.CLOSED:
@@ -183,25 +184,6 @@ class Producer:
         self._follow(topology)
         self._unsubscribe = self._cluster.subscribe(self._follow)
         self._intake.open()
-
-    async def _topology_with(self, topic: str) -> Topology:
-        cluster = self._cluster
-        if not cluster.topology.loaded:
-            await cluster.wait_for(
-                lambda topology: topology.loaded or None,
-                missing="the cluster has not told its topics",
-                timeout=cluster.config.connect_timeout,
-            )
-        if not _is_there(cluster.topology, topic):
-            try:
-                await cluster.wait_for(
-                    lambda topology: _is_there(topology, topic) or None,
-                    missing=f"topic {topic} is not known",
-                    timeout=TOPIC_GRACE,
-                )
-            except WaitTimedOut as error:
-                raise TopicNotFound(what=f"topic {topic}") from error
-        return cluster.topology
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -496,9 +478,11 @@ class Producer:
             closed.callback(None)
 
 
-def _is_there(topology: Topology, name: str) -> bool:
-    topic = topology.topics.get(name)
-    return topic is not None and topic.partition_count > 0
+def _with(topology: Topology, name: str) -> Topology:
+    """The topology, if there is such a topic and it has partitions."""
+    if not topology.topic(name).partition_count:
+        raise TopicNotFound(what=f"topic {name}")
+    return topology
 
 
 def _codec(topic: str, spec: TopicSpec, config: ProducerConfig) -> Compression:
