@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from txfluvio.errors import ProtocolError
 from txfluvio.wire import Batch, Compression, encode_batch, sc
 from txfluvio.wire.compression import compress, decompress
+from txfluvio.wire.records import BatchLimits
 
 CODECS = list(Compression)[1:]
 MIB = 1024 * 1024
@@ -103,7 +104,7 @@ def test_a_bomb_in_a_batch_is_refused(codec: Compression) -> None:
     bomb = Batch(encode_batch([b"\0" * (8 * MIB)], compression=codec), 0)
     for ask in (bomb.records, bomb.raw_records, bomb.blob):
         with pytest.raises(ProtocolError):
-            ask(limit=MIB)
+            ask(limits=BatchLimits(size=MIB))
     assert len(bomb.values()[0]) == 8 * MIB
 
 

@@ -40,6 +40,7 @@ from ..errors import (
     TopicDeleted,
 )
 from ..offset import Offset
+from ..wire.records import BatchLimits
 from ..wire.spu import (
     IsolationLevel,
     PartitionResponse,
@@ -154,7 +155,11 @@ class PartitionStream:
             target.partition,
             filtered=bool(reading.chain),
             check_crc=reading.config.check_crc,
-            limit=cluster.config.max_decompressed_size,
+            limits=BatchLimits(
+                size=cluster.config.max_decompressed_size,
+                ratio=cluster.config.max_decompression_ratio,
+                records=cluster.config.max_batch_records,
+            ),
         )
         self.bookmark = Bookmark(self._offset_awaited)
         self.failure: Exception | None = None

@@ -60,17 +60,21 @@ def compress(codec: Compression, data: bytes) -> bytes:
 
 
 def decompress(
-    codec: Compression, data: bytes, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE
+    codec: Compression,
+    data: bytes,
+    limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE,
+    setting: str = "max_decompressed_size",
 ) -> bytes:
     """What ``data`` holds; for gzip its first member.
 
     :param limit: the most bytes that may come out.
+    :param setting: what sets the limit, for the error.
     :raises ProtocolError: corrupt input, or more than ``limit`` bytes.
     """
     if codec is Compression.NONE:
         return data
     if codec is Compression.GZIP:
-        return _gunzip(data, limit)
+        return _gunzip(data, limit, setting)
     module = _MODULES[codec]
     size = min(limit, max(_SMALLEST_BUFFER, len(data) * _FIRST_GUESS))
     while True:
@@ -80,7 +84,7 @@ def decompress(
         except cramjam.DecompressionError as error:
             # The codecs do not say whether the input or the room gave out: more room tells.
             if size >= limit:
-                raise _failure(codec, limit, error) from error
+                raise _failure(codec, limit, setting, error) from error
             size = min(limit, size * _FIRST_GUESS)
             continue
         except BaseException as error:
@@ -91,23 +95,20 @@ def decompress(
         return bytes(memoryview(buffer)[:written])
 
 
-def _gunzip(data: bytes, limit: int) -> bytes:
+def _gunzip(data: bytes, limit: int, setting: str) -> bytes:
     inflater = zlib.decompressobj(_GZIP_WINDOW)
     try:
         out = inflater.decompress(data, limit + 1)
     except zlib.error as error:
         raise ProtocolError(f"gzip: {error}", field="records") from error
     if len(out) > limit:
-        raise ProtocolError(_too_large(Compression.GZIP, limit), field="records")
+        reason = f"gzip: decompresses to more than {limit} bytes ({setting})"
+        raise ProtocolError(reason, field="records")
     if not inflater.eof:
         raise ProtocolError("gzip: the stream ends early", field="records")
     return out
 
 
-def _too_large(codec: Compression, limit: int) -> str:
-    return f"{codec.name.lower()}: decompresses to more than {limit} bytes (max_decompressed_size)"
-
-
-def _failure(codec: Compression, limit: int, error: Exception) -> ProtocolError:
-    reason = f"{codec.name.lower()}: corrupt, or more than {limit} bytes (max_decompressed_size)"
+def _failure(codec: Compression, limit: int, setting: str, error: Exception) -> ProtocolError:
+    reason = f"{codec.name.lower()}: corrupt, or more than {limit} bytes ({setting})"
     return ProtocolError(f"{reason}: {error}", field="records")

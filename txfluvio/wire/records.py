@@ -13,6 +13,7 @@ import struct
 from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar, Self
 
+import attrs
 from crc32c import crc32c
 
 from ..errors import ProtocolError, UsageError
@@ -31,6 +32,7 @@ from .compression import DEFAULT_MAX_DECOMPRESSED_SIZE, Compression, compress, d
 __all__ = [
     "Batch",
     "BatchBuilder",
+    "BatchLimits",
     "RawRecord",
     "Record",
     "RecordSet",
@@ -58,6 +60,33 @@ _I64 = struct.Struct(">q")
 _MAX_DELTA = 2**31 - 1
 _NO_TIMESTAMP = -1
 _NO_LIMIT = 2**63
+
+
+DEFAULT_MAX_RECORDS = 1_000_000
+"""Records that one batch may hold."""
+
+
+@attrs.frozen(kw_only=True)
+class BatchLimits:
+    """What one batch may come to.
+
+    :ivar size: bytes that its blob may decompress to.
+    :ivar ratio: how many times its size the blob may become; None: any.
+    :ivar records: how many records it may hold.
+    """
+
+    size: int = DEFAULT_MAX_DECOMPRESSED_SIZE
+    ratio: int | None = None
+    records: int = DEFAULT_MAX_RECORDS
+
+    def decompressed(self, size: int) -> tuple[int, str]:
+        """How many bytes ``size`` compressed ones may become, and by which setting."""
+        if self.ratio is not None and self.ratio * size < self.size:
+            return self.ratio * size, "max_decompression_ratio"
+        return self.size, "max_decompressed_size"
+
+
+_LIMITS = BatchLimits()
 
 
 class Batch:
@@ -165,12 +194,14 @@ class Batch:
                 position=self.start + 17,
             )
 
-    def blob(self, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE) -> bytes:
+    def blob(self, limits: BatchLimits | None = None) -> bytes:
         """The count and the records, decompressed.
 
-        :raises ProtocolError: corrupt, or more than ``limit`` bytes.
+        :raises ProtocolError: corrupt, or more than the limits allow.
         """
-        return decompress(self.compression, self.data[self._blob : self.end], limit)
+        compressed = self.data[self._blob : self.end]
+        most, name = (limits or _LIMITS).decompressed(len(compressed))
+        return decompress(self.compression, compressed, most, name)
 
     def records(
         self,
@@ -178,30 +209,34 @@ class Batch:
         partition: int = 0,
         *,
         offsets_known: bool = True,
-        limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE,
+        limits: BatchLimits | None = None,
     ) -> list[Record]:
         """The records, each at ``base_offset`` plus its own delta.
 
         :param offsets_known: pass False for what a SmartModule made, where base plus delta is
             wrong; the records then have no offset.
-        :param limit: the most bytes the blob may decompress to.
+        :param limits: what the batch may come to.
         :raises ProtocolError: a damaged record, a corrupt blob, or too much of it.
         """
-        data, pos, end = self._open(limit)
+        limits = limits or _LIMITS
+        data, pos, end = self._open(limits)
         return decode_records(
             data,
             pos + 4,
             end,
-            _count(data, pos, end),
+            _count(data, pos, end, limits.records),
             self.base_offset if offsets_known else None,
             self.first_timestamp if self.first_timestamp > 0 else None,
             topic,
             partition,
         )
 
-    def raw_records(self, limit: int = DEFAULT_MAX_DECOMPRESSED_SIZE) -> list[RawRecord]:
-        """The records as they stand on the wire; raises as :meth:`records`."""
-        return unpack_records(*self._open(limit))
+    def raw_records(self, limits: BatchLimits | None = None) -> list[RawRecord]:
+        """The records as they stand on the wire, whatever their number; raises as :meth:`records`.
+
+        :param limits: what the blob may come to.
+        """
+        return unpack_records(*self._open(limits or _LIMITS))
 
     def values(self) -> list[bytes]:
         """The records' values alone; raises as :meth:`records`."""
@@ -230,10 +265,10 @@ class Batch:
         """The batch again, from its header's values and ``records``."""
         return self.pack(compress(self.compression, pack_records(records)))
 
-    def _open(self, limit: int) -> tuple[bytes, int, int]:
+    def _open(self, limits: BatchLimits) -> tuple[bytes, int, int]:
         if self.compression is Compression.NONE:
             return self.data, self._blob, self.end
-        blob = self.blob(limit)
+        blob = self.blob(limits)
         return blob, 0, len(blob)
 
 
@@ -251,10 +286,17 @@ def pack_records(records: list[RawRecord]) -> bytes:
     return _U32.pack(len(records)) + encode_raw_records(records)
 
 
-def _count(data: bytes, pos: int, end: int) -> int:
+def _count(data: bytes, pos: int, end: int, most: int | None = None) -> int:
     if end - pos < 4:
         raise ProtocolError("a batch without a record count", field="batch", position=pos)
     count: int = _I32.unpack_from(data, pos)[0]
+    # A count that the bytes can not hold is refused by whoever reads them, in better words.
+    if most is not None and most < count <= end - pos:
+        raise ProtocolError(
+            f"a batch of {count} records is over the limit of {most} (max_batch_records)",
+            field="batch",
+            position=pos,
+        )
     return count
 
 

@@ -27,6 +27,7 @@ from ...transport.protocol import FluvioProtocol
 from ...wire import sc
 from ...wire.framing import frame
 from ...wire.headers import encode_reply
+from ...wire.records import BatchLimits
 from ...wire.sc import Kind, ListResponse, Metadata, WatchResponse
 from ...wire.schema import Message
 from ...wire.spu import FetchConsumerOffsetsResponse, ProduceRequest
@@ -45,6 +46,8 @@ MAX_PARTITIONS: Final = 500
 
 PAUSE: Final = 0.01
 """Seconds of the fake's clock from one frame to the next."""
+
+_LIMITS: Final = BatchLimits(size=DECOMPRESSION_LIMIT)
 
 
 class Escaped(Exception):
@@ -130,7 +133,7 @@ class ClientEnd:
                 values.stored_offset(told)
         for records in record_sets(message):
             records.needed()
-            backlog = Backlog("orders", 0, check_crc=check_crc, limit=DECOMPRESSION_LIMIT)
+            backlog = Backlog("orders", 0, check_crc=check_crc, limits=_LIMITS)
             if backlog.add(records):
                 while backlog:
                     backlog.take()
