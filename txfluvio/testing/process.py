@@ -101,6 +101,14 @@ class BrokerProcess:
         """Whether there is such a process."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The number of the process.
+
+        :raises UsageError: it was not started.
+        """
+        return self._known().pid
+
     def kill(self) -> None:
         """Let it end here and now, as no process would wish to."""
         process = self._known()
