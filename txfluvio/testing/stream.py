@@ -93,8 +93,9 @@ class Stream:
             self._step()
 
     def end(self) -> None:
-        """Push nothing more."""
+        """Push nothing more; what modules remember is forgotten."""
         self.over = True
+        self._chain = None
         self._unsubscribe()
 
     def _step(self) -> None:

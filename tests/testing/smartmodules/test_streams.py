@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 
 import pytest
@@ -137,6 +138,27 @@ def test_what_comes_out_is_compressed_as_the_first_batch_was(codec: Compression)
     push = kit.stream(ONLY_A).push()
     assert only(push).compression is codec
     assert values(push) == [b"apple", b"a"]
+
+
+def test_modules_are_gone_when_their_stream_has_ended() -> None:
+    made: list[weakref.ref[object]] = []
+
+    @filter
+    class Remembers:
+        def __init__(self) -> None:
+            made.append(weakref.ref(self))
+
+        def __call__(self, record: SmartModuleRecord) -> bool:
+            return True
+
+    kit = Kit({"remembers": Remembers})
+    client = kit.client()
+    kit.stream(named("remembers"), client=client).ack(-2)
+    assert made[0]() is None
+    kit.stream(named("remembers"), client=client)
+    assert made[1]() is not None
+    client.raw.leave()
+    assert made[1]() is None
 
 
 # What one push may hold
