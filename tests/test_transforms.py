@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -36,6 +37,15 @@ transforms:
             json-key: "$"
             value: {type: "jsonb", required: true, default: null, most: 1.5, least: 0}
 """
+
+BOMB = (
+    "a: &a []\n"
+    + "".join(
+        f"{letter}: &{letter} [{', '.join([f'*{before}'] * 9)}]\n"
+        for before, letter in itertools.pairwise("abcdefghijklm")
+    )
+    + "transforms: [{uses: a, with: {n: *m}}]"
+)
 
 
 def test_a_chain_is_read_as_the_command_reads_it() -> None:
@@ -113,6 +123,12 @@ def test_ages_are_written_with_their_units(age: str, seconds: float) -> None:
         ("transforms: [{uses: a, lookback: {age: 5}}]", "transforms.0.lookback.age", "1h 30m"),
         ("transforms: [{uses: a, lookback: {age: 5 x}}]", "transforms.0.lookback.age", "1h 30m"),
         ("transforms: [{uses: a, lookback: {age: 1h -}}]", "transforms.0.lookback.age", "1h 30m"),
+        (
+            "transforms: [{uses: a, with: {n: &n [*n]}}]",
+            "transforms.0.with.n" + ".0" * 65,
+            "64 levels",
+        ),
+        (BOMB, "transforms.0.with.n.0.0.0.0.0.0.0", "32767 bytes"),
         ("transforms: [", "", "line 1: "),
         ("transforms: !!python/name:os.system", "", "line 1: "),
         ("a: \x01", "", "special characters"),

@@ -25,6 +25,7 @@ from typing import Any
 
 import attrs
 
+from ._checks import LONGEST_TEXT
 from .errors import InvalidConfig, InvalidTransforms, MissingPackage
 from .smartmodule import Lookback, SmartModuleInvocation
 
@@ -41,6 +42,8 @@ _SECONDS = {
     **dict.fromkeys(("years", "year", "yrs", "yr", "y"), 31_557_600.0),
 }
 _SPAN = re.compile(r"\s*([0-9]+)\s*([A-Za-z]+)")
+
+_DEEPEST = 64
 
 _SIGN, _DIGITS = "-+", "0123456789"
 _CORE: tuple[tuple[str, str, list[str]], ...] = (
@@ -128,16 +131,22 @@ def _parameter(found: Any, place: _Place) -> str:
     if isinstance(found, str):
         return found
     if isinstance(found, list | dict):
-        _check_keys(found, place)
+        _count(found, place)
         return json.dumps(found, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     raise place.wrong("a text (in quotes), a list or a mapping", found)
 
 
-def _check_keys(found: Any, place: _Place) -> None:
+def _count(found: Any, place: _Place, depth: int = 0) -> int:
+    """How many values are within, aliases written out; refuses what no parameter can hold."""
+    if depth > _DEEPEST:
+        raise place.wrong(f"lists and mappings in at most {_DEEPEST} levels", "more")
     items = place.mapping(found).items() if isinstance(found, dict) else enumerate(found)
+    count = 1
     for key, value in items:
-        if isinstance(value, list | dict):
-            _check_keys(value, place.at(key))
+        count += _count(value, place.at(key), depth + 1) if isinstance(value, list | dict) else 1
+        if count > LONGEST_TEXT:
+            raise place.wrong(f"JSON of at most {LONGEST_TEXT} bytes", "more")
+    return count
 
 
 def _lookback(found: Any, place: _Place) -> Lookback | None:
