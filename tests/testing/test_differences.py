@@ -1,0 +1,290 @@
+"""What ``DIFFERENCES.md`` says of the fake is so: each line there has the test of its name here."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.testing.sc_kit import Kit as ScKit
+from tests.testing.smartmodules import wat
+from tests.testing.smartmodules.kit import Kit as ModuleKit
+from tests.testing.smartmodules.kit import text_of, values
+from tests.testing.smartmodules.test_lookback import filled, seen
+from tests.testing.smartmodules.wat import ad_hoc, bare, function
+from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
+from tests.testing.test_replay import REAL
+from txfluvio.testing.metadata import SYSTEM_TOPIC
+from txfluvio.testing.replay.beginning import beginning_of
+from txfluvio.testing.replay.comparison import VOLATILE, alike
+from txfluvio.testing.replay.conversation import Conversation
+from txfluvio.testing.smartmodules import Limits
+from txfluvio.wire.codes import Code
+from txfluvio.wire.records import RecordSet, encode_batch
+from txfluvio.wire.sc import (
+    MIRROR,
+    SPU,
+    SPU_GROUP,
+    TOPIC,
+    Computed,
+    CreateRequest,
+    DeleteRequest,
+    ListRequest,
+    PartitionResolution,
+    PartitionStatus,
+    RemoteCluster,
+    ReplicaStatus,
+    SpuGroupSpec,
+    TopicResolution,
+    TopicSpec,
+    WatchResponse,
+)
+from txfluvio.wire.schema import evolve
+from txfluvio.wire.spu import (
+    AdHoc,
+    ConsumerOffset,
+    Duration,
+    FetchConsumerOffsetsRequest,
+    Lookback,
+    PartitionProduceData,
+    StartMirrorRequest,
+    StreamFetchRequest,
+)
+
+DOCUMENT = Path(__file__).parents[2] / "DIFFERENCES.md"
+ONE = encode_batch([b"x"])
+
+
+def create(name: str, partitions: int = 1) -> CreateRequest:
+    spec = TopicSpec(replicas=Computed(partitions=partitions))
+    return CreateRequest(kind=TOPIC, name=name, spec=spec)
+
+
+def test_every_line_has_a_test_and_every_test_a_line() -> None:
+    lines = re.findall(r"^- \*\*(.+?)\*\*:", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    wanted = {f"test_{line.lower().replace(' ', '_')}" for line in lines}
+    tests = {name for name in globals() if name.startswith("test_")}
+    assert tests - {test_every_line_has_a_test_and_every_test_a_line.__name__} == wanted
+
+
+# Faults of the real servers
+
+
+def test_short_committed_frame() -> None:
+    kit = Kit(host=False)
+    kit.host(followers=[5002])
+    kit.fill(1, 1, 1)
+    look = kit.client().fetch(2, isolation_level=COMMITTED)
+    assert (look.error_code.code, len(look.records)) == (0, 0)
+    assert kit.said("reads committed records from 2, above 0")
+
+
+def test_push_in_two_pieces() -> None:
+    kit = Kit()
+    kit.fill(1)
+    client = kit.client()
+    written: list[bytes] = []
+    write = client.raw.transport.write
+
+    def note(data: bytes) -> None:
+        written.append(data)
+        write(data)
+
+    client.raw.protocol.tcp.write = note  # type: ignore[method-assign]
+    client.stream()
+    assert len(written) == 1
+
+
+def test_endless_modules() -> None:
+    pytest.importorskip("wasmtime")
+    endless = bare(function("filter", "(loop $ever (br $ever)) (i32.const 0)"))
+    kit = ModuleKit(limits=Limits(fuel=1_000_000, fuel_per_byte=100, memory=1024 * 1024))
+    kit.put([b"x"])
+    push = kit.stream(ad_hoc(endless)).push()
+    assert push.error_code.code == Code.OTHER
+    assert "fuel" in text_of(push)
+    assert kit.client().produce(ONE).base_offset == 1
+
+
+def test_module_memory_leak() -> None:
+    pytest.importorskip("wasmtime")
+    limits = Limits(memory=1024 * 1024)
+    kit = ModuleKit(limits=limits)
+    client = kit.client()
+    value = b"a" * 50_000
+    stream = kit.stream(ad_hoc(wat.FILTER), client=client)
+    for offset in range(40):
+        kit.put([value])
+        assert values(stream.push()) == [value]
+        stream.ack(offset + 1)
+    assert 40 * len(value) > limits.memory
+
+
+def test_lookback_by_age() -> None:
+    kit = filled(5, 4, 3, 2, 1)
+    minute = Lookback(age=Duration(seconds=60))
+    assert seen(kit, minute) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_quick_recreate() -> None:
+    kit = ScKit()
+    client = kit.client()
+    kit.ask(create("orders"))
+    client.send(DeleteRequest(kind=TOPIC, key="orders"))
+    again = client.send(create("orders"))
+    kit.settle()
+    kit.clock.advance(1)
+    assert again.reply.error_code.code == 0
+    assert kit.cluster.metadata.online_partitions("orders") == 1
+
+
+def test_two_creates_of_one_name() -> None:
+    kit = ScKit()
+    first, second = (kit.client().send(create("orders", count)) for count in (1, 2))
+    kit.settle()
+    assert first.reply.error_code.code == 0
+    assert second.reply.error_code.code == Code.TOPIC_ALREADY_EXISTS
+
+
+def test_first_acknowledgement_lost() -> None:
+    kit = Kit()
+    kit.fill(1)
+    client = kit.client()
+    stream = client.stream()
+    client.ack(0)
+    assert stream.bases() == [[0], [0]]
+
+
+# What clients get wrong
+
+
+@pytest.mark.parametrize("surplus", [bytes(11), bytes(20), bytes(60), b"\xff" * 60])
+def test_lenient_record_sets(surplus: bytes) -> None:
+    kit = Kit()
+    client = kit.client()
+    data = PartitionProduceData(partition_index=0, records=RecordSet(ONE + surplus))
+    client.send(produce(data))
+    assert client.closed
+    assert client.raw.received() == []
+    assert kit.spu.replicas[ORDERS].log.leo == 0
+    assert kit.said("closed")
+
+
+@pytest.mark.parametrize("size", [-(2**31), -5, -1, 0, 64 * 1024 * 1024 + 1, 2**31 - 1])
+def test_endless_frames(size: int) -> None:
+    kit = Kit()
+    client = kit.client()
+    client.raw.send_bytes(size.to_bytes(4, "big", signed=True))
+    assert client.closed
+
+
+@pytest.mark.parametrize("version", [-1, 0, 1, 10])
+def test_old_admin_calls(version: int) -> None:
+    kit = ScKit()
+    client = kit.client()
+    client.send_bytes(_frame(1003, version, b"\0\0"))
+    assert client.closed
+    assert client.received() == []
+
+
+def _frame(key: int, version: int, body: bytes) -> bytes:
+    data = (
+        key.to_bytes(2, "big")
+        + version.to_bytes(2, "big", signed=True)
+        + (1).to_bytes(4, "big")
+        + b"\0\0"
+        + body
+    )
+    return len(data).to_bytes(4, "big") + data
+
+
+# What is not there
+
+
+def test_mirrored_records() -> None:
+    sc = ScKit()
+    sc.ask(CreateRequest(kind=MIRROR, name="edge", spec=RemoteCluster(id="edge")))
+    (told,) = sc.ask(ListRequest(kind=MIRROR)).objects
+    assert told.name == "edge"
+    client = Kit().client()
+    client.send(StartMirrorRequest(remote_replica="orders-0", remote_cluster_id="edge"))
+    assert client.closed
+
+
+def test_groups_without_spus() -> None:
+    kit = ScKit()
+    kit.ask(CreateRequest(kind=SPU_GROUP, name="main", spec=SpuGroupSpec(replicas=3)))
+    kit.clock.advance(600)
+    assert len(kit.ask(ListRequest(kind=SPU_GROUP)).objects) == 1
+    assert len(kit.ask(ListRequest(kind=SPU)).objects) == 1
+
+
+def test_cluster_of_any_size() -> None:
+    kit = ScKit()
+    kit.client().send(create("huge", 65_536))
+    kit.settle()
+    topic = kit.cluster.metadata.topics.get("huge")
+    assert topic is not None
+    assert topic.status.resolution is TopicResolution.INSUFFICIENT_RESOURCES
+
+
+# Time
+
+
+def test_everything_at_once() -> None:
+    kit = ScKit()
+    before = kit.clock.seconds()
+    assert SYSTEM_TOPIC in kit.cluster.metadata.topics
+    assert kit.ask(create("orders")).error_code.code == 0
+    assert kit.clock.seconds() == before
+
+
+def test_served_at_once() -> None:
+    kit = ScKit()
+    spus = Kit(host=False)
+    spus.use(kit.cluster.spus[5001])
+    kit.cluster.spu_down(5001)
+    kit.cluster.spu_up(5001)
+    kit.settle()
+    assert spus.client().ask(FetchConsumerOffsetsRequest()).error_code.code == 0
+
+
+# What a replay passes over
+
+
+def test_volatile_fields() -> None:
+    assert set(VOLATILE) == {
+        "times",
+        "epochs",
+        "ports",
+        "how much SPUs have reported by now",
+    }
+    offset = next(
+        one
+        for event in Conversation.read(REAL["cli-consumer-list"]).replies()
+        for one in getattr(event.message, "consumers", ())
+    )
+    assert isinstance(offset, ConsumerOffset)
+    assert alike(offset, evolve(offset, modified_time=0))
+    assert not alike(offset, evolve(offset, offset=offset.offset + 1))
+    assert alike(WatchResponse(kind=TOPIC, epoch=1), WatchResponse(kind=TOPIC, epoch=2))
+    status = PartitionStatus(resolution=PartitionResolution.ONLINE)
+    assert alike(status, evolve(status, leader=ReplicaStatus(hw=3, leo=4), size=77, lsr=1))
+    assert not alike(status, evolve(status, leader=ReplicaStatus(spu=5001)))
+
+
+def test_modules_that_nobody_recorded() -> None:
+    beginning = beginning_of(Conversation.read(REAL["cli-sm-map-named"]))
+    assert set(beginning.cast.names) == {"map1"}
+    brought = Conversation.read(REAL["cli-sm-adhoc-filter"])
+    asked = next(
+        event.message
+        for event in brought.requests()
+        if isinstance(event.message, StreamFetchRequest)
+    )
+    wasm = asked.smartmodules[0].wasm
+    assert isinstance(wasm, AdHoc)
+    assert gzip.decompress(wasm.payload)[:4] == b"\0asm"
+    assert not beginning_of(brought).cast.hashes
