@@ -13,7 +13,7 @@ from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.kit import Kit as ModuleKit
 from tests.testing.smartmodules.kit import text_of, values
 from tests.testing.smartmodules.test_lookback import filled, seen
-from tests.testing.smartmodules.wat import ad_hoc, bare, function
+from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, bare, function
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
 from tests.testing.test_replay import REAL
 from txfluvio.testing.metadata import SYSTEM_TOPIC
@@ -39,6 +39,7 @@ from txfluvio.wire.sc import (
     SpuGroupSpec,
     TopicResolution,
     TopicSpec,
+    TopicStorage,
     WatchResponse,
 )
 from txfluvio.wire.schema import evolve
@@ -126,6 +127,22 @@ def test_lookback_by_age() -> None:
     kit = filled(5, 4, 3, 2, 1)
     minute = Lookback(age=Duration(seconds=60))
     assert seen(kit, minute) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_lookback_over_segments() -> None:
+    kit = ModuleKit()
+    kit.spu.drop(ORDERS)
+    kit.host(ORDERS, storage=TopicStorage(segment_size=100))
+    kit.put([b"0"], [b"1"], [b"2"])
+    assert kit.spu.replicas[ORDERS].log.segments == 3
+    assert seen(kit, Lookback(last=2)) == [b"1", b"2"]
+
+
+def test_sleeping_modules() -> None:
+    pytest.importorskip("wasmtime")
+    kit = ModuleKit()
+    kit.put([b"x"])
+    assert kit.stream(ad_hoc(SLEEPS)).push().error_code.code == Code.OTHER
 
 
 def test_quick_recreate() -> None:

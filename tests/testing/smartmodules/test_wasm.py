@@ -241,20 +241,8 @@ def test_an_endless_loop_ends(entry: str) -> None:
 
 
 def test_a_module_can_not_sleep() -> None:
-    sleeps = b"""(module
-      (import "wasi_snapshot_preview1" "poll_oneoff"
-        (func $poll (param i32 i32 i32 i32) (result i32)))
-      (import "env" "copy_records" (func $copy_records (param i32 i32)))
-      (memory (export "memory") 1)
-      (func (export "alloc") (param i32) (result i32) (i32.const 1024))
-      (func (export "filter") (param i32 i32 i32) (result i32)
-        (i64.store (i32.const 24) (i64.const 3_600_000_000_000))
-        (i32.store (i32.const 16) (i32.const 1))
-        (if (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200))
-          (then (return (i32.const -1))))
-        (i32.const 0)))"""
     text = "SmartModule err encountered unknown error during SmartModule processing"
-    assert text_of(first_push(sleeps)) == text
+    assert text_of(first_push(wat.SLEEPS)) == text
 
 
 def test_the_size_of_a_batch_pays_for_steps() -> None:
