@@ -316,6 +316,18 @@ def test_the_position_stays_until_all_of_a_filtered_push_is_done_with() -> None:
     assert [chunk.before(n) for n in range(4)] == [0, 0, 0, 10]
 
 
+def test_what_can_be_received_again_is_shed_and_a_part_of_a_filtered_push_is_not() -> None:
+    for filtered, position, received in ((False, 1, 1), (True, 0, 10)):
+        mine = backlog(filtered=filtered)
+        mine.add(RecordSet.of(batch(0, 3)), 10)
+        mine.give_back(taken(mine).split(1)[1])
+        mine.add(RecordSet.of(batch(10, 3)), 20)
+        mine.shed()
+        assert (mine.position, mine.received, mine.held) == (position, received, 0)
+        assert len(drain(mine)) == (2 if filtered else 0)
+        assert mine.position == received
+
+
 def test_a_filtered_push_without_records_moves_the_position() -> None:
     mine = backlog(filtered=True)
     assert mine.add(RecordSet.EMPTY, 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from random import Random
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 
@@ -11,11 +12,14 @@ from txfluvio.config import OffsetStrategy
 from txfluvio.consumer import Consumer
 from txfluvio.errors import WaitTimedOut
 from txfluvio.offset import Offset
+from txfluvio.smartmodule import SmartModuleInvocation
+from txfluvio.testing.smartmodules import SmartModuleRecord, filter
 from txfluvio.wire.records import Record
 
 from .kit import ConsumerCase
 
 SEEDS = range(40)
+FILTERED_SEEDS = range(15)
 STEPS = 60
 
 
@@ -36,8 +40,8 @@ class Courses(ConsumerCase):
     def course(self, seed: int) -> None:
         rng = Random(seed)
         consumer = self.started(
+            **self.settings(rng),
             start=Offset.beginning(),
-            max_bytes=rng.choice((40, 200, 1000, 10_000)),
             buffer_memory=rng.choice((500, 3000, 50_000)),
             consumer_id=f"worker-{seed}",
             offsets=rng.choice((OffsetStrategy.MANUAL, OffsetStrategy.AUTO)),
@@ -63,17 +67,28 @@ class Courses(ConsumerCase):
             consumer.resume(number)
         self.wait(10.0)
         ends = {n: self.broker.replica("orders", n).log.leo for n in range(self.PARTITIONS)}
-        while sum(map(len, seen.values())) < sum(ends.values()):
+        expected = {number: self.expected(end) for number, end in ends.items()}
+        while sum(map(len, seen.values())) < sum(map(len, expected.values())):
             self.note(seen, *self.read(consumer, 1))
-        for number, end in ends.items():
-            self.assertEqual(seen[number], list(range(end)))
+        for number, offsets in expected.items():
+            self.assertEqual(seen[number], offsets)
         self.nothing_comes(consumer)
         self.result(consumer.commit())
         self.result(consumer.close())
 
+    def settings(self, rng: Random) -> dict[str, Any]:
+        return {"max_bytes": rng.choice((40, 200, 1000, 10_000))}
+
+    def offset(self, record: Record) -> int | None:
+        return record.offset
+
+    def expected(self, end: int) -> list[int | None]:
+        """The offsets that are to come of a log that ends there."""
+        return list(range(end))
+
     def note(self, seen: dict[int, list[int | None]], *records: Record) -> None:
         for record in records:
-            seen[record.partition].append(record.offset)
+            seen[record.partition].append(self.offset(record))
 
     def some_come(self, consumer: Consumer, seen: object, rng: Random) -> None:
         number = rng.randrange(self.PARTITIONS)
@@ -129,12 +144,41 @@ class Courses(ConsumerCase):
         self.wait(rng.choice((0.25, 1.0, 3.0)))
 
 
-def _course(seed: int) -> None:
+class PlainCourses(Courses):
+    """What comes is the log."""
+
+
+@filter
+def passes(record: SmartModuleRecord) -> bool:
+    return int(record.value) % 3 != 0
+
+
+class FilteredCourses(Courses):
+    """The same through a SmartModule, whose records tell their offsets by their values."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.broker.register_smartmodule("passes", passes)
+
+    def settings(self, rng: Random) -> dict[str, Any]:
+        chain = [SmartModuleInvocation("passes")]
+        return {"max_bytes": rng.choice((10_000, None)), "smartmodules": chain}
+
+    def offset(self, record: Record) -> int | None:
+        return int(record.value)
+
+    def expected(self, end: int) -> list[int | None]:
+        return [offset for offset in range(end) if offset % 3 != 0]
+
+
+def _course(case: type[Courses], seed: int) -> None:
     def test(self: Courses) -> None:
         self.course(seed)
 
-    setattr(Courses, f"test_course_{seed}", test)
+    setattr(case, f"test_course_{seed}", test)
 
 
 for _seed in SEEDS:
-    _course(_seed)
+    _course(PlainCourses, _seed)
+for _seed in FILTERED_SEEDS:
+    _course(FilteredCourses, _seed)

@@ -122,6 +122,16 @@ class Backlog:
         self.held = 0
         self.position = self.received = offset
 
+    def shed(self) -> None:
+        """Forget what can be received again.
+
+        Of what SmartModules made a part can not: if one was given back, it stays.
+        """
+        kept = self._returned if self._filtered else None
+        self.place(self.position if kept is None else kept.end)
+        if kept is not None:
+            self.give_back(kept)
+
     def jump(self, offset: int) -> None:
         """Go on receiving at ``offset``; what was received is handed out first."""
         self.received = offset

@@ -265,7 +265,7 @@ class PartitionStream:
         Nobody would take it, and others wait for the room.
         """
         if self.paused and self._allowance.excessive:
-            self.backlog.place(self.backlog.position)
+            self.backlog.shed()
             self._count()
             self.interrupt()
 
@@ -571,8 +571,9 @@ class PartitionStream:
         Whoever waits for an offset to be stored takes no records meanwhile, which would make room;
         and a partition that is paused is to store its offset all the same.
         """
-        self.backlog.place(self.backlog.position)
-        self._owner.stream_emptied(self)
+        self.backlog.shed()
+        if not self.backlog:
+            self._owner.stream_emptied(self)
         self._count()
         self._allowance.insist()
 
