@@ -1,21 +1,25 @@
 """Records from bytes and back: the one hot place, written by hand.
 
-Plain functions over ``bytes`` and positions. A record's varints are nearly always one or two
-bytes, so those are read in line from a table and everything longer by :func:`_varint`. For a byte
-with its high bit set, ``_LOW`` holds the value of its seven low bits; xor with the second byte,
-shifted, completes the zig-zag.
+Plain functions over ``bytes`` and positions, which mypyc can compile as they are. A record's
+varints are nearly always one or two bytes, so those are read in line from a table and everything
+longer by :func:`_varint`. For a byte with its high bit set, ``_LOW`` holds the value of its seven
+low bits; xor with the second byte, shifted, completes the zig-zag.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from ..errors import ProtocolError
+from ._compat import i64, mypyc_attr
 
-_LOW = tuple(((byte & 0x7F) >> 1) ^ -(byte & 1) for byte in range(256))
-_SMALLEST_RECORD = 7
+_LOW: Final = tuple(((byte & 0x7F) >> 1) ^ -(byte & 1) for byte in range(256))
+_SMALLEST_RECORD: Final = 7
+_WORD: Final = 2**64 - 1
 
 
+@mypyc_attr(acyclic=True)
 class Record:
     """One record, as a consumer gets it.
 
@@ -45,18 +49,40 @@ class Record:
     def __hash__(self) -> int:
         return hash(self._facts())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _record, self._facts()
+
     def __repr__(self) -> str:
         key = "" if self.key is None else f" key={self.key!r}"
         return f"<Record {self.topic}/{self.partition}@{self.offset}{key} value={self.value!r}>"
 
 
-def _varint(data: bytes, pos: int) -> tuple[int, int]:
+def _record(
+    topic: str,
+    partition: int,
+    offset: int | None,
+    key: bytes | None,
+    value: bytes,
+    timestamp: int | None,
+) -> Record:
+    record = Record()
+    record.topic = topic
+    record.partition = partition
+    record.offset = offset
+    record.key = key
+    record.value = value
+    record.timestamp = timestamp
+    return record
+
+
+def _varint(data: bytes, pos: i64) -> tuple[int, i64]:
     shift = value = 0
     while True:
         byte = data[pos]
         pos += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            value &= _WORD
             return (value >> 1) ^ -(value & 1), pos
         shift += 7
         if shift >= 70:
@@ -65,9 +91,9 @@ def _varint(data: bytes, pos: int) -> tuple[int, int]:
 
 def decode_records(
     data: bytes,
-    pos: int,
-    end: int,
-    count: int,
+    pos: i64,
+    end: i64,
+    count: i64,
     base_offset: int | None,
     first_timestamp: int | None,
     topic: str = "",
@@ -79,8 +105,9 @@ def decode_records(
     """
     found: list[Record] = []
     _check_count(count, pos, end)
-    new = Record
     start = pos
+    size: i64
+    last: i64
     try:
         for _ in range(count):
             start = pos
@@ -94,9 +121,9 @@ def decode_records(
                     pos += 1
                 else:
                     size, pos = _varint(data, pos - 1)
-            stop = pos + size
-            if size < 0 or stop > end:
+            if size < 0 or size > end - pos:
                 raise _damaged("its length is more than what is left", start)
+            stop = pos + size
             byte = data[pos + 1]
             delta = _LOW[byte]
             pos += 2
@@ -133,7 +160,7 @@ def decode_records(
                         pos += 1
                     else:
                         size, pos = _varint(data, pos - 1)
-                if size < 0 or pos + size > stop:
+                if size < 0 or size > stop - pos:
                     raise _damaged("its key is longer than the record", start)
                 key = data[pos : pos + size]
                 pos += size
@@ -147,10 +174,10 @@ def decode_records(
                     pos += 1
                 else:
                     size, pos = _varint(data, pos - 1)
-            last = pos + size
-            if size < 0 or last >= stop:
+            if size < 0 or size >= stop - pos:
                 raise _damaged("its value is longer than the record", start)
-            record = new()
+            last = pos + size
+            record = Record()
             record.value = data[pos:last]
             if data[last] < 128:
                 pos = last + 1
@@ -203,9 +230,9 @@ def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> list[RawR
         for _ in range(count):
             start = pos
             size, pos = _varint(data, pos)
-            stop = pos + size
-            if size < 0 or stop > end:
+            if size < 0 or size > end - pos:
                 raise _damaged("its length is more than what is left", start)
+            stop = pos + size
             attributes = data[pos]
             timestamp_delta, pos = _varint(data, pos + 1)
             offset_delta, pos = _varint(data, pos)
@@ -216,12 +243,12 @@ def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> list[RawR
                 if flag != 1:
                     raise _damaged(f"its key flag is {flag}", start)
                 size, pos = _varint(data, pos)
-                if size < 0 or pos + size > stop:
+                if size < 0 or size > stop - pos:
                     raise _damaged("its key is longer than the record", start)
                 key = data[pos : pos + size]
                 pos += size
             size, pos = _varint(data, pos)
-            if size < 0 or pos + size >= stop:
+            if size < 0 or size >= stop - pos:
                 raise _damaged("its value is longer than the record", start)
             value = data[pos : pos + size]
             headers, pos = _varint(data, pos + size)
@@ -255,9 +282,9 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-_STRIDE = 128
-_SHORT = 8192
-_VARINTS = tuple(varint(value) for value in range(_SHORT))
+_STRIDE: Final = 128
+_SHORT: Final = 8192
+_VARINTS: Final = tuple(varint(value) for value in range(_SHORT))
 
 
 def append_record(

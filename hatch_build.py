@@ -1,0 +1,61 @@
+"""Builds the wheel: plain Python, or with the hot part compiled where that is asked for.
+
+With ``TXFLUVIO_COMPILE=1`` in the environment, mypyc makes machine code of the modules that turn
+records into bytes and back. It is the same source; what is not compiled is what everybody installs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+MODULES = ("txfluvio/wire/_codec.py", "txfluvio/wire/records.py")
+
+SETUP = """
+import sys
+from mypyc.build import mypycify
+from setuptools import setup
+options = ["--config-file=", "--follow-imports=silent", *sys.argv.pop().split(",")]
+setup(name="txfluvio", packages=[], ext_modules=mypycify(options, opt_level="3"))
+"""
+
+
+class CompileHook(BuildHookInterface[Any]):
+    """Compiles :data:`MODULES` into the wheel, if asked to."""
+
+    _folder: str | None = None
+
+    def dependencies(self) -> list[str]:
+        return ["mypy>=1.18", "setuptools>=77", "crc32c>=2.7"] if _wanted() else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if not _wanted() or version == "editable":
+            return
+        self._folder = mkdtemp()
+        source = Path(self.root)
+        shutil.copytree(source / "txfluvio", Path(self._folder) / "txfluvio")
+        command = [sys.executable, "-c", SETUP, "build_ext", "--inplace", ",".join(MODULES)]
+        subprocess.run(command, cwd=self._folder, check=True)
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+        for made in Path(self._folder).rglob("*"):
+            if (
+                made.suffix in (".so", ".pyd")
+                and "build" not in made.relative_to(self._folder).parts
+            ):
+                build_data["force_include"][str(made)] = str(made.relative_to(self._folder))
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+
+
+def _wanted() -> bool:
+    return os.environ.get("TXFLUVIO_COMPILE", "") not in ("", "0")
