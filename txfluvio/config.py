@@ -468,7 +468,8 @@ class ConsumerConfig:
     :ivar max_bytes: bytes of records one push may bring. The SPU cuts there, also inside a batch;
         a batch that is larger is fetched by itself. None: 1,048,890; with ``smartmodules``, 32 MiB.
         There it is a bound on what comes out of them, beyond which the SPU leaves records out
-        without a word: let it be many times the largest batch.
+        without a word: let it be many times the largest batch. Not more than a frame may be, see
+        ``ClientConfig.max_frame_size``, is asked for.
     :ivar isolation: with READ_COMMITTED only records that are replicated are delivered; a position
         above them, such as a start beyond the end of the log, waits until they are.
     :ivar buffer_memory: bytes of records, as received, held for the user; above it, the SPUs are
