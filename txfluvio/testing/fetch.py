@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .spu import Spu
 
 
+_NOT_LEADER = error(Code.PARTITION_NOT_LEADER)
+
+
 def fetch(spu: Spu, message: FetchRequest, request: Incoming, connection: Connection) -> None:
     """Read from each partition, as far as the limit of the request goes for each of them."""
     topics = tuple(
@@ -85,7 +88,7 @@ def _ends(spu: Spu, key: Key, consumer_id: str | None) -> FetchOffsetPartitionRe
     replica = spu.leads(key)
     if replica is None:
         return FetchOffsetPartitionResponse(
-            error_code=error(Code.PARTITION_NOT_LEADER),
+            error_code=_NOT_LEADER,
             partition_index=key[1],
             start_offset=0,
             last_stable_offset=0,

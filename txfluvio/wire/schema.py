@@ -355,6 +355,8 @@ class _Vector(Generic[T]):
         reader.count(count, max(1, element.min_size(reader.version)))
         if reader.spans is not None:
             return tuple([reader.read(f"[{index}]", element) for index in range(count)])
+        if isinstance(element, StructType) and element.is_numbers(reader.version):
+            return tuple(element.read_rows(reader, count))
         read = element.read
         found: list[T] = []
         try:
@@ -366,9 +368,12 @@ class _Vector(Generic[T]):
 
     def write(self, writer: Writer, value: Sequence[T]) -> None:
         writer.parts.append(u32._pack(len(value)))
-        write = self._element.write
-        for item in value:
-            write(writer, item)
+        element = self._element
+        if isinstance(element, StructType):
+            element.write_rows(writer, value)
+        else:
+            for item in value:
+                element.write(writer, item)
 
     def min_size(self, version: int) -> int:
         return 4
@@ -553,6 +558,7 @@ class _Layout:
     :ivar fields: the names and types of the fields it carries, in order.
     :ivar steps: what reads and writes them.
     :ivar min_size: bytes it has at least.
+    :ivar packer: reads and writes all of it, if it is nothing but numbers.
     """
 
     def __init__(self, fields: Sequence[_Field], version: int) -> None:
@@ -565,6 +571,10 @@ class _Layout:
                 self.steps.append(_Run(cast("list[tuple[str, _Number]]", members)))
             else:
                 self.steps += [_Single(name, type_) for name, type_ in members]
+        numbers = [type_.code for _, type_ in self.fields if isinstance(type_, _Number)]
+        self.packer: _struct.Struct | None = None
+        if numbers and len(numbers) == len(self.fields):
+            self.packer = _struct.Struct(">" + "".join(numbers))
 
 
 class StructType:
@@ -598,6 +608,32 @@ class StructType:
         for step in self._layout(reader.version).steps:
             step.read(reader, values)
         return self._cls(**values)
+
+    def is_numbers(self, version: int) -> bool:
+        """Whether it is nothing but numbers at this version, and so always of one size."""
+        return self._layout(version).packer is not None
+
+    def read_rows(self, reader: Reader, count: int) -> list[Any]:
+        """Several in a row, of nothing but numbers; the reader has bytes for all of them."""
+        layout = self._layout(reader.version)
+        packer = layout.packer
+        assert packer is not None
+        start = reader.pos
+        reader.pos = start + count * packer.size
+        rows = packer.iter_unpack(memoryview(reader.data)[start : reader.pos])
+        cls = self._cls
+        if len(layout.fields) == 1:
+            ((name, _),) = layout.fields
+            return [cls(**{name: value}) for (value,) in rows]
+        names = [name for name, _ in layout.fields]
+        return [cls(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def write_rows(self, writer: Writer, values: Sequence[Any]) -> None:
+        """Several in a row."""
+        steps = self._layout(writer.version).steps
+        for value in values:
+            for step in steps:
+                step.write(writer, value)
 
     def write(self, writer: Writer, value: Any) -> None:
         for step in self._layout(writer.version).steps:
