@@ -1,0 +1,341 @@
+"""Pages that are made from the code: the reference of all public names, the wire, the errors.
+
+A Sphinx extension. It writes the pages into ``generated`` beside the others before anything is
+read, so they can not be older than the code they tell of. What is public is what a module lists in
+``__all__``, or else what it defines without an underscore in front.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sphinx.application import Sphinx
+from zope.interface.interface import InterfaceClass, Method
+
+from txfluvio import errors
+from txfluvio.wire import SC_APIS, SPU_APIS, codes, sc, schema
+from txfluvio.wire.schema import Api, Message
+
+PAGES = {
+    "client": ("The client", ["txfluvio.client", "txfluvio.producer", "txfluvio.consumer"]),
+    "admin": ("Administration", ["txfluvio.admin"]),
+    "settings": (
+        "Settings and values",
+        [
+            "txfluvio.config",
+            "txfluvio.offset",
+            "txfluvio.profile",
+            "txfluvio.smartmodule",
+            "txfluvio.transforms",
+        ],
+    ),
+    "interfaces": ("Interfaces", ["txfluvio.interfaces"]),
+    "metrics": ("Metrics", ["txfluvio.metrics", "txfluvio.prometheus"]),
+    "testing": ("Testing", []),
+    "transport": (
+        "Connections and the network in memory",
+        ["txfluvio.transport.dialer", "txfluvio.transport.memory"],
+    ),
+    "wire": ("The wire protocol in Python", ["txfluvio.wire"]),
+}
+"""The pages of the reference: a title, and the modules on it."""
+
+PACKAGES = {"txfluvio.wire", "txfluvio.producer", "txfluvio.consumer", "txfluvio.admin"}
+"""Modules that only pass on names of others: what their values are documented with is not here."""
+
+TESTING = "txfluvio.testing"
+OWN_LAYOUTS = {
+    "ErrorCodeType": "``i16``, and for some codes what follows (below)",
+    "ByKind": "as the kind has it (below)",
+    "CustomSpuKeyType": "``string`` ``Name`` and a ``string``, or ``string`` ``Id`` and an ``i32``",
+}
+"""In words, the types that are written by hand."""
+
+NUMBERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("builder-inited", write_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def write_pages(app: Sphinx) -> None:
+    """Write all of them anew."""
+    folder = Path(app.srcdir) / "generated"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    pages = {**dict(reference()), "errors": errors_page(), "messages": messages_page()}
+    for name, lines in pages.items():
+        (folder / f"{name}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+# The reference
+
+
+def reference() -> Iterator[tuple[str, list[str]]]:
+    """The pages of the reference."""
+    for page, (title, modules) in PAGES.items():
+        lines = heading(title, "=")
+        for name in modules or testing_modules():
+            lines += module_section(name)
+        yield page, lines
+
+
+def testing_modules() -> list[str]:
+    """The public modules of the fake that have public names of the front door."""
+    package = import_module(TESTING)
+    homes = {f"{TESTING}.{home}" for home in package._HOME.values()}
+    there = [f"{TESTING}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    return [name for name in there if name in homes]
+
+
+def module_section(name: str) -> list[str]:
+    """A module: what it says of itself, and its public names."""
+    module = import_module(name)
+    lines = heading(name, "-")
+    lines += [f".. automodule:: {name}", "   :no-members:", "   :no-index:", ""]
+    for public in public_names(module):
+        found = getattr(module, public)
+        if isinstance(found, InterfaceClass):
+            lines += interface_section(public, found)
+        elif inspect.isclass(found):
+            lines += [f".. autoclass:: {name}.{public}", *options(found), ""]
+        elif inspect.isfunction(found):
+            lines += [f".. autofunction:: {name}.{public}", ""]
+        elif inspect.ismodule(found):
+            continue
+        elif name in PACKAGES:
+            lines += [f".. py:data:: {public}", ""]
+        else:
+            lines += [f".. autodata:: {name}.{public}", "   :no-value:", ""]
+    return lines
+
+
+def options(found: type) -> list[str]:
+    """What of a class is shown."""
+    lines = ["   :members:"]
+    if issubclass(found, BaseException):
+        lines += ["   :show-inheritance:"]
+    return lines
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """What a module offers, in the order it says, or else in that of its source."""
+    listed = getattr(module, "__all__", None)
+    if listed is not None:
+        return list(listed)
+    return [
+        name
+        for name, found in vars(module).items()
+        if not name.startswith("_") and getattr(found, "__module__", None) == module.__name__
+    ]
+
+
+def interface_section(name: str, interface: InterfaceClass) -> list[str]:
+    """An interface, which autodoc takes for a value."""
+    lines = [f".. py:class:: {name}", "", *indented(interface.__doc__), ""]
+    for member, described in interface.namesAndDescriptions():
+        if isinstance(described, Method):
+            lines += [f"   .. py:method:: {member}{described.getSignatureString()}", ""]
+        else:
+            lines += [f"   .. py:attribute:: {member}", ""]
+        lines += [f"   {line}" for line in indented(described.__doc__)]
+        lines += [""]
+    return lines
+
+
+# Errors
+
+
+def errors_page() -> list[str]:
+    """A table of all errors."""
+    lines = heading("Errors", "=")
+    lines += [
+        "Every error of the library is a :class:`~txfluvio.errors.FluvioError`. What may be tried",
+        "again is its attribute ``retriable``; what it has done is its attribute ``effect``,",
+        "unless the one that was raised knows better. This table is made from the classes.",
+        "",
+    ]
+    rows = [("Error", "Below", "Code", "Try again", "Effect", "Says")]
+    for found in error_classes():
+        code = getattr(found, "code", -1)
+        effect = getattr(found, "effect", None)
+        rows.append(
+            (
+                f":class:`~txfluvio.errors.{found.__name__}`",
+                found.__bases__[0].__name__,
+                str(code) if isinstance(code, int) and code >= 0 else "",
+                "yes" if found.retriable else "no",
+                effect.value if isinstance(effect, errors.Effect) else "it says",
+                (inspect.getdoc(found) or "").split("\n\n")[0].replace("\n", " "),
+            )
+        )
+    lines += table(rows, "20 14 6 8 14 38")
+    lines += [*module_section("txfluvio.errors")]
+    return lines
+
+
+def error_classes() -> list[type[errors.FluvioError]]:
+    """All of them, in the order of the source."""
+    return [
+        found
+        for found in vars(errors).values()
+        if inspect.isclass(found) and issubclass(found, errors.FluvioError)
+    ]
+
+
+# The wire
+
+
+def messages_page() -> list[str]:
+    """Every message as a table, from the declarations that encode and decode it."""
+    lines = heading("The messages, field by field", "=")
+    lines += [
+        "Made from the declarations that the library encodes and decodes with. Integers are",
+        "big-endian. *Since* and *until* are versions of the call, inclusive.",
+        "",
+    ]
+    apis = sorted({**by_name(SC_APIS), **by_name(SPU_APIS)}.values(), key=lambda a: a.name)
+    lines += table(
+        [
+            ("Call", "Key", "Server", "Versions", "Replies"),
+            *(
+                (
+                    api.name,
+                    str(api.key),
+                    api.server or "both",
+                    f"{api.min_version} to {api.max_version}",
+                    "many" if api.streams else "one",
+                )
+                for api in apis
+            ),
+        ],
+        "30 10 15 20 15",
+    )
+    seen: dict[type, None] = {}
+    for api in apis:
+        lines += heading(f"{api.name} ({api.server or 'both'}, key {api.key})", "-")
+        for message in (api.request, api.reply):
+            lines += message_section(message, seen)
+    lines += heading("Kinds of objects", "-")
+    for kind in sc.KINDS.values():
+        lines += heading(kind.label, "^")
+        parts = [("Key", kind.key), ("Spec", kind.spec), ("Status", kind.status)]
+        if kind.action is not None:
+            parts.append(("Action of an update", kind.action))
+        inside: list[type] = []
+        rows: list[tuple[str, ...]] = [("Part", "Type")]
+        for what, type_ in parts:
+            name, more = type_name(type_)
+            inside += more
+            rows.append((what, name))
+        lines += table(rows, "30 70")
+        for each in inside:
+            if each not in seen:
+                lines += message_section(each, seen)
+    lines += heading("Error codes", "-")
+    details = dict(codes.details())
+    rows = [("Code", "Name", "What follows it")]
+    for code in codes.Code:
+        detail = details.get(code.value)
+        rows.append((str(code.value), code.name, "" if detail is None else detail.__name__))
+    lines += table(rows, "15 50 35")
+    for detail in dict.fromkeys(details.values()):
+        lines += message_section(detail, seen)
+    return lines
+
+
+def by_name(apis: dict[int, Api]) -> dict[str, Api]:
+    return {api.name: api for api in apis.values()}
+
+
+def message_section(message: type[Message], seen: dict[type, None]) -> list[str]:
+    """A message and every structure in it that was not shown before."""
+    waiting: list[type] = [message]
+    lines: list[str] = []
+    while waiting:
+        found = waiting.pop(0)
+        if found in seen:
+            if found is message:
+                lines += [f"**{found.__name__}**: see above.", ""]
+            continue
+        seen[found] = None
+        lines += [f"**{found.__name__}**", "", *indented(inspect.getdoc(found), 0), ""]
+        layout = found.__wire__  # type: ignore[attr-defined]
+        if not isinstance(layout, schema.StructType):
+            lines += ["In an envelope: the kind's label as ``string``, the body's length as"]
+            lines += ["``u32``. The body has these fields:", ""]
+            layout = layout._inner
+        fields = layout.fields
+        rows = [("Field", "Type", "Since", "Until")]
+        for each in fields:
+            if type(each.type).__name__ == "_KindType":
+                continue
+            name, inside = type_name(each.type)
+            waiting += inside
+            until = "" if each.until is None else str(each.until)
+            rows.append((f"``{each.name}``", name, str(each.since) if each.since else "", until))
+        lines += table(rows, "35 45 10 10") if len(rows) > 1 else ["No fields.", ""]
+    return lines
+
+
+def type_name(type_: Any) -> tuple[str, list[type]]:
+    """A wire type in words, and the structures it is made of."""
+    for name in (*NUMBERS, "boolean", "string", "blob", "varint", "var_bytes", "record_set"):
+        if type_ is getattr(schema, name, None):
+            return f"``{name}``", []
+    match type(type_).__name__.strip("_"):
+        case "StructType":
+            return type_._cls.__name__, [type_._cls]
+        case "Optional":
+            return _composed("optional", type_._inner)
+        case "Vector":
+            return _composed("list of", type_._element)
+        case "Map":
+            key, inside = type_name(type_._key)
+            value, more = type_name(type_._value)
+            return f"map from {key} to {value}", inside + more
+        case "Enumeration":
+            members = ", ".join(f"{each.value} {each.name}" for each in type_._cls)
+            return f"``u8``, a {type_._cls.__name__}: {members}", []
+        case "Tagged":
+            names = ", ".join(f"{tag} {name}" for tag, name in type_._names.items())
+            inside = [each._cls for each in type_._variants.values()]
+            return f"``u8`` and what it says: {names}", inside
+        case other:
+            return OWN_LAYOUTS.get(other, other), []
+
+
+def _composed(what: str, inner: Any) -> tuple[str, list[type]]:
+    name, inside = type_name(inner)
+    return f"{what} {name}", inside
+
+
+# reStructuredText
+
+
+def heading(text: str, line: str) -> list[str]:
+    """A heading."""
+    return [text, line * len(text), ""]
+
+
+def indented(text: str | None, by: int = 3) -> list[str]:
+    """A docstring as lines below something."""
+    return [" " * by + line if line else "" for line in inspect.cleandoc(text or "").splitlines()]
+
+
+def table(rows: list[tuple[str, ...]], widths: str) -> list[str]:
+    """A table whose first row is its head."""
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in rows:
+        for index, cell in enumerate(row):
+            lines.append(f"   {'*' if index == 0 else ' '} - {cell}".rstrip())
+    return [*lines, ""]
