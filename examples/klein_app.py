@@ -1,14 +1,15 @@
 """A topic over HTTP: POST puts records in, GET streams them as server-sent events.
 
-``pip install txfluvio[klein]``, then ``python examples/klein_app.py 8080 greetings``, then::
+``pip install txfluvio[klein,metrics]``, ``python examples/klein_app.py 8080 greetings``, then::
 
     curl -N http://127.0.0.1:8080/events/0 &
     curl -d hello http://127.0.0.1:8080/records
 
 The number is the partition. The id of an event is its offset, so a browser that comes back after
 its connection was lost goes on behind the last event it has seen. A reader that is slow holds up
-only itself: no more records are taken for it while its connection is full. The cluster is the
-current one of your profile; see ``produce.py`` for a fake one.
+only itself: no more records are taken for it while its connection is full. ``/health`` says whether
+there is a cluster, for a load balancer, and ``/metrics`` how it goes, for Prometheus. The cluster
+is the current one of your profile; see ``produce.py`` for a fake one.
 """
 
 import json
@@ -21,8 +22,9 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from txfluvio import ClientConfig, FluvioClient, Offset
+from txfluvio import ClientConfig, ConnectionState, FluvioClient, Offset
 from txfluvio.errors import FluvioError, PartitionNotFound
+from txfluvio.prometheus import MetricsResource, PrometheusMetrics
 
 
 @implementer(IPushProducer)
@@ -62,8 +64,9 @@ class Gateway:
 
     app = Klein()
 
-    def __init__(self, client, topic):
+    def __init__(self, client, topic, metrics):
         self._client = client
+        self._metrics = metrics
         self._topic = topic
         self._producer = client.producer(topic)
 
@@ -92,6 +95,16 @@ class Gateway:
                 await room.more()
             request.unregisterProducer()
 
+    @app.route("/health", methods=["GET"])
+    def health(self, request):
+        state = self._client.state
+        request.setResponseCode(200 if state is ConnectionState.CONNECTED else 503)
+        return f"{state.value}\n"
+
+    @app.route("/metrics", methods=["GET"])
+    def metrics(self, request):
+        return MetricsResource(self._metrics)
+
     @app.handle_errors(ValueError, PartitionNotFound)
     def wrong(self, request, failure):
         request.setResponseCode(404)
@@ -104,9 +117,10 @@ class Gateway:
 
 
 async def main(reactor, port, topic):
-    async with FluvioClient(reactor, ClientConfig.from_profile()) as client:
+    metrics = PrometheusMetrics()
+    async with FluvioClient(reactor, ClientConfig.from_profile(), metrics=metrics) as client:
         reactor.addSystemEventTrigger("before", "shutdown", client.close)
-        gateway = Gateway(client, topic)
+        gateway = Gateway(client, topic, metrics)
         await gateway.start()
         endpoint = endpoints.TCP4ServerEndpoint(reactor, int(port), interface="127.0.0.1")
         listening = await endpoint.listen(Site(gateway.app.resource()))

@@ -208,3 +208,16 @@ def test_a_partition_that_is_not_there_is_not_found(browsers: Callable[[], Brows
     answer = browsers().ask("GET", "/events/7")
     assert answer.status == 404
     assert b"greetings has no partition 7" in answer.read()
+
+
+def test_metrics_tell_what_went_through(browsers: Callable[[], Browser]) -> None:
+    browser = browsers()
+    browser.post(b"counted")
+    answer = browser.ask("GET", "/metrics")
+    assert answer.getheader("Content-Type").startswith("text/plain")
+    assert b'fluvio_client_produced_records_total{topic="greetings"}' in answer.read()
+
+
+def test_health_is_whether_there_is_a_cluster(browsers: Callable[[], Browser]) -> None:
+    answer = browsers().ask("GET", "/health")
+    assert (answer.status, answer.read()) == (200, b"connected\n")
