@@ -178,6 +178,32 @@ def test_another_placement_is_a_difference() -> None:
     assert "Partition 't1-0'.spec.leader: recorded 5001, replayed 5002" in told(outcome)
 
 
+def test_another_size_of_a_log_is_a_difference() -> None:
+    def change(message: WatchResponse) -> WatchResponse | None:
+        if not message.changes or not message.changes[0].content.name.startswith("live-"):
+            return None
+        first = message.changes[0]
+        status = evolve(first.content.status, size=first.content.status.size + 1)
+        content = evolve(first.content, status=status)
+        return evolve(message, changes=(evolve(first, content=content),))
+
+    outcome = forged("cli-consume-live", WatchResponse, change, every=True)
+    assert "Partition 'live-0'.status.size: recorded" in told(outcome)
+
+
+def test_a_record_that_did_not_get_into_the_log_is_a_difference() -> None:
+    def change(message: ProduceResponse) -> ProduceResponse | None:
+        topic = message.responses[0]
+        if not topic.partitions:
+            return None
+        entry = evolve(topic.partitions[0], base_offset=topic.partitions[0].base_offset + 7)
+        return evolve(message, responses=(evolve(topic, partitions=(entry,)),))
+
+    # The first offset is taken for the end of the log; the second has to follow from it.
+    outcome = forged("cli-produce-key", ProduceResponse, change)
+    assert "base_offset: recorded 1, replayed 8" in told(outcome)
+
+
 def test_a_reply_that_does_not_come_is_a_difference() -> None:
     lines = list(REAL["cli-topic-create"])
     number = next(number for number, line in enumerate(lines) if json.loads(line).get("dir") == "<")

@@ -140,6 +140,8 @@ class Beginning:
     :ivar logs: the log of each partition.
     :ivar offsets: what consumers had stored.
     :ivar known: the batches that the conversation shows, sooner or later.
+    :ivar unsized: the partitions whose logs are not as large as the recording says, or that drop
+        records by a module that nobody knows.
     :ivar cast: what plays the SmartModules that it does not hold.
     """
 
@@ -149,6 +151,7 @@ class Beginning:
     logs: Mapping[Key, PartitionLog]
     offsets: tuple[ConsumerOffset, ...]
     known: Mapping[Key, Served]
+    unsized: frozenset[Key]
     cast: Cast
     policy: ObservedPolicy
     release: Release
@@ -173,11 +176,14 @@ def beginning_of(conversation: Conversation) -> Beginning:
     for uses in _deduplicating(conversation, objects):
         if uses not in cast.names:
             cast = attrs.evolve(cast, names={**cast.names, uses: stand_in(Script())})
+    partitions = objects.get(PARTITION.label, {})
+    logs = _logs(conversation, partitions, known, len(offsets))
     return Beginning(
         objects=objects,
         spus=spus,
         down=down,
-        logs=_logs(conversation, objects.get(PARTITION.label, {}), known, len(offsets)),
+        logs=logs,
+        unsized=frozenset(_unsized(logs, partitions)),
         offsets=offsets,
         known=known,
         cast=cast,
@@ -522,6 +528,8 @@ def _logs(
         key = lifecycle.partition_key(name)
         status: PartitionStatus = item.status
         start, leo, hw = ends.of(key, status)
+        if len(item.spec.replicas) == 1:
+            hw = leo
         if key == STORED_OFFSETS:
             leo = max(0, leo - stored_offsets)
         size = status.size if status.size > 0 and status.leader.leo == leo else None
@@ -534,6 +542,14 @@ def _logs(
             size=size,
         )
     return found
+
+
+def _unsized(logs: Mapping[Key, PartitionLog], partitions: Objects) -> Iterator[Key]:
+    for name, item in partitions.items():
+        key = lifecycle.partition_key(name)
+        reported = item.status.leader.leo == logs[key].leo
+        if item.spec.deduplication or not (reported and item.status.size == logs[key].size):
+            yield key
 
 
 class _Ends:

@@ -32,7 +32,8 @@ VOLATILE: Mapping[str, tuple[tuple[type, str], ...]] = {
         (PartitionStatus, "lsr"),
     ),
 }
-"""What is not compared. The last group is held against the fake's own logs where it can be."""
+"""What is not compared. The last group depends on when SPUs report; instead of what the fake told
+its own logs are asked: they have to have been so long, and so large at that length."""
 
 UNORDERED: tuple[tuple[type, str], ...] = (
     (ListResponse, "objects"),

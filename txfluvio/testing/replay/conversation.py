@@ -53,6 +53,13 @@ class Event:
             return None
 
     @property
+    def said(self) -> Message | bytes:
+        """What the frame says, or the bytes behind its header where that can not be read."""
+        assert self.frame is not None
+        message = self.message
+        return self.frame.payload[self.frame.body :] if message is None else message
+
+    @property
     def asked(self) -> Message | None:
         """What the request said that the frame is or answers."""
         return self.message if self.request is None else self.request.message

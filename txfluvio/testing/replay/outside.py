@@ -8,8 +8,6 @@ is not helped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
@@ -26,17 +24,19 @@ from ...wire.sc import (
     ListRequest,
     ListResponse,
     Metadata,
+    PartitionStatus,
     SpuResolution,
     UpdateRequest,
 )
 from ...wire.schema import Message
+from ...wire.spu import ProduceRequest
 from .. import lifecycle
 from ..policies import Action
 from ..replica import AppendError, Key
 from ..store import Item
-from .beginning import ObservedPolicy, selects, whole
+from .beginning import Beginning, selects, whole
 from .conversation import ServerId
-from .served import Served
+from .served import Served, codec_of
 from .stage import Stage
 
 
@@ -44,18 +44,26 @@ class Outside:
     """Does to the fake what others did to the real one.
 
     :ivar done: what it did, in words.
+    :ivar unsized: the partitions whose logs hold batches that are made up, of any size.
     """
 
-    def __init__(self, stage: Stage, known: Mapping[Key, Served], policy: ObservedPolicy) -> None:
-        self.policy = policy
+    def __init__(self, stage: Stage, beginning: Beginning) -> None:
         self.done: list[str] = []
+        self.unsized = set(beginning.unsized)
+        self._policy = beginning.policy
         self._stage = stage
-        self._known = known
+        self._known = beginning.known
         self._asked: set[tuple[str, str]] = set()
         self._down: set[ServerId] = set()
 
     def asked(self, message: Message | None) -> None:
         """A request of the conversation: what comes of it is nobody else's work."""
+        if isinstance(message, ProduceRequest) and message.smartmodules:
+            self.unsized |= {
+                (topic.name, one.partition_index)
+                for topic in message.topics
+                for one in topic.partitions
+            }
         if isinstance(message, CreateRequest):
             self._asked.add((message.kind.label, message.name))
         elif isinstance(message, (DeleteRequest, UpdateRequest)):
@@ -97,13 +105,23 @@ class Outside:
         if replica is None or replica.log.leo >= end:
             return
         known = self._known.get(key, Served())
-        stored = list(known.between(replica.log.leo, end))
+        codec = codec_of(replica.spec.compression_type)
+        stored = list(known.between(replica.log.leo, end, codec))
+        if not all(one.base in known.batches for one in stored):
+            self.unsized.add(key)
         self._do(f"others produce to {key[0]}/{key[1]} up to {end}")
         try:
             replica.append([Batch(one.data, 0) for one in stored], self._stage.broker.now())
         except AppendError as error:
             self._do(f"but could not: {error}")
         self._stage.settle()
+
+    def reported(self, name: str, status: PartitionStatus) -> None:
+        """A watch has told how far a leader had said that its log goes."""
+        key = lifecycle.partition_key(name)
+        spu = self._stage.broker.cluster.leader(key)
+        if spu is not None and spu.id == status.leader.spu:
+            self.supply(key, status.leader.leo)
 
     def evict(self, key: Key, start: int) -> None:
         """Retention has removed what came before ``start``."""
@@ -116,7 +134,7 @@ class Outside:
 
     def listed(self, asked: ListRequest, answer: ListResponse) -> None:
         """A list was answered so; nobody watches what it shows."""
-        if (asked.kind.label, Action.READ) in self.policy.refused:
+        if (asked.kind.label, Action.READ) in self._policy.refused:
             return
         kind = SPU if asked.kind is CUSTOM_SPU else asked.kind
         if kind is SPU or kind is PARTITION:
@@ -171,7 +189,6 @@ class Outside:
         if before is not None and before.status.leader.leo == -1:
             self._do(f"SPU {after.spec.leader} reports for the first time")
             self._stage.broker.cluster.report(after.spec.leader)
-        self.supply(key, after.status.leader.leo)
 
     def _move_leader(self, key: Key, to: int) -> None:
         item = self._stage.broker.cluster.metadata.partitions.get(lifecycle.partition_name(*key))

@@ -18,11 +18,13 @@ from ...wire.codes import Code
 from ...wire.headers import REPLY_BODY, encode_request, reply_correlation_id
 from ...wire.records import RecordSet
 from ...wire.sc import (
+    PARTITION,
     Change,
     Kind,
     ListRequest,
     ListResponse,
     Metadata,
+    PartitionStatus,
     WatchRequest,
     WatchResponse,
 )
@@ -37,6 +39,7 @@ from ...wire.spu import (
     StreamFetchResponse,
     UpdateOffsetsRequest,
 )
+from .. import lifecycle
 from .beginning import Beginning, beginning_of, wrote
 from .comparison import Unlike, alike, unlike
 from .conversation import Conversation, Event, ServerId
@@ -173,18 +176,18 @@ class _Call:
     """
 
     event: Event
-    replies: list[Message | None] = attrs.Factory(list)
+    replies: list[Message | bytes] = attrs.Factory(list)
     view: _View | None = None
     stream: int | None = None
 
     def receive(self, payload: bytes) -> None:
         frame = self.event.frame
         assert frame is not None
-        message: Message | None
+        message: Message | bytes
         try:
             message = frame.api.reply.decode(payload, frame.header.api_version, REPLY_BODY)
         except ProtocolError:
-            message = None
+            message = payload[REPLY_BODY:]
         if self.view is not None and isinstance(message, WatchResponse):
             self.view.tell(message)
         else:
@@ -220,7 +223,7 @@ class Player:
     def __init__(self, conversation: Conversation, beginning: Beginning) -> None:
         self.stage = Stage(beginning)
         self._conversation = conversation
-        self._outside = Outside(self.stage, beginning.known, beginning.policy)
+        self._outside = Outside(self.stage, beginning)
         self._connections: dict[int, _Connection] = {}
         self._calls: dict[int, _Call] = {}
         self._differences: list[Difference] = []
@@ -315,17 +318,34 @@ class Player:
         if isinstance(message, StreamFetchResponse):
             self._pushed(event, message, call)
         else:
-            self._replied(event, message, call)
+            self._replied(event, event.said, call)
         self._compare_views()
 
-    def _replied(self, event: Event, message: Message | None, call: _Call) -> None:
+    def _replied(self, event: Event, message: Message | bytes, call: _Call) -> None:
         self._compared += 1
         if not self.stage.wait(lambda: bool(call.replies), PATIENCE):
             self._differ(event, "no reply")
             return
         self._compare(event, message, call.replies.pop(0))
+        asked = call.event.message
+        if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
+            self._compare_ends(event, message, asked)
 
-    def _compare(self, event: Event, recorded: Message | None, replayed: Message | None) -> None:
+    def _compare_ends(self, event: Event, answer: ProduceResponse, asked: ProduceRequest) -> None:
+        """What was appended is in the fake's log, unless a module may have dropped it."""
+        for topic, sent in zip(answer.responses, asked.topics, strict=False):
+            for one, entry in zip(topic.partitions, sent.partitions, strict=False):
+                replica = self.stage.replica((topic.name, one.partition_index))
+                if not wrote(one, entry) or replica is None:
+                    continue
+                if asked.smartmodules or replica.spec.deduplication:
+                    continue
+                batches = entry.records.batches(check_crc=False)
+                end = one.base_offset + sum(batch.last_offset_delta + 1 for batch in batches)
+                if replica.log.leo < end:
+                    self._differ(event, f"the log ends at {replica.log.leo}, before {end}")
+
+    def _compare(self, event: Event, recorded: Message | bytes, replayed: Message | bytes) -> None:
         for one in unlike(recorded, replayed):
             self._differ(event, str(one))
 
@@ -333,9 +353,12 @@ class Player:
 
     def _watched(self, event: Event, message: WatchResponse, view: _View) -> None:
         for name, before in view.record(message, event):
+            after = view.recorded.get(name)
             if not view.reached(name):
-                self._outside.explain(view.kind, before, view.recorded.get(name))
+                self._outside.explain(view.kind, before, after)
                 view.reached(name)
+            if view.kind is PARTITION and after is not None:
+                self._outside.reported(name, after.status)
 
     def _compare_views(self) -> None:
         for call in self._calls.values():
@@ -348,11 +371,32 @@ class Player:
 
     def _compare_object(self, view: _View, name: str, event: Event) -> None:
         self._compared += 1
+        recorded = view.recorded.get(name)
         if self.stage.wait(lambda: view.reached(name), PATIENCE):
+            if view.kind is PARTITION and recorded is not None:
+                self._compare_progress(event, name, recorded.status)
             return
         where = f"{view.kind.label} {name!r}"
-        for one in unlike(view.recorded.get(name), view.told(name), where):
+        for one in unlike(recorded, view.told(name), where):
             self._differ(event, str(one))
+
+    def _compare_progress(self, event: Event, name: str, status: PartitionStatus) -> None:
+        """What a leader had reported of its log has to be true of the fake's log, now or before."""
+        key = lifecycle.partition_key(name)
+        replica = self.stage.replica(key)
+        if replica is None or status.leader.spu not in self.stage.broker.cluster.spus:
+            return
+        log, leader = replica.log, status.leader
+        if leader.leo > log.leo or leader.hw > log.hw:
+            self._differ(event, f"Partition {name!r}: {leader}, where the log ends at {log.leo}")
+            return
+        if leader.leo < 0 or key in self._outside.unsized or log.log_start:
+            return
+        size = sum(len(one.data) for one in log if one.end <= leader.leo)
+        if size != status.size:
+            self._differ(
+                event, f"Partition {name!r}.status.size: recorded {status.size}, replayed {size}"
+            )
 
     # Streams
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from ...wire.records import Batch, RecordSet, encode_batch, renumber
+from ...wire.compression import Compression
+from ...wire.records import HEADER, Batch, RecordSet, encode_batch, renumber
+from ...wire.sc import TopicCompression
 from ...wire.spu import (
     FetchResponse,
     PartitionResponse,
@@ -23,6 +25,9 @@ from .conversation import Conversation, Event
 
 _DELTA, _DELTA_END = 23, 27
 """Where in a batch its last offset delta is."""
+
+_LONGEST_NUMBER = 12
+"""More bytes than the two lengths of a record can grow by."""
 
 _RECORDS_OF_FILLER = 1_000
 """Above so many offsets a filler has fewer records than offsets, as a compacted log would."""
@@ -73,8 +78,13 @@ class Served:
         """Whether anything is known of a batch that begins at an offset."""
         return base in self.batches or base in self.beginnings
 
-    def between(self, start: int, end: int) -> Iterator[Stored]:
-        """Batches for the offsets ``[start, end)``: the known ones, and fillers for the gaps."""
+    def between(
+        self, start: int, end: int, codec: Compression = Compression.NONE
+    ) -> Iterator[Stored]:
+        """Batches for the offsets ``[start, end)``: the known ones, and fillers for the gaps.
+
+        :param codec: what fillers are compressed with.
+        """
         position = start
         for base in sorted({*self.batches, *self.beginnings}):
             if not position <= base < end:
@@ -83,11 +93,11 @@ class Served:
             if stored.end > end:
                 continue
             if base > position:
-                yield filler(position, base)
+                yield filler(position, base, codec=codec)
             yield stored
             position = stored.end
         if position < end:
-            yield filler(position, end)
+            yield filler(position, end, codec=codec)
 
     def _stored(self, base: int, end: int) -> Stored:
         """The batch that begins at an offset; what is not known of it is made up."""
@@ -114,26 +124,36 @@ def served(conversation: Conversation) -> dict[Key, Served]:
     return found
 
 
-def filler(start: int, end: int, size: int | None = None) -> Stored:
+def codec_of(policy: TopicCompression) -> Compression:
+    """A codec that a topic takes."""
+    known: Compression | None = Compression.__members__.get(policy.name)
+    return Compression.NONE if known is None else known
+
+
+def filler(
+    start: int, end: int, size: int | None = None, codec: Compression = Compression.NONE
+) -> Stored:
     """One batch for offsets of which nothing is known.
 
     :param size: its bytes, if that can be.
     """
-    count = min(end - start, _RECORDS_OF_FILLER)
-    values = [b""] * count
-    data = encode_batch(values)
-    missing = 0 if size is None else size - len(data)
-    while missing > 0:
-        values[0] = bytes(len(values[0]) + missing)
-        data = encode_batch(values)
-        missing = 0 if size is None or size - len(data) == missing else size - len(data)
-        if missing < 0:
-            values[0] = values[0][:missing]
-            data = encode_batch(values)
-            break
+    values = [b""] * min(end - start, _RECORDS_OF_FILLER)
+    data = encode_batch(values, compression=codec)
+    if size is not None:
+        data = _padded(data, values, size)
     batch = Batch(data, 0)
     batch.last_offset_delta = end - start - 1
-    return Stored(start, end, renumber(batch.pack(data[57:]), start))
+    return Stored(start, end, renumber(batch.pack(data[HEADER:]), start))
+
+
+def _padded(data: bytes, values: list[bytes], size: int) -> bytes:
+    """A batch of some bytes more, in the value of its first record; their number needs some too."""
+    missing = size - len(data)
+    for length in range(missing, max(0, missing - _LONGEST_NUMBER), -1):
+        padded = encode_batch([bytes(length), *values[1:]])
+        if len(padded) == size:
+            return padded
+    return data
 
 
 def log_of(
