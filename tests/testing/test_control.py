@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -137,6 +139,11 @@ class LookingTests(ControlCase):
         )
         self.assertEqual(one["fields"]["partition"], "a whole number of 0 or more; if not given: 0")
         self.assertTrue(all(one["does"] for one in calls))
+
+    def test_the_guide_has_every_call_and_no_other(self) -> None:
+        guide = Path(__file__).parents[2] / "docs" / "guide" / "other-languages.rst"
+        told = re.findall(r"^``([A-Z]+ /\S+)``  ", guide.read_text(), re.MULTILINE)
+        self.assertEqual(sorted(told), sorted(one["call"] for one in self.ask("GET", "/")["calls"]))
 
     def test_it_says_where_the_cluster_is_and_what_it_has(self) -> None:
         self.done(self.broker.add_spu())
