@@ -18,9 +18,11 @@ from txfluvio.admin import (
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
+    ProtocolError,
     UnsupportedVersion,
 )
 from txfluvio.wire.sc import (
+    SPU,
     TOPIC,
     Metadata,
     WatchRequest,
@@ -236,6 +238,15 @@ class Watching(ScriptedAdminCase):
         self.advance()
         self.failureResultOf(step, UnsupportedVersion)
         self.failureResultOf(self.step(), UnsupportedVersion)
+        self.end()
+
+    def test_other_objects_than_asked_for_are_a_named_error(self) -> None:
+        step = self.step()
+        self.advance()
+        self.sc.one().reply(everything(SPU))
+        self.advance()
+        error = self.failureResultOf(step, ProtocolError).value
+        self.assertIn("SPU objects where Topic ones were asked for", str(error))
         self.end()
 
     def test_stopping_the_client_ends_it_by_name(self) -> None:

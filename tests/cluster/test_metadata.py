@@ -11,12 +11,13 @@ from txfluvio.errors import (
     ClientClosed,
     ConnectFailed,
     NotStarted,
+    ProtocolError,
     TopicNotFound,
     UnsupportedVersion,
     WaitTimedOut,
 )
 from txfluvio.transport.protocol import FluvioProtocol
-from txfluvio.wire.sc import PARTITION, SPU, TOPIC
+from txfluvio.wire.sc import PARTITION, SMART_MODULE, SPU, TOPIC
 
 from .kit import SC, ClusterCase, MemoryDialer
 from .objects import changed, everything, partition, spu, topic, updated
@@ -97,6 +98,15 @@ class NotThere(ClusterCase):
         starting = self.cluster.start()
         self.advance()
         self.failureResultOf(starting, UnsupportedVersion)
+        self.stopped()
+
+    def test_an_sc_that_tells_of_other_objects_than_asked_for_is_not_believed(self) -> None:
+        starting = self.cluster.start()
+        self.advance()
+        self.watches()[TOPIC].reply(everything(SMART_MODULE))
+        self.advance()
+        error = self.failureResultOf(starting, ProtocolError).value
+        self.assertIn("SmartModule objects where Topic ones were asked for", str(error))
         self.stopped()
 
     def test_whoever_is_told_that_it_is_hopeless_may_stop_it(self) -> None:

@@ -738,7 +738,7 @@ class Admin:
         async def ask() -> list[T]:
             request = sc.ListRequest(kind=kind, filters=filters, summary=summary, system=system)
             reply = await self._cluster.sc_request(request)
-            objects = sorted(reply.objects, key=lambda told: told.name)
+            objects = sorted(reply.of(kind).objects, key=lambda told: told.name)
             return [describe(told) for told in objects]
 
         return self._cluster.run(ask())

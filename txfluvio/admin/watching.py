@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from ..cluster import Cluster
 from ..cluster.topology import told_by
-from ..errors import AlreadyRunning, FluvioError
+from ..errors import AlreadyRunning, FluvioError, ProtocolError
 from ..wire import sc
 from . import values
 
@@ -239,13 +239,22 @@ class _Course:
 
     async def follow(self, cluster: Cluster, kind: sc.Kind) -> None:
         """Watch until the connection ends, which raises why."""
-        handle = await cluster.open_watch(
-            kind, on_reply=self._told, on_closed=self._end.errback, summary=True
-        )
+
+        def told(message: sc.WatchResponse) -> None:
+            try:
+                self._told(message.of(kind))
+            except ProtocolError as error:
+                self._ended(error)
+
+        handle = await cluster.open_watch(kind, on_reply=told, on_closed=self._ended, summary=True)
         try:
             await self._end
         finally:
             handle.close()
+
+    def _ended(self, error: FluvioError) -> None:
+        if not self._end.called:
+            self._end.errback(error)
 
     def _told(self, message: sc.WatchResponse) -> None:
         if message.epoch < 1:

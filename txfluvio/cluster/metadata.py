@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -26,11 +27,12 @@ from ..errors import (
     ClientClosed,
     FluvioError,
     NotStarted,
+    ProtocolError,
     RequestTimedOut,
     WaitTimedOut,
 )
 from ..transport.protocol import FluvioProtocol
-from ..wire.sc import WatchRequest, WatchResponse
+from ..wire.sc import Kind, WatchRequest, WatchResponse
 from .topology import WATCHED, Topology
 
 T = TypeVar("T")
@@ -213,9 +215,13 @@ class Metadata:
             if not ended.called:
                 ended.errback(error)
 
-        def told(message: WatchResponse) -> None:
+        def told(kind: Kind, message: WatchResponse) -> None:
             nonlocal working
-            before, working = working, working.fold(message)
+            try:
+                before, working = working, working.fold(message.of(kind))
+            except ProtocolError as error:
+                end(error)
+                return
             if working.loaded and working is not before:
                 if overdue.active():
                     overdue.cancel()
@@ -225,7 +231,7 @@ class Metadata:
         overdue = self._clock.callLater(seconds, lambda: end(RequestTimedOut(what, seconds)))
         try:
             for kind in WATCHED:
-                protocol.open_stream(WatchRequest(kind=kind), told, end)
+                protocol.open_stream(WatchRequest(kind=kind), partial(told, kind), end)
             protocol.when_closed().addCallback(end)
             await ended
         finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
@@ -854,6 +854,15 @@ class Metadata:
     status: Any = field(_ByKind("status"))
 
 
+def _same_kind(message: ListResponse | WatchResponse, kind: Kind) -> None:
+    if message.kind is not kind:
+        raise ProtocolError(
+            f"{message.kind.label} objects where {kind.label} ones were asked for",
+            message=type(message).__name__,
+            field="kind",
+        )
+
+
 @struct
 class StatusResponse(Message):
     """The answer to Create, Delete and Update; not in an envelope."""
@@ -894,6 +903,14 @@ class ListResponse(Message):
 
     kind: Kind = field(_kind)
     objects: tuple[Metadata, ...] = field(vector(Metadata))
+
+    def of(self, kind: Kind) -> Self:
+        """Itself, if it tells of the objects asked for.
+
+        :raises ProtocolError: they are of another kind.
+        """
+        _same_kind(self, kind)
+        return self
 
 
 @api(1003, server="SC", versions=VERSIONS)
@@ -938,6 +955,14 @@ class WatchResponse(Message):
     epoch: int = field(i64)
     changes: tuple[ChangeMessage, ...] = field(vector(ChangeMessage), default=())
     all: tuple[Metadata, ...] = field(vector(Metadata), default=())
+
+    def of(self, kind: Kind) -> Self:
+        """Itself, if it tells of the objects asked for.
+
+        :raises ProtocolError: they are of another kind.
+        """
+        _same_kind(self, kind)
+        return self
 
 
 @api(1004, server="SC", versions=VERSIONS, streams=True)

@@ -18,7 +18,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
 from ...admin import values
-from ...cluster.topology import Topology, told_by
+from ...cluster.topology import WATCHED, Topology, told_by
 from ...config import MIB, ClientConfig
 from ...consumer.backlog import Backlog
 from ...errors import FluvioError, ProtocolError
@@ -105,7 +105,7 @@ class ClientEnd:
         _feed(protocol.dataReceived, case, self._stream(case))
         try:
             for message in told:
-                self._read(message, case.check_crc)
+                self._read(message, sample.request, case.check_crc)
         except ProtocolError as error:
             errors.append(error)
         protocol.abort()
@@ -121,16 +121,18 @@ class ClientEnd:
             return head + (b"\0\0\0\2" + rest[4:] if len(rest) >= 4 else rest)
         return frame(b"\0\0\0\2", case.payload[case.sample.body :])
 
-    def _read(self, message: Message, check_crc: bool) -> None:
+    def _read(self, message: Message, request: Any, check_crc: bool) -> None:
         """Read a reply down to its records, as the floors above do."""
         if isinstance(message, WatchResponse):
-            Topology().fold(message)
-            _describe(message.kind, told_by(message).objects.values())
+            told = told_by(message.of(request.kind))
+            if message.kind in WATCHED:
+                Topology().fold(message)
+            _describe(message.kind, told.objects.values())
         elif isinstance(message, ListResponse):
-            _describe(message.kind, message.objects)
+            _describe(message.kind, message.of(request.kind).objects)
         elif isinstance(message, FetchConsumerOffsetsResponse):
-            for told in message.consumers:
-                values.stored_offset(told)
+            for offset in message.consumers:
+                values.stored_offset(offset)
         for records in record_sets(message):
             records.needed()
             backlog = Backlog("orders", 0, check_crc=check_crc, limits=_LIMITS)

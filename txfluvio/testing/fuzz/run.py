@@ -77,14 +77,13 @@ class Outcome:
 
 def run_block(corpus: Corpus, seed: int, numbers: Iterable[int]) -> Outcome:
     """Give damaged frames to a client and to a fake cluster of their own."""
-    broker = BrokerEnd(corpus)
+    client, broker = ClientEnd(), BrokerEnd(corpus)
     broker.start()
     try:
         total = Outcome()
         for number in numbers:
             case = corpus.case(seed, number)
-            client = _give(case, ClientEnd())
-            total += client + attrs.evolve(_give(case, broker), frames=0)
+            total += _give(case, client) + attrs.evolve(_give(case, broker), frames=0)
         return total
     finally:
         broker.stop()
