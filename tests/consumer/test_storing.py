@@ -131,6 +131,27 @@ class Committing(StoringCase):
         self.result(second)
         self.assertEqual(self.stored(), 0)
 
+    def test_a_commit_that_waits_when_the_consumer_is_closed_is_told(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 1)
+        self.result(self.broker.spu_down(5001))
+        commit = consumer.commit()
+        self.wait(1.0)
+        self.assertNoResult(commit)
+        self.result(consumer.close())
+        self.failureResultOf(commit, ConsumerClosed)
+
+    def test_whoever_waits_for_the_end_can_do_without_the_storing(self) -> None:
+        consumer = self.worker(offsets=OffsetStrategy.AUTO)
+        self.read(consumer, 2)
+        self.result(self.broker.spu_down(5001))
+        closing, joining = consumer.close(), consumer.close()
+        self.wait(1.0)
+        self.assertNoResult(closing)
+        joining.cancel()
+        self.failureResultOf(joining, CancelledError)
+        self.failure(closing, ConsumerClosed, seconds=0.0)
+
     def test_after_the_end_was_reached_it_can_be_committed(self) -> None:
         consumer = self.worker(start=BEGINNING, stop=END)
         self.read_all(consumer)
@@ -289,6 +310,15 @@ class Automatic(StoringCase):
         self.read(consumer, 4)
         self.result(consumer.close())
         self.assertEqual(self.stored(), 2)
+
+    def test_what_is_left_is_stored_when_it_is_closed_with_a_full_buffer(self) -> None:
+        self.append(40, batch=1, size=50)
+        consumer = self.worker(AUTO, start=BEGINNING, max_bytes=500, buffer_memory=500)
+        self.read(consumer, 12)
+        self.wait(1.0)
+        self.lose_connections()
+        self.result(consumer.close())
+        self.assertEqual(self.stored(), 10)
 
     def test_a_loop_that_came_to_its_end_has_processed_all(self) -> None:
         consumer = self.worker(AUTO, start=BEGINNING, stop=END)

@@ -222,3 +222,17 @@ def test_a_restarted_spu_has_its_records_and_knows_what_is_committed() -> None:
     kit.spu.stop()
     assert kit.spu.leads(ORDERS) is None
     assert ends(kit.host(followers=(FOLLOWER,))) == [(2, 4)]
+
+
+def test_a_listener_that_another_has_ended_hears_nothing() -> None:
+    leader = replica(Role.LEADER)
+    heard: list[str] = []
+
+    def first() -> None:
+        heard.append("first")
+        unsubscribe()
+
+    leader.subscribe(first)
+    unsubscribe = leader.subscribe(lambda: heard.append("second"))
+    fill(leader, 1)
+    assert heard == ["first"]

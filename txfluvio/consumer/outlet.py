@@ -98,7 +98,8 @@ class Outlet:
     def close(self) -> None:
         """Hand out nothing more; whoever waits is told that this is the end."""
         self._closed = True
-        self._ring.clear()
+        for stream in list(self._ring):
+            self.withdraw(stream)
         self.hand.put_down()
         if self._waking is not None:
             self._waking.cancel()

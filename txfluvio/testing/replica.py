@@ -268,8 +268,11 @@ class Replica:
         self._on_change()
 
     def _tell(self) -> None:
-        for listener in list(self._listeners.values()):
-            listener()
+        for number in list(self._listeners):
+            # One that is told may be why another listens no more.
+            listener = self._listeners.get(number)
+            if listener is not None:
+                listener()
 
 
 def _accepted(batch: Batch, policy: TopicCompression) -> bool:
