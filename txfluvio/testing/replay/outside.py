@@ -34,8 +34,9 @@ from .. import lifecycle
 from ..policies import Action
 from ..replica import AppendError, Key
 from ..store import Item
-from .beginning import Beginning, selects, whole
+from .beginning import Beginning
 from .conversation import ServerId
+from .objects import selects, whole
 from .served import Served, codec_of
 from .stage import Stage
 

@@ -40,9 +40,10 @@ from ...wire.spu import (
     UpdateOffsetsRequest,
 )
 from .. import lifecycle
-from .beginning import Beginning, beginning_of, wrote
+from .beginning import Beginning, beginning_of
 from .comparison import Unlike, alike, unlike
 from .conversation import Conversation, Event, ServerId
+from .ends import wrote
 from .outside import Outside
 from .served import responses, through_modules
 from .stage import Line, Stage
