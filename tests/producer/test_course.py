@@ -39,6 +39,7 @@ class Sent:
     def note(self, result: Any) -> None:
         if isinstance(result, Failure):
             found = result.value
+            assert found is not None
             if isinstance(found, NotAllStored):
                 self.outcomes.append(list(found.outcomes))
             else:
