@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,7 +36,6 @@ class Brokers:
         self.clock = Clock()
         self.clock.advance(1_700_000_000)
         self.running: FakeBroker | None = None
-        self._abandoned: list[FakeBroker] = []
 
     def start(self, **settings: Any) -> FakeBroker:
         """The next one; the one before it is stopped."""
@@ -48,17 +51,22 @@ class Brokers:
             self.done(self.running.stop())
             self.running = None
 
-    def kill(self) -> None:
-        """Let the running one write nothing more, as if it were killed here and now."""
-        broker = self.running
-        assert broker is not None
-        self._abandoned.append(broker)
-        self.running = None
-
-    def end(self) -> None:
+    def kill(self, directory: Path) -> Path:
+        """What would be in a directory if the running one were killed here and now."""
+        left = directory.with_name(f"{directory.name}-left")
+        shutil.copytree(directory, left)
         self.stop()
-        for broker in self._abandoned:
-            self.done(broker.stop())
+        return left
+
+    @classmethod
+    @contextmanager
+    def apart(cls) -> Iterator[Brokers]:
+        """Some that end with the block."""
+        made = cls()
+        try:
+            yield made
+        finally:
+            made.stop()
 
     def done(self, waiting: Deferred[Any]) -> Any:
         """What a Deferred fires with, at once."""

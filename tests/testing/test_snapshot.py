@@ -20,9 +20,8 @@ from .broker_kit import REPLICATED, Brokers, values
 
 @pytest.fixture
 def brokers() -> Iterator[Brokers]:
-    made = Brokers()
-    yield made
-    made.end()
+    with Brokers.apart() as made:
+        yield made
 
 
 def test_what_came_after_a_snapshot_is_gone_when_it_is_restored(brokers: Brokers) -> None:

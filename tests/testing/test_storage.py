@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,8 @@ from .broker_kit import LONG, REPLICATED, Brokers, small_segments, values
 
 @pytest.fixture
 def brokers() -> Iterator[Brokers]:
-    made = Brokers()
-    yield made
-    made.end()
+    with Brokers.apart() as made:
+        yield made
 
 
 def segment(directory: Path, base: int = 0, partition: str = "orders-0", spu: int = 5001) -> Path:
@@ -130,7 +130,7 @@ def test_what_was_acknowledged_survives_a_kill(brokers: Brokers, tmp_path: Path)
     broker = brokers.start(topics={"orders": 1}, directory=tmp_path)
     broker.append("orders", [b"a"])
     broker.append("orders", [b"b"])
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     broker = brokers.start(directory=tmp_path)
     assert values(broker) == [b"a", b"b"]
     assert broker.replica("orders").log.hw == 2
@@ -139,7 +139,7 @@ def test_what_was_acknowledged_survives_a_kill(brokers: Brokers, tmp_path: Path)
 def test_a_topic_that_was_created_survives_a_kill(brokers: Brokers, tmp_path: Path) -> None:
     broker = brokers.start(directory=tmp_path)
     brokers.done(broker.cluster.create_topic("later", partitions=2))
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     broker = brokers.start(directory=tmp_path)
     assert broker.cluster.metadata.online_partitions("later") == 2
 
@@ -152,7 +152,7 @@ def test_a_leader_that_was_moved_survives_a_kill(brokers: Brokers, tmp_path: Pat
     brokers.clock.advance(0)
     broker.append("orders", [b"b"])
     brokers.clock.advance(0)
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     broker = brokers.start(spus=2, directory=tmp_path)
     leader = broker.cluster.leader(("orders", 0))
     assert leader is not None
@@ -167,7 +167,7 @@ def test_what_is_not_committed_stays_so(brokers: Brokers, tmp_path: Path) -> Non
     brokers.clock.advance(0)
     broker.stall_replication()
     broker.append("orders", [b"b"])
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     contents = Directory(tmp_path).contents()
     assert contents is not None
     log = Directory(tmp_path).logs(5001, contents)["orders", 0]
@@ -181,7 +181,7 @@ def test_what_was_cut_stays_cut(brokers: Brokers, tmp_path: Path) -> None:
     broker.replica("orders").log.truncate(1)
     assert segments(tmp_path) == [0]
     broker.append("orders", [b"d"])
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     assert values(brokers.start(directory=tmp_path)) == [b"a" * LONG, b"d"]
 
 
@@ -193,7 +193,7 @@ def test_what_was_cut_within_a_segment_stays_cut(brokers: Brokers, tmp_path: Pat
     broker.evict("orders", 0, 1)
     broker.append("orders", [b"d"])
     assert segments(tmp_path) == [1]
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     broker = brokers.start(directory=tmp_path)
     assert values(broker) == [b"b", b"d"]
     assert (broker.replica("orders").log.log_start, broker.replica("orders").log.leo) == (1, 3)
@@ -207,7 +207,7 @@ def test_what_is_restored_is_in_the_directory(brokers: Brokers, tmp_path: Path) 
     broker.append("orders", [b"b"])
     brokers.done(broker.restore(snapshot))
     broker.append("orders", [b"c"])
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     assert values(brokers.start(directory=tmp_path)) == [b"a", b"c"]
 
 
@@ -216,7 +216,7 @@ def test_a_topic_that_is_created_anew_has_no_old_records(brokers: Brokers, tmp_p
     broker.append("orders", [b"a"])
     brokers.done(broker.cluster.delete_topic("orders"))
     brokers.done(broker.cluster.create_topic("orders"))
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     assert values(brokers.start(directory=tmp_path)) == []
 
 
@@ -248,7 +248,7 @@ def test_a_batch_that_was_not_written_to_its_end_is_left_out(
     broker = brokers.start(topics={"orders": 1}, directory=tmp_path)
     for value in (b"a", b"b"):
         broker.append("orders", [value])
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     os.truncate(segment(tmp_path), segment(tmp_path).stat().st_size - 1)
     broker = brokers.start(directory=tmp_path)
     assert values(broker) == [b"a"]
@@ -264,7 +264,7 @@ def test_a_file_that_an_eviction_did_not_get_to_remove_counts_no_more(
         broker.append("orders", [value])
     whole = segment(tmp_path).read_bytes()
     broker.evict("orders", 0, 1)
-    brokers.kill()
+    tmp_path = brokers.kill(tmp_path)
     segment(tmp_path).write_bytes(whole)
     assert values(brokers.start(directory=tmp_path)) == [b"b"]
     assert segments(tmp_path) == [1]
@@ -312,3 +312,16 @@ def test_a_missing_segment_is_said_to_be(brokers: Brokers, tmp_path: Path) -> No
     segment(tmp_path, 1).unlink()
     with pytest.raises(UsageError, match="does not begin at 1"):
         brokers.start(directory=tmp_path)
+
+
+# One at a time
+
+
+@pytest.mark.skipif(find_spec("fcntl") is None, reason="files can not be locked here")
+def test_two_brokers_can_not_share_a_directory(brokers: Brokers, tmp_path: Path) -> None:
+    brokers.start(directory=tmp_path)
+    with Brokers.apart() as others, pytest.raises(UsageError, match="another broker keeps"):
+        others.start(directory=tmp_path)
+    brokers.stop()
+    with Brokers.apart() as others:
+        others.start(directory=tmp_path)

@@ -248,7 +248,11 @@ class FakeBroker:
             raise UsageError("this broker has been started before")
         self._started = True
         if self._directory is not None:
-            self._open(self._directory)
+            try:
+                self._open(self._directory)
+            except BaseException:
+                self._directory.release()
+                raise
         for item in self._stand_ins:
             self._create_module(item)
         await self._listen(self._sc)
@@ -284,6 +288,8 @@ class FakeBroker:
             spu.stop()
         self.cluster.stop()
         self._timers.stop()
+        if self._directory is not None:
+            self._directory.release()
 
     def _server(self, name: str, service: Any, server: ServerId) -> Server:
         return Server(
@@ -480,6 +486,7 @@ class FakeBroker:
 
     def _open(self, directory: Directory) -> None:
         """Have what is in a directory, and keep there what comes."""
+        directory.claim()
         contents = directory.contents()
         logs = {spu_id: directory.logs(spu_id, contents or {}) for spu_id in self._spus}
         for spu_id, spu in self._spus.items():

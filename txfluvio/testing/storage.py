@@ -10,6 +10,7 @@ its power may lose some of it.)
     sc/Topic.bin, sc/Partition.bin, ...          the objects of each kind, as the SC lists them
     spu-5001/orders-0/00000000000000000000.log   a segment: its batches, as the bytes they are
     spu-5001/orders-0/replication.chk            the high watermark
+    claim                                        locked by the broker that is running
 
 Segments are named after their first offset, as on a real SPU, and were last written when their
 files were. What belongs into the files is known elsewhere; they are told of every change.
@@ -25,6 +26,11 @@ from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # where there is no such thing, nobody is kept out
+    fcntl = None  # type: ignore[assignment]
+
 from ..errors import ProtocolError, UsageError
 from ..wire.records import RecordSet
 from ..wire.sc import KINDS, PARTITION, SPU, ListResponse, Metadata
@@ -38,6 +44,7 @@ INDEX = "cluster.json"
 FORMAT = 1
 
 CHECKPOINT = "replication.chk"
+CLAIM = "claim"
 
 _VERSION = 19
 """The version at which objects are written."""
@@ -57,7 +64,30 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str], own: Container[int] = ()) -> None:
         self._root = Path(path)
         self._own = own
+        self._claim: int | None = None
         self._kept: dict[str, tuple[Store[Any, Any], int]] = {}
+
+    def claim(self) -> None:
+        """Keep others out until :meth:`release`, or until this process ends, however it does.
+
+        :raises UsageError: another broker has it, in this process or in another.
+        """
+        if fcntl is None:
+            return
+        self._root.mkdir(parents=True, exist_ok=True)
+        claim = os.open(self._root / CLAIM, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(claim)
+            raise UsageError(f"another broker keeps its cluster in {self._root}") from error
+        self._claim = claim
+
+    def release(self) -> None:
+        """Let others in; nothing happens if it was not claimed."""
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            os.close(claim)
 
     def contents(self) -> Contents | None:
         """All objects of the SC, or ``None`` where no cluster was ever kept.
