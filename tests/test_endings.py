@@ -29,19 +29,31 @@ from txfluvio import (
     Isolation,
     ObjectKind,
     Offset,
+    OffsetStrategy,
     RetryPolicy,
+    TlsConfig,
 )
+from txfluvio.consumer import Consumer
 from txfluvio.errors import FluvioError
+from txfluvio.producer import Producer
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
+from txfluvio.wire.records import RecordSet, encode_batch, renumber
 from txfluvio.wire.sc import PARTITION, SPU, TOPIC, WatchRequest
 from txfluvio.wire.schema import SC_APIS, SPU_APIS
+from txfluvio.wire.spu import (
+    FetchOffsetPartitionResponse,
+    FetchOffsetsResponse,
+    FetchOffsetTopicResponse,
+    PartitionResponse,
+    StreamFetchResponse,
+)
 
 
 class World:
     """A client that knows its cluster, and servers that do nothing more."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.clock = Clock()
         self.network = MemoryNetwork(self.clock)
         self.sc = Script("SC", SC_APIS)
@@ -52,6 +64,7 @@ class World:
             endpoint="sc.test:9003",
             retry=RetryPolicy(initial=1.0, maximum=4.0, jitter=0.0),
             idle_probe=10_000.0,
+            **settings,
         )
         dialer = MemoryDialer(self.network, config, self.clock)
         self.client = FluvioClient(self.clock, config, dialer=dialer, rng=Random(1))
@@ -68,6 +81,42 @@ class World:
             asked.reply(_everything(asked))
         self.turn()
         assert outcome(starting) is None
+
+    def producing(self) -> Producer:
+        """A producer that has been started, and has sent nothing."""
+        producer = self.client.producer("orders", linger=5.0)
+        assert outcome(producer.start()) is None
+        return producer
+
+    def reading(self) -> Consumer:
+        """A consumer that has had two records, and has processed the first."""
+        consumer = self.client.consumer(
+            "orders", start=Offset.absolute(0), consumer_id="a", offsets=OffsetStrategy.AUTO
+        )
+        starting = consumer.start()
+        self.deliver()
+        assert outcome(starting) is None
+        for number in range(2):
+            received = consumer.next()
+            self.turn()
+            assert outcome(received).offset == number
+        self.spu.asked.clear()
+        return consumer
+
+    def deliver(self) -> None:
+        """Tell where the log ends, and push two records on the stream that is asked for then."""
+        self.turn()
+        ends = FetchOffsetPartitionResponse(partition_index=0, start_offset=0, last_stable_offset=2)
+        topic = FetchOffsetTopicResponse(name="orders", partitions=(ends,))
+        self.spu.one().reply(FetchOffsetsResponse(topics=(topic,)))
+        self.turn()
+        brought = PartitionResponse(
+            partition_index=0,
+            high_watermark=2,
+            records=RecordSet.of(renumber(encode_batch([b"a", b"b"]), 0)),
+        )
+        self.spu.one().reply(StreamFetchResponse(topic="orders", stream_id=1, partition=brought))
+        self.turn()
 
 
 def _everything(asked: Asked) -> Any:
@@ -184,14 +233,37 @@ def watched(client: FluvioClient) -> Deferred[Any]:
     return Deferred.fromCoroutine(client.admin.watch(ObjectKind.TOPIC).__anext__())
 
 
+def handled(client: FluvioClient) -> Deferred[Any]:
+    service = client.consume("orders", lambda record: None, start=Offset.beginning())
+    service.startService()
+    return service.when_done()
+
+
 CALLS: dict[str, Callable[[FluvioClient], Deferred[Any]]] = {
     "create_topic": lambda client: client.admin.create_topic("payments"),
     "delete_topic": lambda client: client.admin.delete_topic("orders"),
     "add_partitions": lambda client: client.admin.add_partitions("orders", 1),
     "list_topics": lambda client: client.admin.list_topics(),
     "describe_topic": lambda client: client.admin.describe_topic("orders"),
+    "add_mirror": lambda client: client.admin.add_mirror("orders", "edge"),
+    "list_partitions": lambda client: client.admin.list_partitions("orders"),
+    "list_spus": lambda client: client.admin.list_spus(),
+    "list_custom_spus": lambda client: client.admin.list_custom_spus(),
     "register_spu": lambda client: client.admin.register_spu(1, "h", 1, private_port=2),
+    "unregister_spu": lambda client: client.admin.unregister_spu(1),
+    "create_spu_group": lambda client: client.admin.create_spu_group("g", replicas=1),
+    "delete_spu_group": lambda client: client.admin.delete_spu_group("g"),
+    "list_spu_groups": lambda client: client.admin.list_spu_groups(),
     "create_smartmodule": lambda client: client.admin.create_smartmodule("m", b"x"),
+    "delete_smartmodule": lambda client: client.admin.delete_smartmodule("m"),
+    "list_smartmodules": lambda client: client.admin.list_smartmodules(),
+    "create_table_format": lambda client: client.admin.create_table_format("t"),
+    "delete_table_format": lambda client: client.admin.delete_table_format("t"),
+    "list_table_formats": lambda client: client.admin.list_table_formats(),
+    "register_remote": lambda client: client.admin.register_remote("edge"),
+    "register_home": lambda c: c.admin.register_home("h", remote_id="edge", endpoint="h:9003"),
+    "unregister_mirror": lambda client: client.admin.unregister_mirror("edge"),
+    "list_mirrors": lambda client: client.admin.list_mirrors(),
     "list_consumer_offsets": lambda client: client.admin.list_consumer_offsets(),
     "delete_consumer_offset": lambda c: c.admin.delete_consumer_offset("a", "orders", 0),
     "watch": watched,
@@ -201,7 +273,54 @@ CALLS: dict[str, Callable[[FluvioClient], Deferred[Any]]] = {
     "consumer.start": consumed,
     "consumer.start, stored": resumed,
     "iteration": iterated,
+    "consume": handled,
 }
+
+
+def sent(world: World, producer: Producer) -> Deferred[Any]:
+    return producer.send(b"x")
+
+
+def sent_many(world: World, producer: Producer) -> Deferred[Any]:
+    return producer.send_many([b"x", (b"key", b"y")])
+
+
+def flushed_by_another(world: World, producer: Producer) -> Deferred[Any]:
+    producer.send(b"x").addErrback(_some_error)
+    return producer.flush()
+
+
+def closed_with_records(world: World, producer: Producer) -> Deferred[Any]:
+    producer.send(b"x").addErrback(_some_error)
+    return producer.close()
+
+
+def _some_error(failure: Failure) -> None:
+    failure.trap(FluvioError, CancelledError)
+
+
+OF_A_PRODUCER: dict[str, Callable[[World, Producer], Deferred[Any]]] = {
+    "send": sent,
+    "send_many": sent_many,
+    "flush": flushed_by_another,
+    "close": closed_with_records,
+}
+
+OF_A_CONSUMER: dict[str, Callable[[World, Consumer], Deferred[Any]]] = {
+    "next": lambda world, consumer: consumer.next(),
+    "next_batch": lambda world, consumer: consumer.next_batch(),
+    "batches": lambda world, consumer: Deferred.fromCoroutine(consumer.batches().__anext__()),
+    "commit": lambda world, consumer: consumer.commit(),
+    "flush_offsets": lambda world, consumer: consumer.flush_offsets(),
+    "lag": lambda world, consumer: consumer.lag(0),
+    "close": lambda world, consumer: consumer.close(),
+}
+
+CONTENT = {"consume", "flush", "close", "stopService"}
+"""Calls that need not fail where the client ends: that is what they waited for, or near enough."""
+
+BY_ITSELF = {("lag", refusing), ("lag", lost)}
+"""Calls that a state ends at once, by an error with a name."""
 
 
 @attrs.frozen
@@ -209,6 +328,11 @@ class Ending:
     name: str
     end: Callable[[World, Deferred[Any]], object]
     errors: tuple[type[BaseException], ...]
+
+    def expected(self, call: str) -> tuple[type[BaseException | None], ...]:
+        """What a call may end with."""
+        content = self.end is _overtake and call in CONTENT
+        return (*self.errors, type(None)) if content else self.errors
 
 
 def _overtake(world: World, call: Deferred[Any]) -> None:
@@ -259,8 +383,9 @@ def close(world: World) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize(("name", "call"), CALLS.items(), ids=CALLS.keys())
 def test_a_call_can_be_ended_in_any_state(
+    name: str,
     call: Callable[[FluvioClient], Deferred[Any]],
     state: Callable[[World], None],
     ending: Ending,
@@ -277,7 +402,131 @@ def test_a_call_can_be_ended_in_any_state(
     assert not called.called
     ending.end(world, called)
     world.turn()
-    assert isinstance(outcome(called), ending.errors)
+    assert isinstance(outcome(called), ending.expected(name))
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize(("name", "call"), OF_A_PRODUCER.items(), ids=OF_A_PRODUCER.keys())
+def test_what_a_producer_was_asked_can_be_ended_in_any_state(
+    name: str,
+    call: Callable[[World, Producer], Deferred[Any]],
+    state: Callable[[World], None],
+    ending: Ending,
+    unheard: list[LogEvent],
+) -> None:
+    world = World()
+    world.known()
+    producer = world.producing()
+    state(world)
+    world.turn()
+    called = call(world, producer)
+    for seconds in (0.0, 0.3, 0.3):
+        world.clock.advance(seconds)
+        world.turn()
+    assert not called.called
+    ending.end(world, called)
+    world.turn()
+    assert isinstance(outcome(called), ending.expected(name))
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+@pytest.mark.parametrize(("name", "call"), OF_A_CONSUMER.items(), ids=OF_A_CONSUMER.keys())
+def test_what_a_consumer_was_asked_can_be_ended_in_any_state(
+    name: str,
+    call: Callable[[World, Consumer], Deferred[Any]],
+    state: Callable[[World], None],
+    ending: Ending,
+    unheard: list[LogEvent],
+) -> None:
+    world = World()
+    world.known()
+    consumer = world.reading()
+    state(world)
+    world.turn()
+    called = call(world, consumer)
+    for seconds in (0.0, 0.3, 0.3):
+        world.clock.advance(seconds)
+        world.turn()
+    if (name, state) in BY_ITSELF:
+        assert isinstance(outcome(called), FluvioError)
+    else:
+        assert not called.called
+        ending.end(world, called)
+        world.turn()
+        assert isinstance(outcome(called), ending.expected(name))
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_a_service_that_stops_can_be_ended_with_a_record_in_hand(
+    state: Callable[[World], None], ending: Ending, unheard: list[LogEvent]
+) -> None:
+    world = World()
+    world.known()
+    in_hand: Deferred[None] = Deferred()
+    service = world.client.consume("orders", lambda record: in_hand, start=Offset.absolute(0))
+    service.startService()
+    world.deliver()
+    state(world)
+    world.turn()
+    stopping = service.stopService()
+    world.turn()
+    assert not stopping.called
+    ending.end(world, stopping)
+    world.turn()
+    assert isinstance(outcome(stopping), ending.expected("stopService"))
+    assert in_hand.called
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+@pytest.mark.parametrize("state", [refusing, hanging, mute, silent], ids=lambda s: s.__name__)
+def test_waiting_for_the_cluster_can_be_ended_in_any_state(
+    state: Callable[[World], None], ending: Ending, unheard: list[LogEvent]
+) -> None:
+    world = World()
+    state(world)
+    world.client.startService()
+    world.turn()
+    connected = world.client.when_connected()
+    world.clock.advance(0.3)
+    world.turn()
+    assert not connected.called
+    ending.end(world, connected)
+    world.turn()
+    assert isinstance(outcome(connected), ending.errors)
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+def test_starting_can_be_ended_inside_the_handshake_of_tls(
+    ending: Ending, unheard: list[LogEvent]
+) -> None:
+    world = World(tls=TlsConfig.insecure_anonymous())
+    starting = world.client.start()
+    for seconds in (0.0, 0.3, 0.3):
+        world.clock.advance(seconds)
+        world.turn()
+    assert not starting.called
+    ending.end(world, starting)
+    for _ in range(3):
+        world.turn()
+    assert isinstance(outcome(starting), ending.errors)
     close(world)
     gc.collect(1)
     assert unheard == []

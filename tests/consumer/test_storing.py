@@ -8,6 +8,7 @@ from txfluvio.config import OffsetStrategy
 from txfluvio.consumer import Consumer
 from txfluvio.errors import (
     BrokerError,
+    ConsumerClosed,
     FluvioError,
     LogTruncated,
     OffsetManagementDisabled,
@@ -134,23 +135,14 @@ class Committing(StoringCase):
     def test_a_commit_that_waits_when_the_consumer_is_closed_is_told(self) -> None:
         consumer = self.worker()
         self.read(consumer, 1)
-        self.result(self.broker.spu_down(5001))
+        for spu in (5001, 5002):
+            self.refuse_connections(spu)
+        self.lose_connections()
         commit = consumer.commit()
         self.wait(1.0)
         self.assertNoResult(commit)
         self.result(consumer.close())
         self.failureResultOf(commit, ConsumerClosed)
-
-    def test_whoever_waits_for_the_end_can_do_without_the_storing(self) -> None:
-        consumer = self.worker(offsets=OffsetStrategy.AUTO)
-        self.read(consumer, 2)
-        self.result(self.broker.spu_down(5001))
-        closing, joining = consumer.close(), consumer.close()
-        self.wait(1.0)
-        self.assertNoResult(closing)
-        joining.cancel()
-        self.failureResultOf(joining, CancelledError)
-        self.failure(closing, ConsumerClosed, seconds=0.0)
 
     def test_after_the_end_was_reached_it_can_be_committed(self) -> None:
         consumer = self.worker(start=BEGINNING, stop=END)
@@ -338,6 +330,20 @@ class Automatic(StoringCase):
         self.failure(Deferred.fromCoroutine(work()), KeyError)
         self.wait(1.0)
         self.assertEqual(self.stored(), 4)
+
+    def test_whoever_waits_for_the_end_can_do_without_the_storing(self) -> None:
+        consumer = self.worker(AUTO)
+        self.read(consumer, 2)
+        for spu in (5001, 5002):
+            self.refuse_connections(spu)
+        self.lose_connections()
+        closing, joining = consumer.close(), consumer.close()
+        self.wait(1.0)
+        self.assertNoResult(closing)
+        joining.cancel()
+        self.failureResultOf(joining, CancelledError)
+        self.turn()
+        self.failureResultOf(closing, ConsumerClosed)
 
     def test_it_can_be_flushed_at_any_time(self) -> None:
         consumer = self.worker(AUTO)

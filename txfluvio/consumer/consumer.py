@@ -184,14 +184,16 @@ class Consumer:
 
         A wait for records ends with ``StopAsyncIteration``, records not handed out are dropped,
         connections are closed. The record in hand does not count as processed: its successor was
-        not asked for. Cancelling it skips the storing.
+        not asked for. Cancelling it skips the storing, also where somebody else has closed it.
 
         :raises FluvioError: the offsets could not be stored within
             ``ClientConfig.connect_timeout``; the consumer is closed all the same. So it is where
             the offset store fails, with what that fails with.
         """
         if self._life is _Life.CLOSED:
-            return succeed(None) if self._gone else self._when_gone.add()
+            if self._gone:
+                return succeed(None)
+            return self._when_gone.add().addErrback(self._hurry)
         before, self._life = self._life, _Life.CLOSED
         return Deferred.fromCoroutine(self._close(before))
 
@@ -578,6 +580,12 @@ class Consumer:
                 )
         finally:
             await self._shut()
+
+    def _hurry(self, cancelled: Failure) -> Failure:
+        """Do not wait for anything to be stored: somebody who waits for the end wants it now."""
+        for stream in self._streams.values():
+            stream.bookmark.fail(ConsumerClosed())
+        return cancelled
 
     async def _shut(self) -> None:
         """Let go of everything; waits for the connections to be gone."""

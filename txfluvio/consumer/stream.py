@@ -33,6 +33,7 @@ from ..cluster import Chain, Cluster, Topology
 from ..config import ConsumerConfig, Isolation, OffsetStrategy
 from ..errors import (
     BrokerError,
+    ConsumerClosed,
     FluvioError,
     ProtocolError,
     SmartModuleCrashed,
@@ -227,6 +228,7 @@ class PartitionStream:
         self._closing = True
         self.interrupt()
         self.bookmark.disconnect()
+        self.bookmark.fail(ConsumerClosed())
         self._allowance.leave()
         closed: Deferred[None] = Deferred()
         assert self._work is not None
