@@ -108,11 +108,15 @@ class ConsumerService(Service):
         work.addBoth(self._ended)
 
     def stopService(self) -> Deferred[None]:
-        """End; fires when the record in hand is done with and the consumer is closed."""
+        """End; fires when the record in hand is done with and the consumer is closed.
+
+        Cancelling it waits for neither: the record in hand is given up as after ``stop_timeout``,
+        and nothing more is stored.
+        """
         super().stopService()
         if self._work is None:
             return succeed(None)
-        stopped = self._when_stopped.add()
+        stopped = self._when_stopped.add().addErrback(self._hurry)
         if not self._stopping:
             self._stopping = True
             if self._handling:
@@ -216,6 +220,12 @@ class ConsumerService(Service):
             raise
         except Exception as error:
             self._log.error("while closing: {error!r}", error=error)
+
+    def _hurry(self, cancelled: Failure) -> Failure:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._lose_patience()
+        return cancelled
 
     def _lose_patience(self) -> None:
         self._patience = None
