@@ -172,6 +172,18 @@ class Stopping(ServiceCase):
         self.assertTrue(self.busy.called)
         self.assertEqual(self.stored(), 0)
 
+    def test_cancelling_the_stop_gives_up_the_record_in_hand_at_once(self) -> None:
+        service = self.started(self.handle_slowly)
+        self.finish()
+        stopping, other = service.stopService(), service.stopService()
+        stopping.cancel()
+        self.failureResultOf(stopping, CancelledError)
+        self.result(other, seconds=0.0)
+        assert self.busy is not None
+        self.assertTrue(self.busy.called)
+        self.assertEqual(self.stored(), 0)
+        self.assertEqual(self.result(service.when_done()), None)
+
     def test_stopping_twice_is_stopping_once(self) -> None:
         service = self.started(self.handle_slowly)
         first, second = service.stopService(), service.stopService()
