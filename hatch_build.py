@@ -23,7 +23,7 @@ import sys
 from mypyc.build import mypycify
 from setuptools import setup
 options = ["--config-file=", "--follow-imports=silent", *sys.argv.pop().split(",")]
-setup(name="txfluvio", packages=[], ext_modules=mypycify(options, opt_level="3"))
+setup(name="txfluvio", packages=[], ext_modules=mypycify(options, separate=True))
 """
 
 
@@ -45,11 +45,8 @@ class CompileHook(BuildHookInterface[Any]):
         subprocess.run(command, cwd=self._folder, check=True)
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        for made in Path(self._folder).rglob("*"):
-            if (
-                made.suffix in (".so", ".pyd")
-                and "build" not in made.relative_to(self._folder).parts
-            ):
+        for made in (Path(self._folder) / "txfluvio").rglob("*"):
+            if made.suffix in (".so", ".pyd"):
                 build_data["force_include"][str(made)] = str(made.relative_to(self._folder))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
