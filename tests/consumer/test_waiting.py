@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import count
+from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 
 from txfluvio.consumer import Consumer
 from txfluvio.errors import (
@@ -84,6 +85,22 @@ class Waiting(ConsumerCase):
             self.append(2)
             self.turn()
         self.assertEqual(self.offsets(seen), list(range(5)))
+
+    def test_generators_of_inline_callbacks_read_to_the_end(self) -> None:
+        self.append(7, batch=3)
+        consumer = self.started(start=BEGINNING, stop=END)
+
+        @inlineCallbacks
+        def read() -> Generator[Deferred[Any], Any, list[int | None]]:
+            found = [(yield consumer.next(timeout=1.0)).offset]
+            while True:
+                try:
+                    records = yield consumer.next_batch()
+                except StopAsyncIteration:
+                    return found
+                found += self.offsets(records)
+
+        self.assertEqual(self.result(read()), list(range(7)))
 
     def test_one_at_a_time_may_wait(self) -> None:
         consumer = self.started()
