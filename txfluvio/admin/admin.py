@@ -201,6 +201,8 @@ class Admin:
 
         Its data go later. See :meth:`create_topic` for using the name again.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :param force: delete it even if it belongs to the system.
         :raises TopicNotFound: there is none of this name.
         :raises SystemObjectProtected: it belongs to the system.
@@ -225,6 +227,8 @@ class Admin:
     ) -> Deferred[list[TopicDescription]]:
         """The topics.
 
+        Cancelling ends the waiting and no more.
+
         :param containing: only those whose name contains this text, or one of these.
         :param system: those that belong to the system, *instead* of all others.
         """
@@ -232,6 +236,8 @@ class Admin:
 
     def describe_topic(self, name: str) -> Deferred[TopicDescription]:
         """One topic, with its partitions.
+
+        Cancelling ends the waiting and no more.
 
         :raises TopicNotFound: there is none of this name.
         """
@@ -251,6 +257,8 @@ class Admin:
         """Give a topic more partitions; fires when they can be used.
 
         Records with a key then go to other partitions than before.
+
+        Cancelled once it was sent, it may take effect all the same.
 
         :param count: how many more.
         :param timeout: seconds; None: ``ClientConfig.create_timeout``.
@@ -276,6 +284,8 @@ class Admin:
     def add_mirror(self, name: str, remote_cluster: str) -> Deferred[None]:
         """Let one more remote cluster mirror to a topic.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :raises TopicNotFound: there is none of this name.
         :raises MirrorNotFound: there is no such remote cluster.
         :raises MirrorAlreadyExists: it does so already.
@@ -290,6 +300,8 @@ class Admin:
         self, topic: str | None = None, *, system: bool = False
     ) -> Deferred[list[PartitionDescription]]:
         """The partitions.
+
+        Cancelling ends the waiting and no more.
 
         :param topic: only those of the topic of this very name.
         :param system: those of topics that belong to the system, *instead* of all others.
@@ -306,6 +318,8 @@ class Admin:
     def list_spus(self, containing: str | Iterable[str] = ()) -> Deferred[list[SpuDescription]]:
         """All SPUs.
 
+        Cancelling ends the waiting and no more.
+
         :param containing: only those whose name contains this text, or one of these.
         """
         return self._list(sc.SPU, values.spu_description, containing)
@@ -314,6 +328,8 @@ class Admin:
         self, containing: str | Iterable[str] = ()
     ) -> Deferred[list[SpuDescription]]:
         """The SPUs that somebody other than the SC starts.
+
+        Cancelling ends the waiting and no more.
 
         :param containing: only those whose name contains this text, or one of these.
         """
@@ -334,6 +350,8 @@ class Admin:
         dry_run: bool = False,
     ) -> Deferred[None]:
         """Announce an SPU that somebody else starts, so that it may join.
+
+        Cancelled once it was sent, it may take effect all the same.
 
         :param spu_id: its id, 0 or more.
         :param host: where clients reach it.
@@ -368,6 +386,8 @@ class Admin:
     def unregister_spu(self, spu: int | str) -> Deferred[None]:
         """Take back what :meth:`register_spu` has announced.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :param spu: its id, or its name.
         :raises SpuNotFound: there is none.
         """
@@ -390,6 +410,8 @@ class Admin:
     ) -> Deferred[None]:
         """Let the SC start SPUs, if it can: it needs Kubernetes, and without does nothing and says
         nothing. A group of this name is replaced.
+
+        Cancelled once it was sent, it may take effect all the same.
 
         :param replicas: how many SPUs.
         :param min_id: the id of the first.
@@ -420,6 +442,8 @@ class Admin:
     def delete_spu_group(self, name: str) -> Deferred[None]:
         """Delete a group.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :raises SpuNotFound: there is none of this name.
         """
         return self._do(sc.DeleteRequest(kind=sc.SPU_GROUP, key=name), f"SPU group {name}")
@@ -428,6 +452,8 @@ class Admin:
         self, containing: str | Iterable[str] = ()
     ) -> Deferred[list[SpuGroupDescription]]:
         """The groups.
+
+        Cancelling ends the waiting and no more.
 
         :param containing: only those whose name contains this text, or one of these.
         """
@@ -446,6 +472,8 @@ class Admin:
 
         An SPU may go on using the old one of the same name for a moment, or not find the new one
         if the old was deleted just before.
+
+        Cancelled once it was sent, it may take effect all the same.
 
         :param name: not looked at if there is a package.
         :param wasm: WebAssembly, or the path of a file of it, which is read now; compressed with
@@ -473,6 +501,8 @@ class Admin:
     def delete_smartmodule(self, name: str) -> Deferred[None]:
         """Delete a SmartModule.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :param name: a packaged one's is ``group/name@version``, or what it is kept under.
         :raises SmartModuleNotFound: there is none of this name.
         """
@@ -483,6 +513,8 @@ class Admin:
         self, named: str | Iterable[str] = (), *, summary: bool = True
     ) -> Deferred[list[SmartModuleDescription]]:
         """The SmartModules.
+
+        Cancelling ends the waiting and no more.
 
         :param named: only those of this name, or one of these; a packaged one's is ``name``,
             ``group/name`` or ``group/name@version``.
@@ -500,6 +532,8 @@ class Admin:
         smartmodule: str | None = None,
     ) -> Deferred[None]:
         """Say how records are to be shown as a table.
+
+        Cancelled once it was sent, it may take effect all the same.
 
         :param smartmodule: one that is applied first.
         :raises TableFormatAlreadyExists: the name is taken.
@@ -519,6 +553,8 @@ class Admin:
     def delete_table_format(self, name: str) -> Deferred[None]:
         """Delete a table format.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :raises TableFormatNotFound: there is none of this name.
         """
         return self._do(sc.DeleteRequest(kind=sc.TABLE_FORMAT, key=name), f"table format {name}")
@@ -527,6 +563,8 @@ class Admin:
         self, containing: str | Iterable[str] = ()
     ) -> Deferred[list[TableFormatDescription]]:
         """The table formats.
+
+        Cancelling ends the waiting and no more.
 
         :param containing: only those whose name contains this text, or one of these.
         """
@@ -537,6 +575,8 @@ class Admin:
     def register_remote(self, name: str) -> Deferred[None]:
         """Announce a cluster that is to mirror to this one.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :raises MirrorAlreadyExists: the name is taken.
         """
         request = sc.CreateRequest(kind=sc.MIRROR, name=name, spec=sc.RemoteCluster(id=name))
@@ -546,6 +586,8 @@ class Admin:
         self, name: str, *, remote_id: str, endpoint: str, tls: HomeTls | None = None
     ) -> Deferred[None]:
         """Say which cluster this one is to mirror to. What was said before is replaced.
+
+        Cancelled once it was sent, it may take effect all the same.
 
         :param remote_id: the name of this cluster there.
         :param endpoint: ``"host:port"`` of its SC's public port.
@@ -570,12 +612,17 @@ class Admin:
     def unregister_mirror(self, name: str) -> Deferred[None]:
         """Forget a remote cluster, or the home.
 
+        Cancelled once it was sent, it may take effect all the same.
+
         :raises MirrorNotFound: there is none of this name.
         """
         return self._do(sc.DeleteRequest(kind=sc.MIRROR, key=name), f"mirror {name}")
 
     def list_mirrors(self) -> Deferred[list[MirrorDescription]]:
-        """The clusters that mirror to this one, and the one it mirrors to."""
+        """The clusters that mirror to this one, and the one it mirrors to.
+
+        Cancelling ends the waiting and no more.
+        """
         return self._list(sc.MIRROR, values.mirror_description, ())
 
     # Consumer offsets
@@ -588,6 +635,8 @@ class Admin:
         partition: int | None = None,
     ) -> Deferred[list[StoredOffset]]:
         """How far consumers have come, as they have stored it.
+
+        Cancelling ends the waiting and no more.
 
         :param consumer_id: only of this consumer.
         :param topic: only in this topic.
@@ -618,7 +667,10 @@ class Admin:
     def delete_consumer_offset(
         self, consumer_id: str, topic: str, partition: int
     ) -> Deferred[None]:
-        """Forget how far a consumer has come. Where nothing is stored, nothing happens."""
+        """Forget how far a consumer has come. Where nothing is stored, nothing happens.
+
+        Cancelled once it was sent, it may take effect all the same.
+        """
 
         async def delete() -> None:
             key = ReplicaKey(

@@ -247,7 +247,10 @@ class Consumer:
         return self._begin(self.__anext__, timeout)
 
     def next_batch(self, timeout: float | None = None) -> Deferred[list[Record]]:
-        """The next records of one partition, at least one; in all else as :meth:`next`."""
+        """The next records of one partition, at least one; in all else as :meth:`next`.
+
+        Cancelling ends the waiting and no more.
+        """
         return self._begin(self._lend_batch, timeout)
 
     # Partitions
@@ -280,6 +283,8 @@ class Consumer:
         """How many offsets there are from the position to the high watermark, asked now.
 
         Not negative: under ReadUncommitted the position may be above the high watermark.
+
+        Cancelling ends the waiting and no more.
         """
         return Deferred.fromCoroutine(self._lag(partition, topic))
 
@@ -338,6 +343,8 @@ class Consumer:
 
         Where offsets are stored automatically the record in hand is not among it, otherwise what
         was not committed.
+
+        Cancelling ends the wait; the offsets may be stored.
         """
         return Deferred.fromCoroutine(self._flush())
 

@@ -129,6 +129,8 @@ class ConsumerService(Service):
         """Fires when there is nothing more to do: the stop was reached, or the service stopped.
 
         Fails with what ended it otherwise: the handler's error, or one of the consumer.
+
+        Cancelling ends the waiting and no more.
         """
         if self._done:
             return succeed(None) if self._outcome is None else fail(self._outcome)
