@@ -121,8 +121,29 @@ class Outside:
         """A watch has told how far a leader had said that its log goes."""
         key = lifecycle.partition_key(name)
         spu = self._stage.broker.cluster.leader(key)
-        if spu is not None and spu.id == status.leader.spu:
-            self.supply(key, status.leader.leo)
+        if spu is None or spu.id != status.leader.spu:
+            return
+        self.supply(key, status.leader.leo)
+        if key not in self.unsized:
+            self._shrink(key, status.leader.leo, status.size)
+
+    def _shrink(self, key: Key, end: int, size: int) -> None:
+        """Retention has removed the beginning of a log that is smaller than it should be."""
+        replica = self._stage.replica(key)
+        if replica is None:
+            return
+        batches = [one for one in replica.log if one.end <= end]
+        rest = sum(len(one.data) for one in batches)
+        for one in batches:
+            if rest <= size:
+                break
+            rest -= len(one.data)
+            if rest == size:
+                self.evict(key, one.end)
+                return
+        known = self._known.get(key, Served())
+        if rest != size and not all(known.tells_of(one.base) for one in batches):
+            self.unsized.add(key)
 
     def evict(self, key: Key, start: int) -> None:
         """Retention has removed what came before ``start``."""

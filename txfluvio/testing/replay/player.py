@@ -405,8 +405,8 @@ class Player:
         self._compared += 1
         key = (message.topic, message.partition.partition_index)
         if not call.replies:
-            self._outside.supply(key, self._end_of(event, message.partition))
             self._outside.evict(key, message.partition.log_start_offset)
+            self._outside.supply(key, self._end_of(event, message.partition))
         if not self.stage.wait(lambda: bool(call.replies), PATIENCE):
             self._differ(event, "no push")
             return

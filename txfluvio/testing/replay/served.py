@@ -7,13 +7,17 @@ made up (:func:`filler`): records without a content, in the right number.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import attrs
 
+from ...wire.codes import EvictedDetail
 from ...wire.compression import Compression
 from ...wire.records import HEADER, Batch, RecordSet, encode_batch, renumber
 from ...wire.sc import TopicCompression
 from ...wire.spu import (
+    FetchOffsetsRequest,
+    FetchOffsetsResponse,
     FetchResponse,
     PartitionResponse,
     StreamFetchRequest,
@@ -58,10 +62,12 @@ class Served:
 
     :ivar batches: those that were served as a whole.
     :ivar beginnings: what is known of those that were cut, and the size of the whole.
+    :ivar starts: where the log began at some time, so that a batch has to begin there.
     """
 
     batches: dict[int, Batch] = attrs.Factory(dict)
     beginnings: dict[int, tuple[bytes, int]] = attrs.Factory(dict)
+    starts: set[int] = attrs.Factory(set)
 
     def add(self, records: RecordSet) -> None:
         """Learn from one answer; what it cuts may be whole in another."""
@@ -93,11 +99,16 @@ class Served:
             if stored.end > end:
                 continue
             if base > position:
-                yield filler(position, base, codec=codec)
+                yield from self._fillers(position, base, codec)
             yield stored
             position = stored.end
         if position < end:
-            yield filler(position, end, codec=codec)
+            yield from self._fillers(position, end, codec)
+
+    def _fillers(self, start: int, end: int, codec: Compression) -> Iterator[Stored]:
+        bounds = [start, *sorted(one for one in self.starts if start < one < end), end]
+        for first, last in pairwise(bounds):
+            yield filler(first, last, codec=codec)
 
     def _stored(self, base: int, end: int) -> Stored:
         """The batch that begins at an offset; what is not known of it is made up."""
@@ -118,10 +129,29 @@ def served(conversation: Conversation) -> dict[Key, Served]:
     """What the whole conversation tells of each partition."""
     found: dict[Key, Served] = {}
     for event in conversation.replies():
+        for key, start in _starts(event):
+            found.setdefault(key, Served()).starts.add(start)
         if not through_modules(event):
             for key, partition in responses(event):
                 found.setdefault(key, Served()).add(partition.records)
     return found
+
+
+def _starts(event: Event) -> Iterator[tuple[Key, int]]:
+    """Where logs began, by what an answer says."""
+    message, asked = event.message, event.asked
+    if isinstance(message, FetchOffsetsResponse):
+        if isinstance(asked, FetchOffsetsRequest) and asked.consumer_id is None:
+            for topic in message.topics:
+                for end in topic.partitions:
+                    yield (topic.name, end.partition_index), end.start_offset
+        return
+    for key, look in responses(event):
+        detail = look.error_code.detail
+        if isinstance(detail, EvictedDetail):
+            yield key, detail.next_available
+        else:
+            yield key, look.log_start_offset
 
 
 def codec_of(policy: TopicCompression) -> Compression:
