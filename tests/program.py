@@ -12,14 +12,21 @@ from twisted.internet.defer import Deferred
 from txfluvio import ClientConfig, FluvioClient, Offset
 
 async def main(reactor):
-    async with FluvioClient(reactor, ClientConfig(endpoint=sys.argv[1])) as client:
+    async with FluvioClient(reactor, {config}) as client:
 {body}
 
 task.react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
 
 
-def program(body: str) -> tuple[str, str, str]:
-    """The command that runs ``body`` with a connected ``client``; ``sys.argv[1]`` is the SC."""
+OF_SC = "ClientConfig(endpoint=sys.argv[1])"
+OF_PROFILE = "ClientConfig.from_profile(path=sys.argv[1])"
+
+
+def program(body: str, config: str = OF_SC) -> tuple[str, str, str]:
+    """The command that runs ``body`` with a connected ``client``.
+
+    :param config: whether ``sys.argv[1]`` is the SC or a profile file.
+    """
     inside = textwrap.indent(textwrap.dedent(body).strip("\n"), " " * 8)
-    return (sys.executable, "-c", _FRAME.format(body=inside))
+    return (sys.executable, "-c", _FRAME.format(body=inside, config=config))

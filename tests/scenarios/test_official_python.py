@@ -41,24 +41,22 @@ elif what == "consume":
     print(json.dumps([[r.offset(), r.key_string(), r.value_string()] for r in found]))
 """
 
-PRODUCE = program(
-    """
+PRODUCING = """
     async with client.producer(sys.argv[2]) as producer:
         records = [(f"key {n}".encode(), v.encode()) for n, v in enumerate(sys.argv[3:])]
         await producer.send_many(records)
-    """
-)
+"""
 
-CONSUME = program(
-    """
+CONSUMING = """
     import json
     found = []
     async with client.consumer(sys.argv[2], start=Offset.beginning(), stop=Offset.end()) as records:
         async for record in records:
             found.append([record.offset, record.key.decode(), record.value.decode()])
     print(json.dumps(found))
-    """
-)
+"""
+
+PRODUCE, CONSUME = program(PRODUCING), program(CONSUMING)
 
 EXPECTED = [[number, f"key {number}", value] for number, value in enumerate(VALUES)]
 

@@ -17,11 +17,12 @@ from twisted.python.usage import UsageError
 
 from txfluvio.profile import load
 from txfluvio.tap.broker import Options
-from txfluvio.testing import FLUVIO_0_17
+from txfluvio.testing import FLUVIO_0_17, Preset, ReadOnly
 from txfluvio.testing.smartmodules import deduplicate
 from txfluvio.wire.sc import Computed
 
-from ..commands import DEADLINE, TWIST, RunningBroker, broker, twist
+from ..commands import DEADLINE, TWIST, RunningBroker, broker, run, twist
+from ..program import OF_PROFILE, program
 
 
 def ask(ready: RunningBroker, method: str, path: str, **fields: Any) -> Any:
@@ -86,6 +87,7 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--release 1.0", "--release takes 0.11.11 or 0.17 or 0.18"),
         ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),
         ("--time reload=soon", "the names are: step, first-report,"),
+        ("--tls-preset bad", "--tls-preset takes one of good, expired, wrong-name,"),
     ],
 )
 def test_a_wrong_option_says_what_was_expected(arguments: str, complaint: str) -> None:
@@ -115,6 +117,7 @@ def test_every_option_reaches_the_fake() -> None:
         "--spus 3 --port 9003 --spu-port 9010 --release 0.17 --seed 7 --topic a --topic b:2:3 "
         "--time reload=5 --time first-report=0.25 --manual-elections --quick-recreate-race "
         "--max-frame-size 1000 --max-journal-entries 10 --max-journal-bytes 20 "
+        "--max-partitions 30 --read-only --tls certs --tls-preset expired --tls-domain sc.example "
         "--smartmodule once=txfluvio.testing.smartmodules.deduplicate"
     )
     options.parseOptions(arguments.split())
@@ -124,7 +127,7 @@ def test_every_option_reaches_the_fake() -> None:
         "a": Computed(partitions=1, replication_factor=1),
         "b": Computed(partitions=2, replication_factor=3),
     }
-    timing = settings.pop("timing")
+    timing, tls = settings.pop("timing"), settings.pop("tls")
     assert (timing.reload, timing.first_report, timing.report) == (5, 0.25, 0.4)
     assert settings == {
         "spus": 3,
@@ -140,7 +143,10 @@ def test_every_option_reaches_the_fake() -> None:
         "max_frame_size": 1000,
         "max_journal_entries": 10,
         "max_journal_bytes": 20,
+        "max_partitions": 30,
+        "policy": ReadOnly(),
     }
+    assert (tls.preset, tls.domain) == (Preset.EXPIRED, "sc.example")
 
 
 def test_it_can_be_controlled_from_elsewhere(tmp_path: Path) -> None:
@@ -187,3 +193,22 @@ def test_it_ends_with_its_standard_input() -> None:
         assert process.stdout.readline()
         process.stdin.close()
         assert process.wait(timeout=DEADLINE) == 0
+
+
+def test_tls_comes_with_the_files_that_clients_need(tmp_path: Path) -> None:
+    with broker(tmp_path, "--tls", str(tmp_path / "tls"), "--tls-domain", "sc.example") as ready:
+        tls = load(ready.profile).client_config().tls
+        assert tls is not None
+        assert tls.server_name == "sc.example"
+        written = tmp_path / "tls"
+        names = ["ca.crt", "client.crt", "client.key", "server.crt", "server.key"]
+        assert sorted(path.name for path in written.iterdir()) == names
+        assert tls.ca_file == str(written / "ca.crt")
+        assert tls.key_file == str(written / "client.key")
+        assert (written / "client.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_tls_can_be_bad_on_purpose(tmp_path: Path) -> None:
+    with broker(tmp_path, "--tls", str(tmp_path / "tls"), "--tls-preset", "expired") as ready:
+        ended = run(*program("pass", OF_PROFILE), str(ready.profile))
+    assert b"CertificateExpired" in ended.stderr

@@ -3,10 +3,11 @@
 Once it accepts connections it prints one line of JSON on standard output::
 
     {"sc": "127.0.0.1:PORT", "spus": [{"id": 5001, "endpoint": "127.0.0.1:PORT"}],
-     "profile": PATH, "control": "127.0.0.1:PORT"}
+     "profile": PATH, "control": "127.0.0.1:PORT",
+     "tls": {"domain": NAME, "ca": PATH, "client_cert": PATH, "client_key": PATH, ...}}
 
-and nothing else there; the log goes to standard error. ``profile`` and ``control`` are null where
-they were not asked for.
+and nothing else there; the log goes to standard error. ``profile``, ``control`` and ``tls`` are
+null where they were not asked for.
 """
 
 from __future__ import annotations
@@ -30,10 +31,20 @@ from twisted.python.usage import UsageError
 
 from ..errors import FluvioError
 from ..profile import add_cluster
-from ..testing import RELEASES, FakeBroker, Timing, UnfiredFaults
+from ..testing import (
+    RELEASES,
+    FakeBroker,
+    FakeTls,
+    Preset,
+    ReadOnly,
+    Timing,
+    UnfiredFaults,
+)
 from ..testing.broker import FIRST_SPU_ID, SPU_PORT_STEP
 from ..testing.control import control_site
+from ..testing.placement import MAX_PARTITIONS
 from ..testing.smartmodules import SmartModule
+from ..testing.tls import DOMAIN
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
 
@@ -50,7 +61,9 @@ _LIMITS = {
     "max-frame-size": (1, 2**31 - 1),
     "max-journal-entries": (1, 2**31 - 1),
     "max-journal-bytes": (1, 2**63 - 1),
+    "max-partitions": (1, MAX_PARTITIONS),
 }
+_PRESETS = tuple(preset.value for preset in Preset)
 _TIMES = tuple(field.name for field in attrs.fields(Timing))
 
 
@@ -91,8 +104,23 @@ class Options(LoggingElsewhere):
         ["max-frame-size", None, None, "Bytes of the largest request that is taken"],
         ["max-journal-entries", None, None, "How many requests and replies are kept"],
         ["max-journal-bytes", None, None, "How many bytes of them are kept"],
+        ["max-partitions", None, None, "How many partitions all topics together may have"],
+        [
+            "tls",
+            None,
+            None,
+            "Speak TLS, and write certificates and keys to this directory: ca.crt, client.crt,...",
+        ],
+        [
+            "tls-preset",
+            None,
+            Preset.GOOD.value,
+            f"What is wrong with TLS, or asked of clients: {', '.join(_PRESETS)}",
+        ],
+        ["tls-domain", None, DOMAIN, "The name that the servers' certificate is for"],
     ]
     optFlags = [
+        ["read-only", None, "Let nobody change the SC's metadata"],
         ["manual-elections", None, "Let a partition whose leader goes wait to be given another"],
         [
             "quick-recreate-race",
@@ -151,7 +179,10 @@ class Options(LoggingElsewhere):
                 self[name] = _whole(name, str(self[name]), low, high)
         if self["release"] not in RELEASES:
             raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
-        for name in ("profile", "directory", "ready"):
+        if self["tls-preset"] not in _PRESETS:
+            known = ", ".join(_PRESETS)
+            raise UsageError(f"--tls-preset takes one of {known}, not {self['tls-preset']!r}")
+        for name in ("profile", "directory", "ready", "tls"):
             if self[name] is not None:
                 self[name] = str(Path(self[name]).absolute())
 
@@ -160,9 +191,12 @@ class Options(LoggingElsewhere):
         """What the fake is made with."""
         limits = {
             name.replace("-", "_"): self[name]
-            for name in ("max-frame-size", "max-journal-entries", "max-journal-bytes")
-            if self[name] is not None
+            for name in _LIMITS
+            if name.startswith("max-") and self[name] is not None
         }
+        tls = None
+        if self["tls"] is not None:
+            tls = FakeTls(Preset(self["tls-preset"]), domain=self["tls-domain"])
         return {
             "spus": self["spus"],
             "topics": self["topics"],
@@ -176,6 +210,8 @@ class Options(LoggingElsewhere):
             "smartmodules": self["smartmodules"],
             "automatic_elections": not self["manual-elections"],
             "quick_recreate_race": bool(self["quick-recreate-race"]),
+            "policy": ReadOnly() if self["read-only"] else None,
+            "tls": tls,
             **limits,
         }
 
@@ -251,8 +287,12 @@ class Broker(Service):
 
     def _announce(self) -> None:
         path = self._options["profile"]
+        files = None
+        if self._broker.tls is not None:
+            files = self._broker.tls.write(self._options["tls"])
         if path is not None:
-            add_cluster(path, PROFILE_NAME, self._broker.sc_endpoint)
+            tls = None if files is None else files.client_config()
+            add_cluster(path, PROFILE_NAME, self._broker.sc_endpoint, tls=tls)
         spus = [
             {"id": number, "endpoint": endpoint}
             for number, endpoint in self._broker.spu_endpoints.items()
@@ -263,6 +303,7 @@ class Broker(Service):
             "spus": spus,
             "profile": path,
             "control": control,
+            "tls": None if files is None else attrs.asdict(files, value_serializer=_as_text),
         }
         line = json.dumps(ready).encode() + b"\n"
         if self._options["ready"] is not None:
@@ -290,6 +331,10 @@ def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.write_bytes(data)
     temporary.replace(path)
+
+
+def _as_text(instance: object, attribute: object, value: object) -> str:
+    return str(value)
 
 
 def _positive(text: str) -> bool:

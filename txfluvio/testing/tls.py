@@ -79,13 +79,26 @@ class Hello:
 
 @attrs.frozen
 class TlsFiles:
-    """Where the certificates and keys were written."""
+    """Where the certificates and keys were written.
 
+    :ivar domain: the SC's name in the servers' certificate.
+    """
+
+    domain: str
     ca: Path
     server_cert: Path
     server_key: Path
     client_cert: Path
     client_key: Path
+
+    def client_config(self) -> TlsConfig:
+        """The settings of a client that reads these files: verified, with its own certificate."""
+        return TlsConfig(
+            server_name=self.domain,
+            ca_file=self.ca,
+            cert_file=self.client_cert,
+            key_file=self.client_key,
+        )
 
 
 class FakeTls:
@@ -137,6 +150,7 @@ class FakeTls:
         folder = Path(directory).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         return TlsFiles(
+            domain=self.domain,
             ca=_write(folder / "ca.crt", self.authority.pem),
             server_cert=_write(folder / "server.crt", self.server.pem),
             server_key=_write(folder / "server.key", self.server.key_pem, private=True),
