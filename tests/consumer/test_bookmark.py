@@ -142,6 +142,14 @@ class Storing(SynchronousTestCase):
         self.updates.answer()
         self.successResultOf(second)
 
+    def test_whoever_is_told_may_give_up_for_another(self) -> None:
+        self.bookmark.processed = 5
+        first, second = self.bookmark.flush(), self.bookmark.flush()
+        first.addCallback(lambda _: second.cancel())
+        self.updates.answer()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+
 
 class Flushing(SynchronousTestCase):
     def setUp(self) -> None:

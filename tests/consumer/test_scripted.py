@@ -201,6 +201,17 @@ class Acknowledging(ScriptedCase):
 
 
 class LargeBatches(ScriptedCase):
+    def test_a_piece_of_it_that_comes_twice_brings_it_once(self) -> None:
+        large = batch(0, 2, size=2000)
+        self.push(large[:1000])
+        self.push(large[:1000])
+        asked, _ = self.asked(FetchRequest)
+        self.brought(asked, large)
+        self.acknowledged(2)
+        self.push(batch(2))
+        self.acknowledged(3)
+        self.assertEqual(self.offsets(3), [0, 1, 2])
+
     def test_the_batch_that_does_not_fit_is_fetched_with_what_it_needs(self) -> None:
         large = batch(0, 2, size=2000)
         self.push(large[:1000])

@@ -49,6 +49,19 @@ class EndingTestCase(PeerTestCase):
 
 
 class LosingTests(EndingTestCase):
+    def test_who_is_told_may_give_up_for_those_who_are_told_next(self) -> None:
+        others = [self.protocol.request(ASK), self.protocol.request(ASK)]
+        ends = [self.protocol.when_closed(), self.protocol.when_closed()]
+        others[0].addErrback(lambda _: others[1].cancel())
+        ends[0].addCallback(lambda _: ends[1].cancel())
+        self.network.pump()
+        self.peer.transport.loseConnection()
+        self.assert_ended("the peer closed it")
+        self.successResultOf(others[0])
+        self.failureResultOf(others[1], CancelledError)
+        self.successResultOf(ends[0])
+        self.failureResultOf(ends[1], CancelledError)
+
     def test_the_peer_closes(self) -> None:
         self.peer.transport.loseConnection()
         self.assert_ended("the peer closed it")

@@ -180,6 +180,9 @@ class Bookmark:
         for waiter in answered:
             del self._waiters[waiter]
         for waiter in answered:
+            # Who is told may be why another waits no more.
+            if waiter.called:
+                continue
             if error is None:
                 waiter.callback(None)
             else:

@@ -242,10 +242,9 @@ class ConsumerService(Service):
             self._patience = None
         stopped = self._stopping and result is not None and result.check(CancelledError)
         self._outcome = None if stopped else result
-        waiting = self._when_done.take()
-        if self._outcome is not None and not waiting:
+        if self._outcome is not None and not len(self._when_done):
             self._log.error("the service has ended: {error!r}", error=self._outcome.value)
-        for waiter in waiting:
+        for waiter in self._when_done.take():
             if self._outcome is None:
                 waiter.callback(None)
             else:

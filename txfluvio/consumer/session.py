@@ -117,6 +117,9 @@ class Session:
         return reply.addCallbacks(self._stored, self._not_stored)
 
     def _pushed(self, push: StreamFetchResponse) -> None:
+        if self.pushed == self.asked and not push.partition.error_code:
+            # Nobody asked for it: it comes a second time, and would be acknowledged twice.
+            return
         self.pushed += 1
         if self._over or not self._owner.listening:
             return

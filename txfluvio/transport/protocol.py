@@ -481,8 +481,9 @@ class FluvioProtocol:
         if self._ending is None:
             self._end(self._explain(reason), reason.value)
         self._deadlines.clear()
-        table, self._table = self._table, {}
-        for waiter in table.values():
+        while self._table:
+            # One by one: who is told may be why another waits no more.
+            waiter = self._table.pop(next(iter(self._table)))
             if isinstance(waiter, Call):
                 _tell(waiter.on_failed, self._disconnected(Effect.UNKNOWN))
             else:

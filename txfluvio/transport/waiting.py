@@ -6,6 +6,7 @@ one who cancels cancels for all. So everyone gets a Deferred of their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -28,11 +29,14 @@ class Waiting(Generic[T]):
         self._deferreds[deferred] = None
         return deferred
 
-    def take(self) -> list[Deferred[T]]:
-        """All, in the order in which they came; after this nobody waits."""
+    def take(self) -> Iterator[Deferred[T]]:
+        """All, in the order in which they came; after this nobody waits.
+
+        They are to be fired one by one: those are left out that were cancelled by what came of
+        firing the ones before.
+        """
         waiting, self._deferreds = self._deferreds, {}
-        return list(waiting)
+        return (deferred for deferred in waiting if not deferred.called)
 
     def _cancelled(self, deferred: Deferred[T]) -> None:
-        # Taken and not yet fired: the cancellation itself keeps the result from whoever waited.
         self._deferreds.pop(deferred, None)

@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from .clock import EPOCH, Endless
 from .history import finally_stored
@@ -158,6 +159,7 @@ class _Run:
             self.wrong.append(f"{len(world.network.links)} connections are left")
 
 
+@implementer(ILogObserver)
 class _Errors:
     """Hears of what is logged as an error meanwhile."""
 
@@ -165,12 +167,12 @@ class _Errors:
         self._wrong = wrong
 
     def __enter__(self) -> None:
-        globalLogPublisher.addObserver(self._heard)
+        globalLogPublisher.addObserver(self)
 
     def __exit__(self, *_: object) -> None:
-        globalLogPublisher.removeObserver(self._heard)
+        globalLogPublisher.removeObserver(self)
 
-    def _heard(self, event: LogEvent) -> None:
+    def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level")
         if level is not None and level >= LogLevel.error:
             failure = event.get("log_failure")
