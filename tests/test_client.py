@@ -28,10 +28,12 @@ from txfluvio.errors import (
     ClientClosed,
     ConnectFailed,
     ConsumerClosed,
+    Effect,
     FluvioError,
     InvalidConfig,
     NotStarted,
     ProducerClosed,
+    UnsupportedVersion,
 )
 from txfluvio.interfaces import (
     IFluvioAdmin,
@@ -39,7 +41,8 @@ from txfluvio.interfaces import (
     IFluvioConsumer,
     IFluvioProducer,
 )
-from txfluvio.testing import RELEASES
+from txfluvio.testing import RELEASES, Release
+from txfluvio.wire.versions import ApiVersionRange
 from txfluvio.transport.dialer import MemoryDialer
 
 from .client_kit import ClientCase
@@ -139,6 +142,21 @@ class Records(ClientCase):
         self.assertGreater(during, len(b"hello"))
 
 
+def _ranges(table: dict[int, tuple[int, int]]) -> tuple[ApiVersionRange, ...]:
+    return tuple(
+        ApiVersionRange(api_key=key, min_version=low, max_version=high)
+        for key, (low, high) in table.items()
+    )
+
+
+OLDEST = Release(
+    platform_version="0.11.6",
+    sc=_ranges({1001: (9, 13), 1002: (1, 13), 1003: (0, 13), 1004: (0, 13)}),
+    spu=_ranges({0: (0, 23), 1: (0, 23), 1002: (23, 23), 1003: (0, 23), 1005: (0, 0)}),
+)
+"""The first with stored offsets; its SC has no call to change a topic yet."""
+
+
 class Releases(ClientCase):
     """What the servers of each release list decides the versions that are spoken."""
 
@@ -149,10 +167,26 @@ class Releases(ClientCase):
                 self.start_broker(release=release)
                 self.assertEqual(self.do(self.use(self.make_client())), [b"a", b"b", b"c"])
 
-    async def use(self, client: FluvioClient) -> list[bytes]:
+    def test_the_whole_way_with_the_oldest_release(self) -> None:
+        self.result(self.broker.stop())
+        self.start_broker(release=OLDEST)
+        use = self.use(self.make_client(), adding=False)
+        self.assertEqual(self.do(use), [b"a", b"b", b"c"])
+
+    def test_what_a_release_does_not_have_is_said_by_name(self) -> None:
+        self.result(self.broker.stop())
+        self.start_broker(release=OLDEST)
+        self.client = self.make_client()
+        self.result(self.client.start())
+        self.result(self.client.admin.create_topic("orders"))
+        error = self.failure(self.client.admin.add_partitions("orders", 1), UnsupportedVersion)
+        self.assertEqual((error.offered, error.effect), ("none", Effect.NONE))
+
+    async def use(self, client: FluvioClient, *, adding: bool = True) -> list[bytes]:
         async with client:
             await client.admin.create_topic("orders", retention=60, compression="gzip")
-            await client.admin.add_partitions("orders", 1)
+            if adding:
+                await client.admin.add_partitions("orders", 1)
             async with client.producer("orders") as producer:
                 await producer.send_many([b"a", b"b", b"c"])
             async with client.consumer(
