@@ -10,10 +10,11 @@ from twisted.internet.task import Clock
 
 from txfluvio.errors import UsageError
 from txfluvio.testing import FakeBroker
+from txfluvio.testing.faults import Fault, Match, NeverAnswer
 from txfluvio.testing.log import PartitionLog, Segment
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.records import Batch, encode_batch
-from txfluvio.wire.sc import PartitionResolution
+from txfluvio.wire.sc import PartitionResolution, SpuResolution
 
 from .broker_kit import REPLICATED, Brokers, values
 
@@ -114,6 +115,26 @@ def test_a_reset_goes_back_to_the_start(brokers: Brokers) -> None:
     assert "later" not in broker.cluster.metadata.topics
     assert broker.now() == brokers.clock.seconds()
     assert (len(broker.journal), len(broker.complaints)) == (0, 0)
+
+
+def test_nothing_of_what_was_done_to_the_cluster_is_left_after_a_reset(brokers: Brokers) -> None:
+    broker = brokers.start(spus=2, topics={"orders": REPLICATED})
+    before = dict(broker.spu_endpoints)
+    brokers.done(broker.add_spu())
+    brokers.done(broker.cluster.create_topic("later", partitions=3))
+    broker.cluster.automatic_elections = False
+    broker.stall_replication()
+    broker.hide_from_metadata("orders")
+    broker.plant(Fault(Match("Produce"), NeverAnswer()))
+    brokers.done(broker.spu_down(5001))
+    brokers.done(broker.reset())
+    assert dict(broker.spu_endpoints) == before
+    assert sorted(broker.cluster.metadata.spu_ids(SpuResolution.ONLINE)) == [5001, 5002]
+    assert broker.cluster.automatic_elections
+    assert "orders" in [item.name for item in broker.cluster.metadata.topics.listing()]
+    broker.append("orders", [b"a"])
+    brokers.clock.advance(0)
+    assert broker.replica("orders").log.hw == 1
 
 
 def test_there_is_nothing_to_go_back_to_before_the_start() -> None:

@@ -200,6 +200,7 @@ class FakeBroker:
         self._stand_ins: list[StoredModule] = []
         for key, module in (smartmodules or {}).items():
             self.register_smartmodule(key, module)
+        self._automatic_elections = automatic_elections
         self.cluster.automatic_elections = automatic_elections
         self._sc = _Site(self._server("SC", self.cluster.sc, "SC"), host, sc_port)
         self._spus: dict[int, Spu] = {}
@@ -434,9 +435,10 @@ class FakeBroker:
         return Deferred.fromCoroutine(self._restore(snapshot))
 
     def reset(self) -> Deferred[None]:
-        """Go back to how it was when it had started; nothing is left of faults either.
+        """Go back to how it was when it had started, in everything that this object can do.
 
-        The journal, the complaints and what was planted are empty then, and the clock is right.
+        Records, topics and SPUs are those of then, and nothing is left of faults, of stalled
+        replication, of the journal, and of a clock that was moved.
         """
         return Deferred.fromCoroutine(self._reset())
 
@@ -529,6 +531,10 @@ class FakeBroker:
         if self._initial is None:
             raise UsageError("this broker has not started")
         self.faults.clear()
+        self.cluster.resume_replication()
+        self.cluster.automatic_elections = self._automatic_elections
+        for spu_id in [one for one in self._spus if one not in self._initial.logs]:
+            await self._remove_spu(spu_id)
         await self._restore(self._initial)
         self._moved = 0.0
         self.journal.clear()
@@ -569,6 +575,13 @@ class FakeBroker:
         await self._listen(site)
         self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
         return spu_id
+
+    async def _remove_spu(self, spu_id: int) -> None:
+        """Have an SPU no more, with all that it has stored."""
+        await self.spu_down(spu_id)
+        self._spus[spu_id].replace_logs({})
+        self.cluster.forget_spu(spu_id)
+        del self._spus[spu_id], self._sites[spu_id]
 
     def _site(self, spu_id: int) -> _Site:
         site = self._sites.get(spu_id)

