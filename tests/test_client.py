@@ -42,8 +42,8 @@ from txfluvio.interfaces import (
     IFluvioProducer,
 )
 from txfluvio.testing import RELEASES, Release
-from txfluvio.wire.versions import ApiVersionRange
 from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.wire.versions import ApiVersionRange
 
 from .client_kit import ClientCase
 
