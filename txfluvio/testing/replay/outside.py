@@ -208,8 +208,8 @@ class Outside:
         key = lifecycle.partition_key(after.name)
         if before is not None and before.spec.leader != after.spec.leader:
             self._move_leader(key, after.spec.leader)
-        if before is not None and before.status.leader.leo == -1:
-            self._do(f"SPU {after.spec.leader} reports for the first time")
+        if before is not None and _is_first_report(before, after):
+            self._do(f"SPU {after.spec.leader} reports on {after.name} for the first time")
             self._stage.broker.cluster.report(after.spec.leader)
 
     def _move_leader(self, key: Key, to: int) -> None:
@@ -254,3 +254,9 @@ class Outside:
 
     def _do(self, what: str) -> None:
         self.done.append(f"{self._stage.now:.3f} s: {what}")
+
+
+def _is_first_report(before: Metadata, after: Metadata) -> bool:
+    """Whether a leader has told of a partition for the first time since it leads it."""
+    was, now = before.status.leader, after.status.leader
+    return was.leo == -1 or (was.spu != now.spu and now.spu == after.spec.leader)
