@@ -188,6 +188,7 @@ class IFluvioAdmin(Interface):
         ignore_racks: bool = False,
         assignment: Sequence[Sequence[int]] | None = None,
         mirror_from: Iterable[str] | None = None,
+        mirror_to: Iterable[str] | None = None,
         retention: int | None = None,
         segment_size: int | None = None,
         max_partition_size: int | None = None,

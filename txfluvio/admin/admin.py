@@ -99,6 +99,7 @@ class Admin:
         ignore_racks: bool = False,
         assignment: Sequence[Sequence[int]] | None = None,
         mirror_from: Iterable[str] | None = None,
+        mirror_to: Iterable[str] | None = None,
         retention: int | None = None,
         segment_size: int | None = None,
         max_partition_size: int | None = None,
@@ -126,6 +127,8 @@ class Admin:
             ``partitions`` and ``replication``.
         :param mirror_from: names of remote clusters that mirror to this topic, one partition each;
             instead of the above.
+        :param mirror_to: names of remote clusters that this topic is mirrored to, likewise; since
+            0.18.
         :param retention: seconds to keep records, at least 10; None: seven days.
         :param segment_size: bytes of one file of the log, at least 1024; None: one GiB.
         :param max_partition_size: bytes after which the oldest records go.
@@ -143,8 +146,8 @@ class Admin:
 
         def spec() -> sc.TopicSpec:
             replicas: sc.Computed | sc.Assigned | sc.MirrorTopic
-            if mirror_from is not None:
-                replicas = _mirrored(name, mirror_from)
+            if mirror_from is not None or mirror_to is not None:
+                replicas = _mirrored(name, mirror_from, mirror_to)
             elif assignment is not None:
                 replicas = _assigned(assignment)
             else:
@@ -281,16 +284,19 @@ class Admin:
         _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
         await self._until(usable, end)
 
-    def add_mirror(self, name: str, remote_cluster: str) -> Deferred[None]:
-        """Let one more remote cluster mirror to a topic.
+    def add_mirror(
+        self, name: str, remote_cluster: str, *, to_remote: bool = False
+    ) -> Deferred[None]:
+        """Let one more remote cluster mirror to a topic, or the other way round.
 
         Cancelled once it was sent, it may take effect all the same.
 
+        :param to_remote: as the topic was created: whether records go from here to there.
         :raises TopicNotFound: there is none of this name.
         :raises MirrorNotFound: there is no such remote cluster.
         :raises MirrorAlreadyExists: it does so already.
         """
-        action = sc.AddMirror(remote_cluster=remote_cluster)
+        action = sc.AddMirror(remote_cluster=remote_cluster, home_to_mirror=to_remote)
         request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=action)
         return self._do(request, f"topic {name}")
 
@@ -839,11 +845,17 @@ def _assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
     )
 
 
-def _mirrored(name: str, remotes: Iterable[str]) -> sc.MirrorTopic:
+def _mirrored(
+    name: str, sources: Iterable[str] | None, targets: Iterable[str] | None
+) -> sc.MirrorTopic:
+    if sources is not None and targets is not None:
+        raise InvalidConfig("mirror_to", targets, "None beside mirror_from: a topic goes one way")
+    source = targets is not None
     partitions = tuple(
-        sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0") for remote in remotes
+        sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0", source=source)
+        for remote in targets or sources or ()
     )
-    return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions))
+    return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions, source=source))
 
 
 def _retention(seconds: int | None) -> sc.CleanupPolicy | None:
