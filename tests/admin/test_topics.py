@@ -97,6 +97,24 @@ class CreatingTopics(AdminCase):
         self.assertTrue(found.mirror)
         self.assertEqual((found.partition_count, found.replication), (1, None))
 
+    def test_a_topic_can_be_mirrored_to_remote_clusters(self) -> None:
+        for name in ("edge1", "edge2"):
+            self.result(self.admin.register_remote(name))
+        self.result(self.admin.create_topic("orders", mirror_to=["edge1"]))
+        self.result(self.admin.add_mirror("orders", "edge2", to_remote=True))
+        stored = self.broker.cluster.metadata.topics.get("orders")
+        assert stored is not None
+        home = stored.spec.replicas.config
+        self.assertTrue(home.source)
+        self.assertEqual(
+            [(partition.remote_cluster, partition.source) for partition in home.partitions],
+            [("edge1", True), ("edge2", True)],
+        )
+
+    def test_a_mirror_goes_one_way(self) -> None:
+        creating = self.admin.create_topic("orders", mirror_from=["a"], mirror_to=["b"])
+        self.failure(creating, InvalidConfig)
+
     def test_a_dry_run_creates_nothing(self) -> None:
         self.result(self.admin.create_topic("orders", dry_run=True))
         self.assertEqual(self.result(self.admin.list_topics()), [])
