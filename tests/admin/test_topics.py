@@ -28,6 +28,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.testing import Timing
+from txfluvio.wire.sc import HomeMirror, MirrorTopic
 
 from .kit import AdminCase
 
@@ -104,7 +105,9 @@ class CreatingTopics(AdminCase):
         self.result(self.admin.add_mirror("orders", "edge2", to_remote=True))
         stored = self.broker.cluster.metadata.topics.get("orders")
         assert stored is not None
+        assert isinstance(stored.spec.replicas, MirrorTopic)
         home = stored.spec.replicas.config
+        assert isinstance(home, HomeMirror)
         self.assertTrue(home.source)
         self.assertEqual(
             [(partition.remote_cluster, partition.source) for partition in home.partitions],
