@@ -33,10 +33,12 @@ from txfluvio.wire.sc import (
     PARTITION,
     TOPIC,
     Assigned,
+    CleanupPolicy,
     ListRequest,
     PartitionMap,
     PartitionResolution,
     TopicSpec,
+    TopicStorage,
     WatchRequest,
 )
 from txfluvio.wire.schema import Request
@@ -461,6 +463,20 @@ class MemoryTests(SynchronousTestCase):
         (record,) = broker.records("orders")
         self.assertEqual(record.timestamp, 1_700_003_600_000)
 
+    def test_what_is_too_old_is_evicted_when_the_time_jumps(self) -> None:
+        spec = TopicSpec(
+            replicas=Assigned(partitions=(PartitionMap(id=0, replicas=(5001,)),)),
+            cleanup_policy=CleanupPolicy(time_in_seconds=60),
+            storage=TopicStorage(segment_size=1024),
+        )
+        broker = self.broker(topics={"orders": spec})
+        for value in (b"a", b"b"):
+            broker.append("orders", [value * 800])
+        broker.move_clock(59)
+        self.assertEqual(len(broker.records("orders")), 2)
+        broker.move_clock(2)
+        self.assertEqual([one.value[:1] for one in broker.records("orders")], [b"b"])
+
     def test_there_are_no_tricks_with_an_spu_that_is_not_there(self) -> None:
         broker = self.broker()
         self.assertRaises(UsageError, broker.spu_down, 7)
@@ -487,6 +503,26 @@ async def test_a_record_goes_through_tcp_and_back() -> None:
         reply = await ask(wire, fetch(0))
         assert bytes(reply.topics[0].partitions[0].records) == ONE
     await wire.ended
+
+
+@with_reactor
+async def test_its_time_may_be_another_than_that_of_its_sockets() -> None:
+    clock = Clock()
+    broker = FakeBroker(the_reactor, topics={"orders": 1}, scheduler=clock)
+    starting = broker.start()
+    clock.advance(0)
+    await starting
+    wire = await dial(broker.spu_endpoints[5001])
+    await ask(wire, produce(entry(ONE)))
+    creating = broker.cluster.create_topic("later")
+    await ask(wire, fetch(0))
+    assert not creating.called
+    clock.advance(0)
+    await creating
+    assert (broker.now(), len(broker.records("orders"))) == (0, 1)
+    stopping = broker.stop()
+    wire.drop()
+    await stopping
 
 
 @with_reactor

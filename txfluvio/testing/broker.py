@@ -49,7 +49,7 @@ from .planting import Faults, Planted, UnfiredFaults
 from .policies import Policy
 from .releases import FLUVIO_0_18, Release
 from .replica import AppendError, Replica
-from .server import Complaint, Server
+from .server import Complaint, Connection, Server
 from .smartmodules import Limits, Registrable
 from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
@@ -83,16 +83,20 @@ class _Site:
     host: str
     port: int = 0
     listening: IListeningPort | None = None
+    aside: Server | None = None
+    listening_aside: IListeningPort | None = None
 
     @property
     def endpoint(self) -> str:
         return f"{self.host}:{self.port}"
 
     async def stop(self, scheduler: IReactorTime) -> None:
-        listening, self.listening = self.listening, None
-        if listening is not None:
+        ports = (self.listening, self.listening_aside)
+        self.listening = self.listening_aside = None
+        for listening in filter(None, ports):
             await maybeDeferred(listening.stopListening)
-        await self.server.stop(scheduler)
+        for server in filter(None, (self.server, self.aside)):
+            await server.stop(scheduler)
 
 
 class FakeBroker:
@@ -100,11 +104,13 @@ class FakeBroker:
 
     Nothing is done before :meth:`start`; ``async with`` starts and stops.
 
-    :param reactor: runs it. Only its time is used where there is a ``network``, so a ``Clock``
-        will do there.
+    :param reactor: listens, and runs everything timed. Only its time is used where there is a
+        ``network``, so a ``Clock`` will do there.
     :param spus: how many SPUs, whose ids count from 5001; or the ids themselves.
     :param topics: the topics to begin with, by name: how many partitions, or all of it.
     :param network: listen here instead of on TCP.
+    :param aside: listen here as well, for those who only look: their connections are in no journal
+        and in no list, and no fault acts on them.
     :param host: the address to listen on.
     :param sc_port: the SC's port; 0: a free one.
     :param spu_port: the first SPU's port, and the next ones' are 10, 20, ... further, as in a
@@ -118,7 +124,9 @@ class FakeBroker:
     :param automatic_elections: whether a partition whose leader goes gets another one by itself;
         else it waits for :meth:`move_leader`.
     :param tls: TLS for the SC and all SPUs; None: plain TCP.
-    :param now: the time of day, in seconds since the Unix epoch; the reactor's unless given.
+    :param scheduler: runs everything timed, instead of the reactor: with a ``Clock`` nothing
+        happens on its sockets but when that is advanced.
+    :param now: the time of day, in seconds since the Unix epoch; the scheduler's unless given.
     :param directory: keep records and metadata here from one broker to the next, whatever ends
         this one: they are read when it starts and written as they come.
     :param smartmodules: what is registered as by :meth:`register_smartmodule`.
@@ -141,6 +149,7 @@ class FakeBroker:
         topics: Mapping[str, int | TopicSpec] | None = None,
         *,
         network: Network | None = None,
+        aside: Network | None = None,
         host: str = "127.0.0.1",
         sc_port: int = 0,
         spu_port: int = 0,
@@ -151,6 +160,7 @@ class FakeBroker:
         quick_recreate_race: bool = False,
         automatic_elections: bool = True,
         tls: FakeTls | None = None,
+        scheduler: IReactorTime | None = None,
         now: Callable[[], float] | None = None,
         directory: str | os.PathLike[str] | None = None,
         smartmodules: Mapping[str, Registrable] | None = None,
@@ -161,8 +171,9 @@ class FakeBroker:
         max_journal_bytes: int = MAX_BYTES,
     ) -> None:
         self._reactor = reactor
-        self._scheduler = cast(IReactorTime, reactor)
+        self._scheduler = cast(IReactorTime, reactor) if scheduler is None else scheduler
         self._network = network
+        self._aside = aside
         self.tls = tls
         self._topics = {} if topics is None else dict(topics)
         self._real_now = self._scheduler.seconds if now is None else now
@@ -173,6 +184,7 @@ class FakeBroker:
         self._max_frame_size = max_frame_size
         self._timers = Timers(self._scheduler)
         self._numbers = itertools.count(1)
+        self._numbers_aside = itertools.count(-1, -1)
         self._started = False
         self._initial: Snapshot | None = None
         self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
@@ -202,7 +214,7 @@ class FakeBroker:
             self.register_smartmodule(key, module)
         self._automatic_elections = automatic_elections
         self.cluster.automatic_elections = automatic_elections
-        self._sc = _Site(self._server("SC", self.cluster.sc, "SC"), host, sc_port)
+        self._sc = self._make_site("SC", self.cluster.sc, "SC", sc_port)
         self._spus: dict[int, Spu] = {}
         self._directory = None if directory is None else Directory(directory, own=self._spus)
         self._sites: dict[int, _Site] = {}
@@ -292,8 +304,8 @@ class FakeBroker:
         if self._directory is not None:
             self._directory.release()
 
-    def _server(self, name: str, service: Any, server: ServerId) -> Server:
-        return Server(
+    def _make_site(self, name: str, service: Any, server: ServerId, port: int) -> _Site:
+        made = Server(
             name,
             service,
             count=lambda: next(self._numbers),
@@ -302,6 +314,10 @@ class FakeBroker:
             faults=self.faults.at(server),
             max_frame_size=self._max_frame_size,
         )
+        aside = None
+        if self._aside is not None:
+            aside = Server(name, service, count=lambda: next(self._numbers_aside))
+        return _Site(made, self._host, port, aside=aside)
 
     def _make_spu(self, spu_id: int) -> None:
         spu = Spu(
@@ -315,7 +331,7 @@ class FakeBroker:
         )
         self._spus[spu_id] = spu
         port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
-        self._sites[spu_id] = _Site(self._server(spu.name, spu, spu_id), self._host, port)
+        self._sites[spu_id] = self._make_site(spu.name, spu, spu_id, port)
 
     def _create_module(self, item: StoredModule) -> None:
         modules = self.cluster.metadata.modules
@@ -334,6 +350,9 @@ class FakeBroker:
             factory = self.tls.in_front_of(site.server, self._scheduler)
         site.listening = await endpoint.listen(factory)
         site.port = cast(IPv4Address, site.listening.getHost()).port
+        if self._aside is not None and site.aside is not None:
+            endpoint = self._aside.server_endpoint(site.host, site.port)
+            site.listening_aside = await endpoint.listen(site.aside)
 
     # Where it is
 
@@ -346,6 +365,17 @@ class FakeBroker:
     def spu_endpoints(self) -> Mapping[int, str]:
         """``host:port`` of each SPU by its id; known once started."""
         return {spu_id: site.endpoint for spu_id, site in self._sites.items()}
+
+    @property
+    def connections(self) -> Mapping[str, tuple[Connection, ...]]:
+        """The open connections of each server by its name, oldest first."""
+        sites = (self._sc, *self._sites.values())
+        return {site.server.name: site.server.connections for site in sites}
+
+    @property
+    def sc_runs(self) -> bool:
+        """Whether the SC is up."""
+        return self._sc.listening is not None
 
     @property
     def running_spus(self) -> tuple[int, ...]:
@@ -483,8 +513,14 @@ class FakeBroker:
         self.replica(topic, partition).log.evict(before)
 
     def move_clock(self, seconds: float) -> None:
-        """Let the time of day jump; what the scheduler runs is not moved."""
+        """Let the time of day jump; what is too old then is evicted at once.
+
+        What the scheduler runs is not moved.
+        """
         self._moved += seconds
+        for spu in self._spus.values():
+            for key in list(spu.replicas):
+                spu.clean(key)
 
     def _open(self, directory: Directory) -> None:
         """Have what is in a directory, and keep there what comes."""
