@@ -9,7 +9,6 @@ from twisted.internet.defer import CancelledError
 from txfluvio.admin import (
     Deduplication,
     PartitionResolution,
-    SmartModulePackage,
     TopicDescription,
     TopicResolution,
 )
@@ -28,11 +27,10 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.testing import Timing
+from txfluvio.testing.smartmodules import deduplicate
 from txfluvio.wire.sc import HomeMirror, MirrorTopic
 
 from .kit import AdminCase
-
-WASM = b"\0asm\1\0\0\0"
 
 
 class CreatingTopics(AdminCase):
@@ -76,8 +74,7 @@ class CreatingTopics(AdminCase):
         self.assertEqual({len(spus) for spus in found.replicas.values()}, {2})
 
     def test_deduplication_needs_its_module_and_is_told_again(self) -> None:
-        package = SmartModulePackage(name="dedup", group="acme", version="0.1.0")
-        self.result(self.admin.create_smartmodule("", WASM, package=package))
+        self.broker.register_smartmodule("acme/dedup@0.1.0", deduplicate)
         wanted = Deduplication(
             count=10, age=1.5, filter="acme/dedup@0.1.0", params={"key": "value"}
         )
