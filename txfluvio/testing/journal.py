@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import attrs
 
@@ -81,6 +82,7 @@ class Journal:
     :param max_entries: how many frames are kept.
     :param max_bytes: how many bytes of them are kept; the newest frame stays whatever its size.
     :param on_entry: called after each.
+    :ivar total: how many frames there have been, forgotten ones included: the newest is that one.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Journal:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._bytes = 0
+        self.total = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -113,6 +116,13 @@ class Journal:
         return [
             one for one in self if one.direction is Direction.REQUEST and name in (None, one.name)
         ]
+
+    def behind(self, number: int) -> list[tuple[int, Entry]]:
+        """The frames that are kept and came behind that of a number, oldest first, with theirs."""
+        count = min(len(self._entries), max(0, self.total - number))
+        newest = islice(reversed(self._entries), count)
+        found = [(self.total - index, entry) for index, entry in enumerate(newest)]
+        return found[::-1]
 
     def clear(self) -> None:
         """Forget everything."""
@@ -152,6 +162,7 @@ class Journal:
                 body=body,
             )
         )
+        self.total += 1
         self._bytes += len(data)
         while len(self._entries) > self._max_entries or (
             self._bytes > self._max_bytes and len(self._entries) > 1

@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -26,13 +26,11 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from .._callers import Callers
 from ..errors import BrokerError, FluvioError
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of the largest body of a request that is looked at."""
-
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
-"""What a request may call this machine."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -179,13 +177,17 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 class Interface(Resource):
-    """Serves the calls of an object over HTTP."""
+    """Serves the calls of an object over HTTP, wherever in a site it is put.
+
+    :param callers: whose requests are served; None: those of this machine.
+    """
 
     isLeaf = True
 
-    def __init__(self, thing: object) -> None:
+    def __init__(self, thing: object, callers: Callers | None = None) -> None:
         super().__init__()
         self._routes = routes_of(thing)
+        self._callers = Callers() if callers is None else callers
 
     def render(self, request: Request) -> int:
         work: Deferred[Any] = maybeDeferred(self._serve, request)
@@ -202,15 +204,15 @@ class Interface(Resource):
         return NOT_DONE_YET
 
     def _serve(self, request: Request) -> Any:
-        _check_host(request)
+        self._check_caller(request)
         method = request.method.decode("ascii", "replace")
         path = request.path.decode("ascii", "replace")
-        if not _parts(path):
+        segments = cast(list[bytes], request.postpath or [])
+        parts = tuple(part.decode("utf-8", "replace") for part in segments if part)
+        if not parts:
             return {"calls": [route.described() for route in self._routes]}
         found = [
-            (route, holes)
-            for route in self._routes
-            if (holes := route.holes(_parts(path))) is not None
+            (route, holes) for route in self._routes if (holes := route.holes(parts)) is not None
         ]
         if not found:
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no {path}: GET / lists what there is")
@@ -220,24 +222,14 @@ class Interface(Resource):
         methods = " or ".join(sorted({route.method for route, _ in found}))
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {methods}, not {method}")
 
-
-def _check_host(request: Request) -> None:
-    """See that a request means this machine, and comes from no page of another."""
-    headers = request.requestHeaders
-    for host in headers.getRawHeaders("host") or [""]:
-        _check_name("Host", f"//{host}")
-    for origin in headers.getRawHeaders("origin") or []:
-        _check_name("Origin", origin)
-
-
-def _check_name(header: str, url: str) -> None:
-    try:
-        name = urlsplit(url).hostname
-    except ValueError:
-        name = None
-    if name not in LOCAL_NAMES:
-        expected = " or ".join(LOCAL_NAMES)
-        raise Refused(HTTPStatus.FORBIDDEN, f"the header {header} has to name {expected}")
+    def _check_caller(self, request: Request) -> None:
+        """See that a request means this machine, and comes from no page of another."""
+        headers = request.requestHeaders
+        refusal = self._callers.refusal(
+            headers.getRawHeaders("host") or [], headers.getRawHeaders("origin") or []
+        )
+        if refusal is not None:
+            raise Refused(HTTPStatus.FORBIDDEN, refusal)
 
 
 def _arguments(route: Route, holes: Mapping[str, str], request: Request) -> dict[str, Any]:
