@@ -9,7 +9,6 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.protocol import Factory, Protocol
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.client_kit import ClientCase
 from txfluvio.config import TlsConfig
@@ -181,26 +180,31 @@ class Principals(TlsCase):
         self.assertIn("orders", [one.name for one in self.result(self.client.admin.list_topics())])
 
 
-class Files(SynchronousTestCase):
-    def test_they_hold_what_a_client_needs_and_keep_the_keys_private(self) -> None:
-        tls = FakeTls(domain="sc.example")
-        files = tls.write(Path(self.mktemp()))
-        config = files.client_config()
-        self.assertEqual(config.inline(), tls.client_config())
-        for key in (files.client_key, files.server_key):
-            self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+# Files
 
-    def test_those_of_an_earlier_run_are_replaced(self) -> None:
-        folder = Path(self.mktemp())
-        FakeTls().write(folder)
-        later = FakeTls()
-        self.assertEqual(later.write(folder).client_config().inline(), later.client_config())
 
-    def test_a_secret_is_not_shown(self) -> None:
-        tls = FakeTls()
-        for shown in (repr(tls.client), repr(tls.client_config()), repr(tls)):
-            self.assertNotIn("PRIVATE", shown)
-            self.assertNotIn(tls.client.key_pem.decode().splitlines()[1], shown)
+def test_they_hold_what_a_client_needs_and_keep_the_keys_private(tmp_path: Path) -> None:
+    tls = FakeTls(domain="sc.example")
+    files = tls.write(tmp_path / "new")
+    assert files.client_config().inline() == tls.client_config()
+    for key in (files.client_key, files.server_key):
+        assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_those_of_an_earlier_run_are_replaced(tmp_path: Path) -> None:
+    FakeTls().write(tmp_path)
+    later = FakeTls()
+    assert later.write(tmp_path).client_config().inline() == later.client_config()
+
+
+def test_a_secret_is_not_shown() -> None:
+    tls = FakeTls()
+    for shown in (repr(tls.client), repr(tls.client_config()), repr(tls)):
+        assert "PRIVATE" not in shown
+        assert tls.client.key_pem.decode().splitlines()[1] not in shown
+
+
+# Names
 
 
 def test_names_that_real_servers_take() -> None:
