@@ -26,7 +26,7 @@ from .ends import logs_of, stored_by_consumers, unsized_logs
 from .objects import Objects, deduplicating_modules, objects_of, spus_of
 from .rights import ObservedPolicy, policy_of, release_of
 from .served import Served, served
-from .stand_ins import Cast, Script, cast_of, stand_in
+from .stand_ins import Cast, cast_of, stand_in
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +70,7 @@ def beginning_of(conversation: Conversation) -> Beginning:
     cast = cast_of(conversation, objects.get(SMART_MODULE.label, {}), known)
     for uses in deduplicating_modules(conversation, objects):
         if uses not in cast.names:
-            cast = attrs.evolve(cast, names={**cast.names, uses: stand_in(Script())})
+            cast = attrs.evolve(cast, names={**cast.names, uses: stand_in()})
     partitions = objects.get(PARTITION.label, {})
     logs = logs_of(conversation, partitions, known, len(offsets))
     return Beginning(

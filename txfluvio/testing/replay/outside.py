@@ -259,4 +259,4 @@ class Outside:
 def _is_first_report(before: Metadata, after: Metadata) -> bool:
     """Whether a leader has told of a partition for the first time since it leads it."""
     was, now = before.status.leader, after.status.leader
-    return was.leo == -1 or (was.spu != now.spu and now.spu == after.spec.leader)
+    return bool(was.leo == -1 or (was.spu != now.spu and now.spu == after.spec.leader))

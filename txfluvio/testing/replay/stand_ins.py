@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import Any
 
 import attrs
 
 from ...errors import ProtocolError
-from ...wire.codes import Code, ErrorCode, ModuleKind, ModuleRuntimeDetail
+from ...wire.codes import NO_ERROR, Code, ErrorCode, ModuleKind, ModuleRuntimeDetail
 from ...wire.compression import Compression, decompress
 from ...wire.records import Batch, RawRecord, RecordSet, encode_batch, renumber, unpack_records
 from ...wire.sc import SMART_MODULE, CreateRequest, Metadata
@@ -54,7 +53,7 @@ _LARGEST_MODULE = 64 * 1024 * 1024
 
 @attrs.define(eq=False)
 class Script:
-    """What a stand-in does.
+    """What a stand-in does in one chain.
 
     :ivar outputs: what becomes of a batch, by its records as bytes.
     :ivar start_error: why it does not start.
@@ -67,24 +66,31 @@ class Script:
 
 
 class StandIn(SmartModule):
-    """A module that follows a script."""
+    """A module that follows scripts: one for each chain that it is in, in their order."""
 
-    script: Script
+    scripts: list[Script]
 
     def instance(self, accumulator: bytes = b"") -> _Actor:
-        """The stand-in at work in a chain.
+        """The stand-in at work in the next chain.
 
         :raises ChainError: the script says that it does not start.
         """
-        if self.script.start_error is not None:
-            raise ChainError(self.script.start_error)
-        return _Actor(self.script)
+        script = self.scripts.pop(0) if self.scripts else Script()
+        if script.start_error is not None:
+            raise ChainError(script.start_error)
+        return _Actor(script)
+
+    def another(self) -> Script:
+        """The script for one more chain."""
+        script = Script()
+        self.scripts.append(script)
+        return script
 
 
-def stand_in(script: Script) -> StandIn:
-    """A module that follows ``script``."""
+def stand_in() -> StandIn:
+    """A module without a script, which lets everything pass."""
     made = StandIn(ModuleKind.FILTER, _never)
-    object.__setattr__(made, "script", script)
+    object.__setattr__(made, "scripts", [])
     return made
 
 
@@ -137,25 +143,31 @@ def cast_of(
     :param modules: the modules of which the SC had more than the name.
     """
     director = _Director(conversation, modules, known)
+    answers: dict[int, list[Event]] = {}
     for event in conversation.replies():
-        asked, message = event.asked, event.message
-        if isinstance(asked, StreamFetchRequest) and isinstance(message, StreamFetchResponse):
-            if asked.smartmodules:
-                director.streamed(event, asked, message)
-        elif isinstance(asked, ProduceRequest) and isinstance(message, ProduceResponse):
-            director.produced(asked, message)
-    return Cast(director.names, director.hashes)
+        answers.setdefault(event.call.line, []).append(event)
+    for event in conversation.requests():
+        message, replies = event.message, answers.get(event.line, [])
+        if isinstance(message, StreamFetchRequest) and message.smartmodules:
+            director.streamed(event, message, replies)
+        elif isinstance(message, ProduceRequest) and message.smartmodules:
+            for reply in replies:
+                director.produced(message, reply.message)
+    return director.cast()
 
 
 class _Director:
+    """Writes the scripts."""
+
     def __init__(
         self,
         conversation: Conversation,
         modules: Mapping[str, Metadata],
         known: dict[Key, Served],
     ) -> None:
-        self.names: dict[str, StandIn] = {}
-        self.hashes: dict[str, StandIn] = {}
+        self._names: dict[str, StandIn] = {}
+        self._hashes: dict[str, StandIn] = {}
+        self._needed: set[str] = set()
         self._known = known
         stored = [Item(one.name, one.spec, one.status) for one in modules.values()]
         for event in conversation.requests():
@@ -166,108 +178,87 @@ class _Director:
         self._has = {one.name for one in self._stored}
         self._real = SmartModules(lambda: self._stored)
 
+    def cast(self) -> Cast:
+        """Who is needed."""
+        needed = {one: player for one, player in self._hashes.items() if one in self._needed}
+        return Cast(self._names, needed)
+
     # What the conversation shows
 
-    def streamed(self, event: Event, asked: StreamFetchRequest, push: StreamFetchResponse) -> None:
-        """A stream has pushed through modules."""
-        look = push.partition
-        code = look.error_code.code
-        invocations = asked.smartmodules
-        if code == Code.SMART_MODULE_NOT_FOUND:
-            self._there(invocations, until=look.error_code.detail.name)
+    def streamed(self, event: Event, asked: StreamFetchRequest, replies: list[Event]) -> None:
+        """A stream through modules was opened, and this came of it."""
+        pushes = [one.message for one in replies if isinstance(one.message, StreamFetchResponse)]
+        first = pushes[0].partition.error_code if pushes else NO_ERROR
+        scripts = self._scripts(asked.smartmodules, first)
+        if scripts:
+            scripts[0].passes = False
+        if first.code in _START_ERRORS:
             return
-        if code in _START_ERRORS:
-            self._fails(invocations, look.error_code)
-            return
-        inputs = _inputs(look, asked.fetch_offset)
-        if not inputs:
-            self._there(invocations)
-            return
-        served = self._known.setdefault((push.topic, look.partition_index), Served())
-        batches = []
-        for one in inputs:
-            batch = served.batches.setdefault(one.base, one.batch)
-            batches.append(batch)
-        version = event.call.frame.header.api_version if event.call.frame else 0
-        if self._runs(invocations, version, batches, look, asked.max_bytes):
-            return
-        script = self._script_of(invocations)
-        if script is None:
-            return
-        script.passes = False
-        for one, batch in zip(inputs, batches, strict=True):
-            script.outputs[batch.blob()] = one.output
+        version = 0 if event.frame is None else event.frame.header.api_version
+        for push in pushes:
+            look = push.partition
+            key = (push.topic, look.partition_index)
+            inputs = _inputs(look, asked.fetch_offset)
+            if not inputs:
+                continue
+            served = self._known.setdefault(key, Served())
+            batches = [served.batches.setdefault(one.base, one.batch) for one in inputs]
+            if not self._runs(asked.smartmodules, version, batches, look, asked.max_bytes):
+                self._needed.update(_digests(asked.smartmodules))
+            for one, batch in zip(inputs, batches, strict=True):
+                for script in scripts[:1]:
+                    script.outputs[batch.blob()] = one.output
 
-    def produced(self, asked: ProduceRequest, answer: ProduceResponse) -> None:
-        """Records went through modules, or perhaps not."""
-        if not asked.smartmodules:
+    def produced(self, asked: ProduceRequest, answer: object) -> None:
+        """Records were to go through modules into logs."""
+        if not isinstance(answer, ProduceResponse):
             return
         for topic, sent in zip(answer.responses, asked.topics, strict=False):
             for one, entry in zip(topic.partitions, sent.partitions, strict=False):
-                code = one.error_code.code
-                if code == Code.SMART_MODULE_NOT_FOUND:
-                    self._there(asked.smartmodules, until=one.error_code.detail.name)
-                elif code in _START_ERRORS:
-                    self._fails(asked.smartmodules, one.error_code)
-                elif not code and len(entry.records):
-                    key = (topic.name, one.partition_index)
-                    self._wrote(asked.smartmodules, entry.records, key, one.base_offset)
-
-    def _wrote(
-        self,
-        invocations: Iterable[SmartModuleInvocation],
-        records: RecordSet,
-        key: Key,
-        base: int,
-    ) -> None:
-        """What was stored is known if it was served later."""
-        script = self._script_of(invocations, only_names=True)
-        became = self._known.get(key, Served()).batches.get(base)
-        if script is None or became is None:
-            return
-        sent = records.batches(check_crc=False)
-        if len(sent) == 1:
-            made = became.raw_records()
-            script.outputs[sent[0].blob()] = Output(records=made)
+                scripts = self._scripts(asked.smartmodules, one.error_code)
+                if not scripts:
+                    continue
+                key = (topic.name, one.partition_index)
+                batches = entry.records.batches(check_crc=False)
+                failure = one.error_code.detail
+                if isinstance(failure, ModuleRuntimeDetail):
+                    for batch in batches:
+                        scripts[0].outputs[batch.blob()] = Output(records=[], error=failure)
+                became = self._known.get(key, Served()).batches.get(one.base_offset)
+                if became is not None and len(batches) == 1 and not one.error_code:
+                    made = became.raw_records()
+                    scripts[0].outputs[batches[0].blob()] = Output(records=made)
 
     # Who plays
 
-    def _unknown(
-        self, invocations: Iterable[SmartModuleInvocation], *, only_names: bool = False
-    ) -> Iterator[StandIn]:
-        """The modules of a chain that have to be played, each by its stand-in."""
+    def _scripts(
+        self, invocations: Iterable[SmartModuleInvocation], code: ErrorCode
+    ) -> list[Script]:
+        """A script for each module of a chain that has to be played, if the chain was started.
+
+        The first one does what the chain did, the others let everything pass.
+
+        :param code: what the chain's start was answered with.
+        """
+        if code.code == Code.NOT_LEADER_FOR_PARTITION:
+            return []
+        missing = code.detail.name if code.code == Code.SMART_MODULE_NOT_FOUND else None
+        players = []
         for one in invocations:
             wasm = one.wasm
             if isinstance(wasm, Predefined):
-                if wasm.name not in self._has:
-                    yield self.names.setdefault(wasm.name, stand_in(Script()))
-            elif not only_names:
-                digest = _digest(wasm)
-                if digest is not None:
-                    yield self.hashes.setdefault(digest, stand_in(Script()))
-
-    def _there(
-        self, invocations: Iterable[SmartModuleInvocation], until: str | None = None
-    ) -> None:
-        named = []
-        for one in invocations:
-            if isinstance(one.wasm, Predefined):
-                if one.wasm.name == until:
+                if wasm.name == missing:
                     break
-                named.append(one)
-        list(self._unknown(named, only_names=True))
-
-    def _script_of(
-        self, invocations: Iterable[SmartModuleInvocation], *, only_names: bool = False
-    ) -> Script | None:
-        """The script of the first module that is played; the others let everything pass."""
-        players = list(self._unknown(invocations, only_names=only_names))
-        return players[0].script if players else None
-
-    def _fails(self, invocations: Iterable[SmartModuleInvocation], code: ErrorCode) -> None:
-        players = list(self._unknown(invocations, only_names=True))
-        if players:
-            players[-1].script.start_error = code
+                if wasm.name not in self._has:
+                    players.append(self._names.setdefault(wasm.name, stand_in()))
+            elif digest := _digest(wasm):
+                players.append(self._hashes.setdefault(digest, stand_in()))
+        if missing is not None:
+            return []
+        scripts = [player.another() for player in players]
+        if code.code in _START_ERRORS and scripts:
+            scripts[-1].start_error = code
+        return scripts
 
     def _runs(
         self,
@@ -385,7 +376,13 @@ def _unpacked(records: bytes) -> list[RawRecord]:
     return unpack_records(records)
 
 
-def _digest(wasm: AdHoc | Any) -> str | None:
+def _digests(invocations: Iterable[SmartModuleInvocation]) -> Iterator[str]:
+    for one in invocations:
+        if isinstance(one.wasm, AdHoc) and (digest := _digest(one.wasm)):
+            yield digest
+
+
+def _digest(wasm: AdHoc) -> str | None:
     try:
         whole = decompress(Compression.GZIP, wasm.payload, _LARGEST_MODULE)
     except ProtocolError:
