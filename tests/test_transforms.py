@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from txfluvio.errors import InvalidTransforms, MissingPackage
 from txfluvio.smartmodule import Lookback, SmartModuleInvocation
@@ -129,6 +132,12 @@ def test_ages_are_written_with_their_units(age: str, seconds: float) -> None:
             "64 levels",
         ),
         (BOMB, "transforms.0.with.n.0.0.0.0.0.0.0", "32767 bytes"),
+        ("transforms: [{uses: a, with: {n: [!!binary aGk=]}}]", "transforms.0.with.n.0", "JSON"),
+        ("transforms: [{uses: a, with: {n: [!!float .nan]}}]", "transforms.0.with.n.0", "JSON"),
+        ("transforms: [{uses: a, with: {n: !!int x}}]", "", "invalid literal"),
+        ("transforms: [{uses: a, with: {n: !!bool x}}]", "", "x"),
+        (f"transforms: [{{uses: a, with: {{n: {'1' * 5000}}}}}]", "", "digits"),
+        (BOMB.replace("uses: a", "uses: *m"), "transforms.0.uses", "the name"),
         ("transforms: [", "", "line 1: "),
         ("transforms: !!python/name:os.system", "", "line 1: "),
         ("a: \x01", "", "special characters"),
@@ -162,3 +171,10 @@ def test_without_pyyaml_the_error_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingPackage, match=r"pyyaml: install txfluvio\[yaml\]"):
         parse_transforms(FULL)
+
+
+@given(st.text(alphabet="transforms: [{}]useawithlookbacklastage-\n&*!\"'~015.", max_size=80))
+def test_whatever_stands_there_it_is_a_chain_or_a_named_error(text: str) -> None:
+    for whole in (text, f"transforms: {text}", f"transforms: [{{uses: a, with: {{b: {text}}}}}]"):
+        with contextlib.suppress(InvalidTransforms):
+            parse_transforms(whole)

@@ -21,11 +21,12 @@ import json
 import math
 import os
 import re
+import reprlib
 from typing import Any
 
 import attrs
 
-from ._checks import LONGEST_TEXT
+from ._checks import LONGEST_TEXT, is_number
 from .errors import InvalidConfig, InvalidTransforms, MissingPackage
 from .smartmodule import Lookback, SmartModuleInvocation
 
@@ -104,7 +105,7 @@ class _Place:
         return _Place(self.path, f"{self.key}.{key}".lstrip("."))
 
     def wrong(self, expected: str, found: object) -> InvalidTransforms:
-        return InvalidTransforms(self.path, self.key, f"{found!r:.100}: expected {expected}")
+        return InvalidTransforms(self.path, self.key, f"{reprlib.repr(found)}: expected {expected}")
 
     def mapping(self, found: Any) -> dict[str, Any]:
         if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -138,12 +139,16 @@ def _parameter(found: Any, place: _Place) -> str:
 
 def _count(found: Any, place: _Place, depth: int = 0) -> int:
     """How many values are within, aliases written out; refuses what no parameter can hold."""
+    if not isinstance(found, list | dict):
+        if not (found is None or isinstance(found, str | bool) or is_number(found)):
+            raise place.wrong("something that JSON has", found)
+        return 1
     if depth > _DEEPEST:
         raise place.wrong(f"lists and mappings in at most {_DEEPEST} levels", "more")
     items = place.mapping(found).items() if isinstance(found, dict) else enumerate(found)
     count = 1
     for key, value in items:
-        count += _count(value, place.at(key), depth + 1) if isinstance(value, list | dict) else 1
+        count += _count(value, place.at(key), depth + 1)
         if count > LONGEST_TEXT:
             raise place.wrong(f"JSON of at most {LONGEST_TEXT} bytes", "more")
     return count
@@ -180,8 +185,10 @@ def _read(text: str, place: _Place) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise InvalidTransforms(place.path, "", f"{line}{error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InvalidTransforms(place.path, "", " ".join(str(error).split())) from error
+    except Exception as error:
+        # A value that does not fit its tag can make the loader fail with anything.
+        reason = " ".join(str(error).split())
+        raise InvalidTransforms(place.path, "", reason or type(error).__name__) from error
 
 
 @functools.cache
