@@ -53,6 +53,7 @@ class BrokerProcess:
     :param topics: the topics to begin with, by name: how many partitions.
     :param options: any option of ``fluvio-broker``, with ``_`` for ``-``: ``release="0.17"``,
         ``manual_elections=True``, ``time={"reload": 5}``.
+    :ivar topics: the topics to begin with, after a reset as well.
     :ivar sc: ``host:port`` of the SC, once started.
     :ivar profile: a profile file that has the cluster as its current one.
     """
@@ -64,7 +65,7 @@ class BrokerProcess:
         self, spus: int = 1, topics: Mapping[str, int] | None = None, **options: Option
     ) -> None:
         self._arguments = [f"--spus={spus}", *_arguments(options)]
-        self._topics = {} if topics is None else dict(topics)
+        self.topics: Mapping[str, int] = {} if topics is None else dict(topics)
         self._process: subprocess.Popen[bytes] | None = None
         self._control = ""
         self._ending = ExitStack()
@@ -261,7 +262,7 @@ class BrokerProcess:
         self._create_topics()
 
     def _create_topics(self) -> None:
-        for name, partitions in self._topics.items():
+        for name, partitions in self.topics.items():
             self.create_topic(name, partitions)
 
     def _known(self) -> subprocess.Popen[bytes]:

@@ -44,31 +44,39 @@ class _Processes:
     def __init__(self) -> None:
         self._free: dict[str, list[BrokerProcess]] = {}
 
-    def take(self, settings: dict[str, Any]) -> BrokerProcess:
-        """A broker with these settings, empty but for its topics."""
+    def take(self, topics: dict[str, int] | None = None, **settings: Any) -> BrokerProcess:
+        """A broker with these settings, which has these topics and nothing else."""
         from .process import BrokerProcess
 
-        free = self._free.get(repr(sorted(settings.items())))
-        if free:
-            return free.pop()
-        broker = BrokerProcess(**settings)
+        free = self._free.setdefault(_key(settings), [])
+        while free:
+            broker = free.pop()
+            broker.topics = topics or {}
+            try:
+                broker.reset()
+            except Exception:
+                broker.stop()
+            else:
+                return broker
+        broker = BrokerProcess(topics=topics, **settings)
         broker.start()
         return broker
 
-    def give_back(self, settings: dict[str, Any], broker: BrokerProcess) -> None:
-        """Empty a broker for the next test, unless it has ended."""
-        try:
-            broker.reset()
-        except Exception:
-            broker.stop()
-        else:
-            self._free.setdefault(repr(sorted(settings.items())), []).append(broker)
+    def give_back(
+        self, broker: BrokerProcess, topics: dict[str, int] | None = None, **settings: Any
+    ) -> None:
+        """Keep a broker for another test."""
+        self._free.setdefault(_key(settings), []).append(broker)
 
     def stop(self) -> None:
         """End all of them."""
         for brokers in self._free.values():
             for broker in brokers:
                 broker.stop()
+
+
+def _key(settings: dict[str, Any]) -> str:
+    return repr(sorted(settings.items()))
 
 
 @pytest.fixture(scope="session", name="_fluvio_processes")
@@ -85,17 +93,17 @@ def fluvio_cluster(_fluvio_processes: _Processes) -> Iterator[Callable[..., Brok
 
     It takes what BrokerProcess takes. All of them are gone after the test.
     """
-    used: list[tuple[dict[str, Any], BrokerProcess]] = []
+    used: list[tuple[BrokerProcess, dict[str, Any]]] = []
 
     def make(**settings: Any) -> BrokerProcess:
-        broker = _fluvio_processes.take(settings)
-        used.append((settings, broker))
+        broker = _fluvio_processes.take(**settings)
+        used.append((broker, settings))
         return broker
 
     yield make
-    unfired = [fault for _, broker in used if broker.running for fault in broker.unfired()]
-    for settings, broker in used:
-        _fluvio_processes.give_back(settings, broker)
+    unfired = [fault for broker, _ in used if broker.running for fault in broker.unfired()]
+    for broker, settings in used:
+        _fluvio_processes.give_back(broker, **settings)
     if unfired:
         pytest.fail(f"planted, and never fired (unless that is fine: optional=True): {unfired}")
 
