@@ -5,8 +5,11 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from tests.testing.sc_kit import Kit as ScKit
 from tests.testing.smartmodules import wat
@@ -16,11 +19,16 @@ from tests.testing.smartmodules.test_lookback import filled, seen
 from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, bare, function
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
 from tests.testing.test_replay import REAL
+from txfluvio.client import FluvioClient
+from txfluvio.config import TlsConfig, TlsVersion
+from txfluvio.testing import FakeBroker, FakeTls, Preset, Roles
 from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
 from txfluvio.testing.replay.conversation import Conversation
 from txfluvio.testing.smartmodules import Limits
+from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.sc import (
@@ -236,6 +244,36 @@ def test_groups_without_spus() -> None:
     kit.clock.advance(600)
     assert len(kit.ask(ListRequest(kind=SPU_GROUP)).objects) == 1
     assert len(kit.ask(ListRequest(kind=SPU)).objects) == 1
+
+
+def met(tls: FakeTls, config: TlsConfig, **settings: Any) -> Any:
+    """What becomes of a client that lists the topics of a fake with this TLS."""
+    clock = Clock()
+    network = MemoryNetwork(clock)
+
+    async def ask() -> list[str]:
+        async with FakeBroker(clock, network=network, tls=tls, **settings) as broker:
+            own = broker.client_config(tls=config)
+            dialer = MemoryDialer(network, own, clock)
+            async with FluvioClient(clock, own, dialer=dialer) as client:
+                return [found.name for found in await client.admin.list_topics()]
+
+    outcome: list[Any] = []
+    Deferred.fromCoroutine(ask()).addBoth(outcome.append)
+    clock.pump([0.1] * 20)
+    return outcome[0]
+
+
+def test_nameless_clients() -> None:
+    tls = FakeTls(Preset.CLIENT_REQUIRED, client_name=None)
+    policy = Roles(scopes={"": ["Root"]}, rules={})
+    assert met(tls, tls.client_config(), topics={"orders": 1}, policy=policy) == []
+
+
+def test_missing_certificate_in_old_tls() -> None:
+    tls = FakeTls(Preset.CLIENT_REQUIRED, only=TlsVersion.TLS_1_2)
+    config = TlsConfig(server_name=tls.domain, ca_pem=tls.authority.pem)
+    assert met(tls, config).value.reason.endswith("alert handshake failure")
 
 
 def test_cluster_of_any_size() -> None:

@@ -107,7 +107,8 @@ class FakeTls:
     :param preset: what is wrong with it.
     :param domain: the SC's name; an SPU's is ``<name of the SPU>.<domain>``. Good certificates are
         for these, and for ``localhost`` and 127.0.0.1.
-    :param client_name: the common name in the client's certificate, by which a policy knows it.
+    :param client_name: the common name in the client's certificate, by which a policy knows it;
+        None: it has none.
     :param only: the one version of TLS to speak; None: 1.2 and 1.3.
     :ivar authority: the authority that clients are told of.
     :ivar server: the servers' certificate.
@@ -120,7 +121,7 @@ class FakeTls:
         preset: Preset = Preset.GOOD,
         *,
         domain: str = DOMAIN,
-        client_name: str = "client",
+        client_name: str | None = "client",
         only: TlsVersion | None = None,
     ) -> None:
         self.preset = preset

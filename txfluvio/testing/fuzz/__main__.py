@@ -16,6 +16,7 @@ from .corpus import RECORDINGS
 from .run import MOST_MEMORY, Finding, Outcome, run
 
 _WIDTH = 30
+_LINE_EVERY = 50_000
 _SHOWN = 20
 
 
@@ -50,13 +51,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(total: Outcome, frames: int, seconds: float) -> None:
-    """The bar, in place where somebody watches."""
-    if not sys.stderr.isatty():
+    """The bar: in place where somebody watches, else a line now and then."""
+    watched = sys.stderr.isatty()
+    if not watched and total.frames % _LINE_EVERY:
         return
     part = total.frames / frames
     bar = "#" * round(part * _WIDTH)
     left = seconds / part - seconds
-    sys.stderr.write(f"\r[{bar:<{_WIDTH}}] {total.frames:,} of {frames:,}, {left:.0f} s left ")
+    text = f"[{bar:<{_WIDTH}}] {total.frames:,} of {frames:,}, {left:.0f} s left"
+    print(f"\r{text} " if watched else text, end="" if watched else "\n", file=sys.stderr)
     sys.stderr.flush()
 
 
