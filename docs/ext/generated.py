@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
@@ -73,6 +74,7 @@ def write_pages(app: Sphinx) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     pages = {**dict(reference()), "errors": errors_page(), "messages": messages_page()}
+    pages["differences"] = from_markdown((Path(app.srcdir).parent / "DIFFERENCES.md").read_text())
     for name, lines in pages.items():
         (folder / f"{name}.rst").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -320,6 +322,18 @@ def _composed(what: str, inner: Any) -> tuple[str, list[type]]:
 
 
 # reStructuredText
+
+
+def from_markdown(text: str) -> list[str]:
+    """What little of Markdown our files use: headings, and code between backticks."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        marks, _, title = line.partition(" ")
+        if title and set(marks) == {"#"}:
+            lines += heading(title, "=-^"[len(marks) - 1])
+        else:
+            lines.append(re.sub(r"`([^`]+)`", r"``\1``", line))
+    return lines
 
 
 def heading(text: str, line: str) -> list[str]:

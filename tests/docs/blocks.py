@@ -14,7 +14,7 @@ What a reader sees is what is run; how it is run follows from what a block looks
 
 Commands run in a folder of the page's own, with ``examples`` in it. ``FLV_PROFILE_PATH`` names a profile file whose
 current profile is the fake cluster. A comment of the page says what that has in the beginning, and
-where another program is needed that may be missing: ``.. cluster: {"spus": 2, "needs": "fluvio"}``.
+where a module or program is needed that may be missing: ``.. cluster: {"spus": 2, "needs": "fluvio"}``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import io
 import json
 import os
 import re
+import shutil
 import sys
 import textwrap
 import tomllib
@@ -119,9 +120,10 @@ def cluster_of(page: str) -> dict[str, Any]:
 
 
 def missing(page: str) -> str | None:
-    """The module that the page needs and that is not installed."""
+    """The module or program that the page needs and that is not installed."""
     needed: str | None = cluster_of(page).get("needs")
-    return needed if needed is not None and find_spec(needed) is None else None
+    there = needed is None or find_spec(needed) is not None or shutil.which(needed) is not None
+    return None if there else needed
 
 
 class Unexpected(AssertionError):
