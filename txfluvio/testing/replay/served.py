@@ -84,6 +84,10 @@ class Served:
         """Whether anything is known of a batch that begins at an offset."""
         return base in self.batches or base in self.beginnings
 
+    def covers(self, offset: int) -> bool:
+        """Whether an offset is known to lie inside a batch, and not at its beginning."""
+        return any(base < offset < one.next_offset for base, one in self.batches.items())
+
     def between(
         self, start: int, end: int, codec: Compression = Compression.NONE
     ) -> Iterator[Stored]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import pairwise
 
 import attrs
 
@@ -48,6 +49,9 @@ _START_ERRORS = frozenset(
     }
 )
 _TRAP = "SmartModule err "
+_CROWDED = 10_000
+"""Below so many bytes a push that is not the last one was cut, rather than at a segment's end."""
+
 _LARGEST_MODULE = 64 * 1024 * 1024
 
 
@@ -55,12 +59,15 @@ _LARGEST_MODULE = 64 * 1024 * 1024
 class Script:
     """What a stand-in does in one chain.
 
-    :ivar outputs: what becomes of a batch, by its records as bytes.
+    :ivar outputs: what becomes of a batch, by its base offset and its records as bytes.
+    :ivar too_much: base offsets of batches of which, the first time, more bytes come out than a
+        push may have: that is how the batch before it became the last one of its push.
     :ivar start_error: why it does not start.
     :ivar passes: whether other batches pass unchanged; else nothing of them does.
     """
 
-    outputs: dict[bytes, Output | Trap] = attrs.Factory(dict)
+    outputs: dict[tuple[int, bytes], Output | Trap] = attrs.Factory(dict)
+    too_much: dict[int, int] = attrs.Factory(dict)
     start_error: ErrorCode | None = None
     passes: bool = True
 
@@ -113,7 +120,10 @@ class _Actor:
         """What was before does not change it either."""
 
     def process(self, batch: Input) -> Output:
-        found = self._script.outputs.get(batch.records)
+        too_much = self._script.too_much.pop(batch.base_offset, None)
+        if too_much is not None:
+            return Output(records=[RawRecord(0, 0, 0, None, bytes(too_much), 0)])
+        found = self._script.outputs.get((batch.base_offset, batch.records))
         if isinstance(found, Trap):
             raise found
         if found is not None:
@@ -153,6 +163,7 @@ def cast_of(
         elif isinstance(message, ProduceRequest) and message.smartmodules:
             for reply in replies:
                 director.produced(message, reply.message)
+    director.finish()
     return director.cast()
 
 
@@ -168,6 +179,8 @@ class _Director:
         self._names: dict[str, StandIn] = {}
         self._hashes: dict[str, StandIn] = {}
         self._needed: set[str] = set()
+        self._shown: list[_Shown] = []
+        self._cuts: dict[Key, set[int]] = {}
         self._known = known
         stored = [Item(one.name, one.spec, one.status) for one in modules.values()]
         for event in conversation.requests():
@@ -196,18 +209,29 @@ class _Director:
             return
         version = 0 if event.frame is None else event.frame.header.api_version
         for push in pushes:
-            look = push.partition
-            key = (push.topic, look.partition_index)
-            inputs = _inputs(look, asked.fetch_offset)
-            if not inputs:
-                continue
-            served = self._known.setdefault(key, Served())
-            batches = [served.batches.setdefault(one.base, one.batch) for one in inputs]
-            if not self._runs(asked.smartmodules, version, batches, look, asked.max_bytes):
-                self._needed.update(_digests(asked.smartmodules))
-            for one, batch in zip(inputs, batches, strict=True):
-                for script in scripts[:1]:
-                    script.outputs[batch.blob()] = one.output
+            inputs = _inputs(push.partition, asked.fetch_offset)
+            key = (push.topic, push.partition.partition_index)
+            cuts = self._cuts.setdefault(key, set())
+            for one in inputs:
+                cuts |= {one.base, one.end}
+            if inputs:
+                self._shown.append(_Shown(key, asked, version, push.partition, inputs, scripts))
+
+    def finish(self) -> None:
+        """All streams were shown: the batches are those that all of them can have read."""
+        for shown in self._shown:
+            served = self._known.setdefault(shown.key, Served())
+            cuts = [one for one in self._cuts[shown.key] if not served.covers(one)]
+            inputs = [part for one in shown.inputs for part in one.divided(cuts)]
+            batches = [served.batches.setdefault(one.base, one.batch()) for one in inputs]
+            if not self._runs(shown, batches):
+                self._needed.update(_digests(shown.asked.smartmodules))
+            for script in shown.scripts[:1]:
+                for one, batch in zip(inputs, batches, strict=True):
+                    script.outputs[one.base, batch.blob()] = one.output()
+                if shown.is_cut:
+                    limit = shown.asked.max_bytes & 0xFFFF_FFFF
+                    script.too_much[shown.look.next_filter_offset] = limit + 1
 
     def produced(self, asked: ProduceRequest, answer: object) -> None:
         """Records were to go through modules into logs."""
@@ -223,11 +247,15 @@ class _Director:
                 failure = one.error_code.detail
                 if isinstance(failure, ModuleRuntimeDetail):
                     for batch in batches:
-                        scripts[0].outputs[batch.blob()] = Output(records=[], error=failure)
+                        scripts[0].outputs[batch.base_offset, batch.blob()] = Output(
+                            records=[], error=failure
+                        )
                 became = self._known.get(key, Served()).batches.get(one.base_offset)
                 if became is not None and len(batches) == 1 and not one.error_code:
                     made = became.raw_records()
-                    scripts[0].outputs[batches[0].blob()] = Output(records=made)
+                    scripts[0].outputs[batches[0].base_offset, batches[0].blob()] = Output(
+                        records=made
+                    )
 
     # Who plays
 
@@ -260,25 +288,18 @@ class _Director:
             scripts[-1].start_error = code
         return scripts
 
-    def _runs(
-        self,
-        invocations: Iterable[SmartModuleInvocation],
-        version: int,
-        batches: Iterable[Batch],
-        look: PartitionResponse,
-        max_bytes: int,
-    ) -> bool:
+    def _runs(self, shown: _Shown, batches: Iterable[Batch]) -> bool:
         """Whether the modules are all there and make of the batches what was recorded."""
-        wanted = tuple(invocations)
-        if any(
-            isinstance(one.wasm, Predefined) and one.wasm.name not in self._has for one in wanted
-        ):
+        wanted = shown.asked.smartmodules
+        named = [one.wasm.name for one in wanted if isinstance(one.wasm, Predefined)]
+        if not self._has.issuperset(named):
             return False
         try:
-            merged = merge(self._real.start(wanted, version), batches, max_bytes & 0xFFFF_FFFF)
+            chain = self._real.start(wanted, shown.version)
+            merged = merge(chain, batches, shown.asked.max_bytes & 0xFFFF_FFFF)
         except (ChainError, Trap):
             return False
-        return RecordSet(merged.encode()) == look.records
+        return RecordSet(merged.encode()) == shown.look.records
 
 
 # From outputs to inputs
@@ -286,9 +307,81 @@ class _Director:
 
 @attrs.frozen
 class _Input:
+    """A batch that may have been in a log, for offsets ``[base, end)``, and what became of it.
+
+    :ivar records: what came out, in the order of the offsets that it came from.
+    :ivar moved: how much more than it seems the offset deltas of the output have to be.
+    """
+
     base: int
-    batch: Batch
-    output: Output | Trap
+    end: int
+    records: list[RawRecord]
+    codec: Compression
+    failure: ModuleRuntimeDetail | None = None
+    trap: str | None = None
+    moved: int = 0
+
+    def batch(self) -> Batch:
+        """The batch, which holds what came out in its place."""
+        values: list[tuple[bytes | None, bytes]] = [(None, b"")] * (self.end - self.base)
+        for one in self.records:
+            if 0 <= one.offset_delta < len(values):
+                values[one.offset_delta] = (one.key, one.value)
+        failure = self.failure
+        if failure is not None and self.base <= failure.offset < self.end:
+            values[failure.offset - self.base] = (failure.record_key, failure.record_value)
+        return Batch(renumber(encode_batch(values, compression=self.codec), self.base), 0)
+
+    def output(self) -> Output | Trap:
+        """What becomes of it."""
+        if self.trap is not None:
+            return Trap(self.trap)
+        made = [_copy(one) for one in self.records]
+        for one in made:
+            one.offset_delta += self.moved
+        return Output(records=made, error=self.failure)
+
+    def divided(self, cuts: Iterable[int]) -> Iterator[_Input]:
+        """The same as several batches, where other streams have seen that there are several."""
+        if self.trap is not None:
+            yield self
+            return
+        bounds = [self.base, *sorted(one for one in cuts if self.base < one < self.end), self.end]
+        for first, last in pairwise(bounds):
+            records = []
+            for record in self.records:
+                if first <= self.base + record.offset_delta < last:
+                    part = _copy(record)
+                    part.offset_delta -= first - self.base
+                    records.append(part)
+            fails = self.failure is not None and (
+                first <= self.failure.offset < last or last == self.end
+            )
+            # Deltas are told from the first batch of the push, and grow the wrong way.
+            moved = self.moved + 2 * (first - self.base)
+            failure = self.failure if fails else None
+            yield _Input(first, last, records, self.codec, failure, moved=moved)
+            if fails:
+                return
+
+
+@attrs.frozen(eq=False)
+class _Shown:
+    """A push, and the batches that it may have been made of."""
+
+    key: Key
+    asked: StreamFetchRequest
+    version: int
+    look: PartitionResponse
+    inputs: list[_Input]
+    scripts: list[Script]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there was more in the log, for which the push had no room."""
+        look, limit = self.look, self.asked.max_bytes & 0xFFFF_FFFF
+        crowded = limit < _CROWDED or len(look.records) > limit // 2
+        return look.next_filter_offset < look.high_watermark and crowded and not look.error_code
 
 
 def _inputs(look: PartitionResponse, start: int) -> list[_Input]:
@@ -296,29 +389,29 @@ def _inputs(look: PartitionResponse, start: int) -> list[_Input]:
     code, detail = look.error_code.code, look.error_code.detail
     failure = detail if isinstance(detail, ModuleRuntimeDetail) else None
     text = getattr(detail, "text", "")
+    none = Compression.NONE
     if code == Code.OTHER and text.startswith(_TRAP):
         end = max(look.next_filter_offset, start + 1)
-        made = _batch(start, end, [], Compression.NONE, None)
-        return [_Input(start, made, Trap(text.removeprefix(_TRAP)))]
+        return [_Input(start, end, [], none, trap=text.removeprefix(_TRAP))]
     if code and failure is None:
         return []
     found = look.records.batches(check_crc=False)
     outputs = found[0].raw_records() if found and found[0].base_offset >= 0 else []
-    codec = found[0].compression if found else Compression.NONE
+    codec = found[0].compression if found else none
     groups = _groups(outputs, found[0].base_offset) if outputs else []
-    end = look.next_filter_offset
     if failure is not None and (not groups or failure.offset > _last_offset(groups[-1])):
         alone = not groups or len(groups[-1][1]) == 1
         if alone:
             groups.append((failure.offset, []))
+    if not groups:
+        return []
     ends = [base for base, _ in groups[1:]]
-    ends.append(max(end, groups[-1][0] + 1) if groups else 0)
-    made_up = []
-    for number, ((base, records), stop) in enumerate(zip(groups, ends, strict=True)):
-        last = failure if number == len(groups) - 1 else None
-        batch = _batch(base, stop, records, codec, last)
-        made_up.append(_Input(base, batch, Output(records=records, error=last)))
-    return made_up
+    ends.append(max(look.next_filter_offset, groups[-1][0] + 1))
+    made = [
+        _Input(base, end, records, codec) for (base, records), end in zip(groups, ends, strict=True)
+    ]
+    made[-1] = attrs.evolve(made[-1], failure=failure)
+    return made
 
 
 Group = tuple[int, list[RawRecord]]
@@ -342,23 +435,6 @@ def _groups(outputs: list[RawRecord], base: int) -> list[Group]:
 def _last_offset(group: Group) -> int:
     base, records = group
     return base + max((one.offset_delta for one in records), default=0)
-
-
-def _batch(
-    base: int,
-    end: int,
-    records: list[RawRecord],
-    codec: Compression,
-    failure: ModuleRuntimeDetail | None,
-) -> Batch:
-    """A batch for offsets ``[base, end)`` that holds what came out in its place."""
-    values: list[tuple[bytes | None, bytes]] = [(None, b"")] * (end - base)
-    for one in records:
-        if 0 <= one.offset_delta < len(values):
-            values[one.offset_delta] = (one.key, one.value)
-    if failure is not None and 0 <= failure.offset - base < len(values):
-        values[failure.offset - base] = (failure.record_key, failure.record_value)
-    return Batch(renumber(encode_batch(values, compression=codec), base), 0)
 
 
 def _copy(record: RawRecord) -> RawRecord:
