@@ -10,14 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from tests.client_kit import ClientCase
 from tests.commands import broker as broker_process
 from tests.commands import run
+from tests.testing.test_replay import REAL
 from txfluvio.client import FluvioClient
 from txfluvio.offset import Offset
+from txfluvio.testing.__main__ import main
 from txfluvio.testing.recorder import Recorder
 from txfluvio.testing.replay import replay
 from txfluvio.transport.dialer import MemoryDialer
@@ -189,7 +192,9 @@ class RecorderTest(ClientCase):
         assert self.lines()[1:] == []
 
 
-def test_the_command_records_a_client_on_loopback(tmp_path: Path) -> None:
+def test_the_command_records_a_client_on_loopback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "recorded.jsonl"
     with broker_process(tmp_path, "--spus", "2", "--topic", "orders") as running:
         recorder = subprocess.Popen(
@@ -218,6 +223,36 @@ def test_the_command_records_a_client_on_loopback(tmp_path: Path) -> None:
             assert recorder.stdout is not None
             recorder.stdout.close()
     assert json.loads(out.read_text().splitlines()[0])["what"] == "one record"
-    replayed = run(sys.executable, "-m", "txfluvio.testing", "replay", str(out))
-    assert replayed.returncode == 0, replayed.stdout
-    assert b"recordings: 1 the same, 0 different" in replayed.stdout
+    assert main(["replay", "--mutate", "5", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "recordings: 1 the same, 0 different" in told
+    assert "5 mutated requests of each: 0 promises not kept" in told
+
+
+def test_the_command_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = list(REAL["python-connect"])
+    number = next(number for number, line in enumerate(lines) if '"<"' in line)
+    lines.insert(number, lines[number])
+    path = tmp_path / "forged.jsonl"
+    path.write_text("\n".join(lines))
+    assert main(["replay", str(path)]) == 1
+    told = capsys.readouterr().out
+    assert f"{path}:{number + 2}: connection 1 to SC, ApiVersionsRequest: no reply" in told
+    assert "recordings: 0 the same, 1 different" in told
+
+
+def test_the_command_goes_on_behind_what_is_no_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong, right = tmp_path / "wrong.jsonl", tmp_path / "right.jsonl"
+    wrong.write_text("no JSON")
+    right.write_text("\n".join(REAL["python-connect"]))
+    assert main(["replay", str(wrong), str(right)]) == 1
+    told = capsys.readouterr().out
+    assert "not a line of a recording" in told
+    assert "recordings: 1 the same, 1 different" in told
+
+
+def test_a_file_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "no-such-file.jsonl"]) == 2
+    assert "no-such-file.jsonl" in capsys.readouterr().err
