@@ -123,6 +123,8 @@ async def bench(connect: Connect) -> AsyncIterator[Bench]:
     """A client of a cluster, and what a test needs besides; it cleans up."""
     names = Names()
     async with connect() as client:
-        yield Bench(client, connect, names)
+        bench = Bench(client, connect, names)
+        await bench.ready()
+        yield bench
     async with connect() as client:
         await Bench(client, connect, names).clean_up()

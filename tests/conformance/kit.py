@@ -15,9 +15,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from txfluvio import FluvioClient, Offset, Record
+from txfluvio.admin import PartitionResolution
+from txfluvio.admin.admin import OFFSETS_TOPIC
 from txfluvio.consumer import Consumer
+from txfluvio.errors import WaitTimedOut
 
 PREFIX = "txf-test-"
+
+ATTEMPTS = 3
+"""Topics to try for one: what an SPU reports of it an SC may lose, where others were deleted."""
 
 the_reactor: Any = reactor
 
@@ -62,11 +68,27 @@ class Bench:
     connect: Callable[..., FluvioClient]
     names: Names
 
+    async def ready(self) -> None:
+        """Wait until offsets can be stored: a young SC takes its time to make their topic."""
+        await self.eventually(
+            lambda: self.client.admin.list_partitions(OFFSETS_TOPIC, system=True),
+            lambda found: [one.resolution for one in found] == [PartitionResolution.ONLINE],
+            seconds=120.0,
+        )
+
     async def topic(self, partitions: int = 1, **settings: Any) -> str:
         """The name of a new topic, which can be used."""
-        name = self.names.new()
-        await self.client.admin.create_topic(name, partitions=partitions, **settings)
-        return name
+        for _ in range(ATTEMPTS):
+            name = self.names.new()
+            try:
+                await self.client.admin.create_topic(
+                    name, partitions=partitions, timeout=20.0, **settings
+                )
+            except WaitTimedOut as error:
+                late = error
+            else:
+                return name
+        raise late
 
     async def replication(self) -> int:
         """On how many SPUs a topic can be here, two at most."""
