@@ -121,7 +121,7 @@ class Sender:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        due = self.queue.due(hurry=self._shared.hurried())
+        due = self._due()
         if due is None:
             return
         delay = due - self._shared.clock.seconds()
@@ -135,7 +135,8 @@ class Sender:
         """Give up what is not under way and has waited as long as delivery may take."""
         timeout = self._shared.config.delivery_timeout
         expired = self.queue.expire(now, timeout)
-        self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in expired])
+        if expired:
+            self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in expired])
 
     def abandon(self, seconds: float) -> None:
         """Give up everything: there were ``seconds`` for it. Nothing is sent from now on."""
@@ -161,15 +162,18 @@ class Sender:
 
     async def _work(self) -> None:
         try:
-            while self._due() and not self._stopped:
+            while not self._stopped:
                 await self._attempt()
+                due = self._due()
+                if due is None or due > self._shared.clock.seconds():
+                    break
         finally:
             self._working = False
         self.look()
 
-    def _due(self) -> bool:
-        due = self.queue.due(hurry=self._shared.hurried())
-        return due is not None and due <= self._shared.clock.seconds()
+    def _due(self) -> float | None:
+        """When the first batch may leave; None if there is none."""
+        return self.queue.due(hurry=self._shared.hurried()) if len(self.queue) else None
 
     async def _attempt(self) -> None:
         """Send what is due in one request, once there is a connection to send it on."""
@@ -179,11 +183,13 @@ class Sender:
             if self._failures:
                 await self._pause()
             self._tried = None
-            self._tried = await self._leader()
+            leader = self._find(self._shared.cluster.topology)
+            self._tried = await self._leader() if leader is None else leader
             connection: FluvioProtocol = await self._wait(
                 self._shared.cluster.produce_connection(self._tried, committed=self._committed)
             )
-            await self._wait(connection.when_writable())
+            if not connection.writable:
+                await self._wait(connection.when_writable())
             batches = self._take()
             if not batches:
                 return
@@ -219,13 +225,10 @@ class Sender:
             pass
 
     async def _leader(self) -> int:
-        cluster = self._shared.cluster
-        leader = self._find(cluster.topology)
-        if leader is None:
-            missing = f"partition {self.partition} of {self._shared.topic} has no online leader"
-            self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
-            leader = await self._wait(cluster.wait_for(self._find, missing=missing))
-        return leader
+        """Wait until there is one."""
+        missing = f"partition {self.partition} of {self._shared.topic} has no online leader"
+        self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
+        return await self._wait(self._shared.cluster.wait_for(self._find, missing=missing))
 
     def _find(self, topology: Topology) -> int | None:
         topology.partition(self._shared.topic, self.partition)
@@ -237,7 +240,8 @@ class Sender:
         taken = self.queue.take(now, hurry=self._shared.hurried())
         self._under_way = [batch for batch in taken if not batch.empty]
         # Every record of these was withdrawn; what may still follow them is a flush.
-        self._end(stored=[(batch, None) for batch in taken if batch.empty])
+        if len(self._under_way) < len(taken):
+            self._end(stored=[(batch, None) for batch in taken if batch.empty])
         return self._under_way
 
     async def _request(

@@ -306,6 +306,11 @@ class FluvioProtocol:
         return None
 
     @property
+    def writable(self) -> bool:
+        """Whether :meth:`when_writable` would fire at once."""
+        return self._ending is None and self._brake.released
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for a reply, streams and abandoned ones not counted."""
         return sum(isinstance(waiter, Call) for waiter in self._table.values())
