@@ -1,4 +1,4 @@
-"""The wheel, as it is installed and taken away again."""
+"""What is released: the sdist, the wheel that is made of it, and what an installation has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,12 +23,47 @@ def _run(*command: str, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(folder)]
-    _run(*build, str(ROOT), cwd=folder)
-    (made,) = folder.glob("*.whl")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and with the wheel that was made of the sdist."""
+    folder = tmp_path_factory.mktemp("built")
+    _run(sys.executable, "-m", "build", "--no-isolation", "-o", str(folder), str(ROOT), cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (made,) = built.glob("*.whl")
     return made
+
+
+def test_the_sdist_has_what_it_takes_to_test_and_to_document(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for needed in (
+        "txfluvio/py.typed",
+        "twisted/plugins/txfluvio_services.py",
+        "tests/test_package.py",
+        "examples/quickstart.py",
+        "docs/index.rst",
+        "changes/README.md",
+        "noxfile.py",
+        "README.md",
+        "SECURITY.md",
+        "LICENSE",
+    ):
+        assert needed in names
+    assert not any(name.startswith(("docs/generated", ".git/")) for name in names)
+
+
+def test_the_wheel_has_the_package_and_the_plugin_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    tops = {name.partition("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"txfluvio", "twisted"}
+    assert [name for name in names if name.startswith("twisted/")] == [
+        "twisted/plugins/txfluvio_services.py"
+    ]
 
 
 def _share_dependencies(site: Path) -> None:
@@ -51,6 +88,8 @@ def test_the_wheel_brings_both_commands_and_takes_them_away(wheel: Path, tmp_pat
     listed = _run(str(python), "-m", "twisted", "--help", cwd=tmp_path)
     assert "fluvio-tail" in listed
     assert "fluvio-broker" in listed
+    own = _run(str(home / "bin" / "fluvio-tail"), "--version", cwd=tmp_path)
+    assert own.split() == ["txfluvio", wheel.name.split("-")[1]]
     _run(*pip, "uninstall", "-q", "-y", "txfluvio", cwd=tmp_path)
     listed = _run(str(python), "-m", "twisted", "--help", cwd=tmp_path)
     assert "fluvio" not in listed
