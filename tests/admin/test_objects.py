@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
@@ -183,7 +184,8 @@ class SmartModules(AdminCase):
         self.assertEqual(gzip.decompress(found.wasm), b"(module)")
 
     def test_one_in_a_file(self) -> None:
-        path = Path(self.mktemp())
+        # Not mktemp: outside of trial that is a directory here, for good.
+        path = Path(self.enterContext(TemporaryDirectory())) / "module.wasm"
         path.write_bytes(WASM)
         for name, given in (("by-path", path), ("by-name", str(path))):
             self.result(self.admin.create_smartmodule(name, given))
