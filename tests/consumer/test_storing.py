@@ -16,7 +16,8 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
-from txfluvio.testing.faults import Fault, Match, Truncate
+from txfluvio.testing.faults import AnswerError, Fault, Match, Truncate
+from txfluvio.wire.codes import Code
 from txfluvio.wire.records import Record
 from txfluvio.wire.spu import UpdateConsumerOffsetRequest
 
@@ -210,6 +211,15 @@ class Committing(StoringCase):
         self.assertEqual(self.stored(), 2)
         self.nothing_comes(consumer)
         consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 7)), list(range(3, 10)))
+
+    def test_a_commit_that_is_refused_for_a_while_is_made_again(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        refused = AnswerError(Code.NOT_LEADER_FOR_PARTITION)
+        self.broker.plant(Fault(Match("UpdateConsumerOffset"), refused, times=2))
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 2)
         self.assertEqual(self.offsets(self.read(consumer, 7)), list(range(3, 10)))
 
     def test_a_commit_of_a_partition_that_has_failed_fails_as_well(self) -> None:

@@ -152,7 +152,10 @@ class Session:
         if reply.error_code:
             error = self._target.error(reply.error_code)
             if isinstance(error, FetchSessionNotFound):
-                self._lost(_renewable(error))
+                _renewable(error)
+            if error.retriable:
+                # It is sent again over the next connection, so there has to be one.
+                self._lost(error)
             raise error
 
     def _not_stored(self, failure: Failure) -> Failure:
