@@ -81,17 +81,12 @@ def test_it_does_nothing_before_its_start() -> None:
     broker.stop()
 
 
-def test_one_that_was_killed_answers_no_more() -> None:
-    with BrokerProcess() as broker:
-        broker.kill()
-        assert not broker.running
-        with pytest.raises(UsageError, match="does not answer"):
-            broker.append("orders", [b"a"])
-
-
-def test_it_ends_with_who_started_it(broker: BrokerProcess) -> None:
-    with BrokerProcess() as other:
-        process = other._known()
+def test_it_ends_with_who_started_it_and_answers_no_more() -> None:
+    with BrokerProcess(time={"reload": 5}, manual_elections=True, seed=3) as broker:
+        process = broker._known()
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(60) == 0
+        assert not broker.running
+        with pytest.raises(UsageError, match="does not answer"):
+            broker.append("orders", [b"a"])

@@ -39,7 +39,7 @@ START_TIMEOUT = 60.0
 """Seconds that a broker may take to be ready, or to end."""
 
 CALL_TIMEOUT = 60.0
-"""Seconds that an answer may take, longer than any of those that wait for something."""
+"""Seconds that an answer may take, beside those that it is told to wait for something."""
 
 Option = str | int | float | bool | os.PathLike[str] | Mapping[str, float]
 
@@ -130,7 +130,8 @@ class BrokerProcess:
             path = f"{path}?{urlencode(fields)}" if fields else path
         else:
             body = json.dumps(fields).encode()
-        connection = HTTPConnection(self._control, timeout=CALL_TIMEOUT)
+        patience = CALL_TIMEOUT + float(fields.get("timeout", 0))
+        connection = HTTPConnection(self._control, timeout=patience)
         try:
             connection.request(method, path, body)
             reply = connection.getresponse()
