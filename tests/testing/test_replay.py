@@ -22,6 +22,7 @@ from txfluvio.wire.spu import (
     FetchOffsetsResponse,
     ProduceResponse,
     StreamFetchResponse,
+    UpdateOffsetsRequest,
     UpdateOffsetsResponse,
 )
 
@@ -50,6 +51,17 @@ def forged(
     every: bool = False,
 ) -> Outcome:
     """Replay a recording in which the first frame of a kind that can be changed is, or all are."""
+    return replay(forge(scenario, kind, change, every=every))
+
+
+def forge(
+    scenario: str,
+    kind: type[Message],
+    change: Callable[[Any], Message | None],
+    *,
+    every: bool = False,
+) -> list[str]:
+    """A recording in which the first frame of a kind that can be changed is, or all are."""
     lines = list(REAL[scenario])
     recording = Recording()
     count = 0
@@ -67,7 +79,7 @@ def forged(
         if not every:
             break
     assert count, f"no {kind.__name__} to forge in {scenario}"
-    return replay(lines)
+    return lines
 
 
 def message_of(found: RecordedFrame) -> Message:
@@ -202,6 +214,46 @@ def test_a_record_that_did_not_get_into_the_log_is_a_difference() -> None:
     # The first offset is taken for the end of the log; the second has to follow from it.
     outcome = forged("cli-produce-key", ProduceResponse, change)
     assert "base_offset: recorded 1, replayed 8" in told(outcome)
+
+
+def lasting(lines: list[str], seconds: float) -> list[str]:
+    """The same recording, in which the client stays so much longer before it goes."""
+    entries = [json.loads(line) for line in lines]
+    first = next(number for number, one in enumerate(entries) if one.get("eof"))
+    for one in entries[first:]:
+        one["ms"] += seconds * 1000
+    return [json.dumps(one) for one in entries]
+
+
+def without(lines: list[str], *kinds: type[Message]) -> list[str]:
+    """The same recording, in which frames of these kinds are missing."""
+    recording = Recording()
+    found = [recording.read(line) for line in lines]
+    return [
+        line
+        for line, one in zip(lines, found, strict=True)
+        if one is None or not issubclass(one.type, kinds)
+    ]
+
+
+def test_a_push_that_the_real_one_never_sent_is_a_difference() -> None:
+    silent = without(
+        REAL["cli-consume-beginning-end"],
+        StreamFetchResponse,
+        UpdateOffsetsRequest,
+        UpdateOffsetsResponse,
+    )
+    assert "StreamFetchRequest: 1 more than was recorded" in told(replay(lasting(silent, 1.0)))
+
+
+def test_a_change_that_the_real_one_never_told_of_is_a_difference() -> None:
+    def change(message: WatchResponse) -> WatchResponse | None:
+        if not message.changes or not message.changes[0].content.name.startswith("t1-"):
+            return None
+        return evolve(message, changes=())
+
+    lines = lasting(forge("cli-topic-create", WatchResponse, change, every=True), 1.0)
+    assert "Partition 't1-0' in the end: recorded None" in told(replay(lines))
 
 
 def test_a_reply_that_does_not_come_is_a_difference() -> None:

@@ -135,6 +135,11 @@ class _View:
             self._positions[name] = found
         return found is not None
 
+    @property
+    def names(self) -> list[str]:
+        """The objects that either side has told of last."""
+        return sorted({*self.recorded, *self._current})
+
     def told(self, name: str) -> Metadata | None:
         """What the fake told last of an object."""
         return self._current.get(name)
@@ -471,6 +476,8 @@ class Player:
         if connection is None:
             return
         if event.by_client:
+            if self._is_at_rest(event):
+                self._compare_all(event)
             connection.finished = True
             if connection.line is not None:
                 connection.line.finish()
@@ -486,6 +493,28 @@ class Player:
             self.stage.wait(lambda: connection.ended, PATIENCE)
         if not self.stage.wait(lambda: connection.ended, PATIENCE):
             self._differ(event, "the connection stays open")
+
+    def _is_at_rest(self, event: Event) -> bool:
+        """Whether nothing had happened for some time, so that everything was told."""
+        before = [
+            one.time
+            for one in self._conversation.events
+            if one.line < event.line and one.frame is not None
+        ]
+        return bool(before) and event.time - before[-1] > AFTERWARDS
+
+    def _compare_all(self, event: Event) -> None:
+        """Every watch of a connection has told the same in the end."""
+        self._compare_views()
+        for call in self._calls.values():
+            view = call.view
+            if view is None or call.event.connection != event.connection or not view.recorded:
+                continue
+            for name in view.names:
+                self._compared += 1
+                where = f"{view.kind.label} {name!r} in the end"
+                for one in unlike(view.recorded.get(name), view.told(name), where):
+                    self._differ(call.event, str(one))
 
     def _died(self, event: Event) -> bool:
         """Whether a server ended all that was connected to it, and not one connection."""
@@ -505,15 +534,19 @@ class Player:
         """Nothing may be left that was never recorded, where it would have been."""
         self._compare_views()
         for call in self._calls.values():
-            if isinstance(call.event.message, StreamFetchRequest):
-                self._look_for_surplus(call)
+            if call.replies and self._would_have_come(call):
+                self._differ(call.event, f"{len(call.replies)} more than was recorded")
 
-    def _look_for_surplus(self, call: _Call) -> None:
-        last = max(one.time for one in self._on(call.event.connection))
+    def _would_have_come(self, call: _Call) -> bool:
+        """Whether the conversation went on long enough after the last that came for a request."""
         answers = self._answers.get(call.event.line, [])
+        if answers and not isinstance(call.event.message, StreamFetchRequest):
+            return True
         since = answers[-1].time if answers else call.event.time
-        if call.replies and last - since > AFTERWARDS and not answers:
-            self._differ(call.event, f"{len(call.replies)} pushes that were not recorded")
+        events = list(self._on(call.event.connection))
+        last = max(one.time for one in events if one.frame is not None or not one.by_client)
+        acknowledged = [one.time for one in events if isinstance(one.message, UpdateOffsetsRequest)]
+        return last - max([since, *acknowledged]) > AFTERWARDS
 
     def _on(self, number: int) -> Iterator[Event]:
         return (one for one in self._conversation.events if one.connection == number)
