@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testing.spu_kit import entry, fetch, produce
 from txfluvio.testing import FakeBroker
-from txfluvio.testing.control import MAX_SNAPSHOTS, control_site
+from txfluvio.testing.control import MAX_SNAPSHOTS, Control, control_site
 from txfluvio.testing.routes import MAX_BODY
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
@@ -64,7 +64,7 @@ class ControlCase(SynchronousTestCase):
             self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
         )
         self.done(self.broker.start())
-        site = control_site(self.broker, self.clock)
+        site = control_site(Control(self.broker, self.clock), self.clock)
         endpoint = self.network.server_endpoint("127.0.0.1", PORT)
         self.port = self.done(endpoint.listen(site))
 

@@ -1,4 +1,4 @@
-"""Names the commands ``fluvio-tail`` and ``fluvio-broker`` to Twisted; imports nothing of ours."""
+"""Names the commands of txfluvio to Twisted; imports nothing of ours."""
 
 from twisted.application.service import ServiceMaker
 
@@ -14,4 +14,11 @@ fluvio_broker = ServiceMaker(
     "txfluvio.tap.broker",
     "Serve a fake Fluvio cluster, for tests.",
     "fluvio-broker",
+)
+
+fluvio_console = ServiceMaker(
+    "fluvio-console",
+    "txfluvio.tap.console",
+    "Show a Fluvio cluster on a web page.",
+    "fluvio-console",
 )

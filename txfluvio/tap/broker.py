@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from twisted.application.service import Service
@@ -41,12 +41,17 @@ from ..testing import (
     UnfiredFaults,
 )
 from ..testing.broker import FIRST_SPU_ID, SPU_PORT_STEP
-from ..testing.control import control_site
+from ..testing.control import Control, control_site
 from ..testing.placement import MAX_PARTITIONS
 from ..testing.smartmodules import SmartModule
 from ..testing.tls import DOMAIN
+from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
+from .addresses import WEB, web_address
+
+if TYPE_CHECKING:
+    from .served import ServedConsole
 
 COMMAND = "fluvio-broker"
 PROFILE_NAME = "fake"
@@ -93,6 +98,7 @@ class Options(LoggingElsewhere):
             None,
             "Serve HTTP and JSON at this port, to control it; 0: a free one",
         ],
+        ["web", None, None, WEB],
         ["ready", None, None, "Write the line that says it is ready to this file as well"],
         ["release", None, "0.18", f"Play this release: {', '.join(RELEASES)}"],
         [
@@ -182,6 +188,7 @@ class Options(LoggingElsewhere):
         if self["tls-preset"] not in _PRESETS:
             known = ", ".join(_PRESETS)
             raise UsageError(f"--tls-preset takes one of {known}, not {self['tls-preset']!r}")
+        self["web"] = web_address(self["web"])
         for name in ("profile", "directory", "ready", "tls"):
             if self[name] is not None:
                 self[name] = str(Path(self[name]).absolute())
@@ -231,7 +238,10 @@ class Broker(Service):
         self._output = output
         self._starting: Deferred[None] | None = None
         self._control: IListeningPort | None = None
-        self._broker = FakeBroker(reactor, **options.settings)
+        self._web: ServedConsole | None = None
+        self._aside = None if options["web"] is None else MemoryNetwork(reactor)
+        self._broker = FakeBroker(reactor, aside=self._aside, **options.settings)
+        self._hands = Control(self._broker, reactor)
 
     def startService(self) -> None:
         super().startService()
@@ -243,6 +253,8 @@ class Broker(Service):
             self._starting.cancel()
         if self._control is not None:
             await maybeDeferred(self._control.stopListening)
+        if self._web is not None:
+            await self._web.stop()
         try:
             await self._broker.stop()
         except UnfiredFaults as unfired:
@@ -257,6 +269,7 @@ class Broker(Service):
         try:
             await self._broker.start()
             await self._serve_control()
+            await self._serve_web()
             self._announce()
             if self._options["end-with-stdin"]:
                 StandardIO(_UntilTheEnd(self._end), reactor=self._reactor)
@@ -276,7 +289,16 @@ class Broker(Service):
         port = self._options["control"]
         if port is not None:
             endpoint = TCP4ServerEndpoint(self._reactor, port, interface=LOOPBACK)
-            self._control = await endpoint.listen(control_site(self._broker, self._reactor))
+            self._control = await endpoint.listen(control_site(self._hands, self._reactor))
+
+    async def _serve_web(self) -> None:
+        if self._aside is None:
+            return
+        from .served import ServedConsole, console_of_fake
+
+        console = console_of_fake(self._reactor, self._broker, self._hands, self._aside)
+        self._web = ServedConsole(self._reactor, console, self._options["web"])
+        await self._web.start()
 
     def _fail(self) -> None:
         exit_with(FAILED)
@@ -303,6 +325,7 @@ class Broker(Service):
             "spus": spus,
             "profile": path,
             "control": control,
+            "web": None if self._web is None else self._web.url,
             "tls": None if files is None else attrs.asdict(files, value_serializer=_as_text),
         }
         line = json.dumps(ready).encode() + b"\n"

@@ -22,6 +22,7 @@ from ..offset import Offset
 from ..smartmodule import SmartModuleInvocation
 from ..transforms import load_transforms
 from ._process import LoggingElsewhere
+from .addresses import where_to_serve
 from .formats import OUTPUTS, Format, KeyValueFormat, TemplateFormat
 
 STORING_INTERVAL = 2.0
@@ -106,7 +107,58 @@ class Settings:
         return self.stop is None
 
 
-class Options(LoggingElsewhere):
+class ClusterOptions(LoggingElsewhere):
+    """The options that say which cluster, for every command that is a client of one."""
+
+    optParameters = [
+        ["profile", None, None, "The profile; default: the current one"],
+        [
+            "profile-file",
+            None,
+            None,
+            "The profile file; default: $FLV_PROFILE_PATH, ~/.fluvio/config",
+        ],
+        ["cluster", None, None, "HOST:PORT of the SC, instead of a profile"],
+        ["tls-ca", None, None, "File of the authorities to verify the servers by; means TLS"],
+        ["tls-cert", None, None, "File of the client's certificate; means TLS"],
+        ["tls-key", None, None, "File of the client's private key; means TLS"],
+        ["tls-server-name", None, None, "The name the SC's certificate is for; means TLS"],
+    ]
+    optFlags = [
+        ["tls", None, "Use TLS, and verify the servers by the system's authorities"],
+        ["tls-insecure", None, "Use TLS, and verify nothing"],
+    ]
+
+    def cluster_config(self) -> ClientConfig:
+        """The cluster that is meant, and how to reach it.
+
+        :raises FluvioError: files that are named are not as they should be.
+        """
+        if self["cluster"] is not None:
+            for other in ("profile", "profile-file"):
+                if self[other] is not None:
+                    raise UsageError(f"--cluster and --{other} exclude each other")
+            config = ClientConfig(endpoint=self["cluster"])
+        else:
+            config = ClientConfig.from_profile(self["profile"], self["profile-file"])
+        tls = self._tls()
+        return config if tls is None else attrs.evolve(config, tls=tls)
+
+    def _tls(self) -> TlsConfig | None:
+        """TLS as the options have it, which stands in for all that a profile says of it."""
+        ca, cert, key, name = (self[f"tls-{part}"] for part in ("ca", "cert", "key", "server-name"))
+        if not (self["tls"] or self["tls-insecure"] or ca or cert or key or name):
+            return None
+        return TlsConfig(
+            server_name=name,
+            ca_file=ca,
+            cert_file=cert,
+            key_file=key,
+            insecure_anonymous=bool(self["tls-insecure"]),
+        ).inline()
+
+
+class Options(ClusterOptions):
     """The command line of ``fluvio-tail``."""
 
     synopsis = "[options] TOPIC..."
@@ -138,18 +190,6 @@ class Options(LoggingElsewhere):
         ["to", None, None, "Append to this file, opened again on SIGHUP, not to standard output"],
         ["stats", None, None, "Tell rate and lag on standard error, every so many seconds"],
         ["metrics", None, None, "Serve Prometheus metrics at PORT of loopback, or at HOST:PORT"],
-        ["profile", None, None, "The profile; default: the current one"],
-        [
-            "profile-file",
-            None,
-            None,
-            "The profile file; default: $FLV_PROFILE_PATH, ~/.fluvio/config",
-        ],
-        ["cluster", None, None, "HOST:PORT of the SC, instead of a profile"],
-        ["tls-ca", None, None, "File of the authorities to verify the servers by; means TLS"],
-        ["tls-cert", None, None, "File of the client's certificate; means TLS"],
-        ["tls-key", None, None, "File of the client's private key; means TLS"],
-        ["tls-server-name", None, None, "The name the SC's certificate is for; means TLS"],
     ]
     optFlags = [
         ["all-partitions", "A", "Read every partition, which is the default"],
@@ -158,8 +198,6 @@ class Options(LoggingElsewhere):
         ["key-value", "k", 'Print "[key] value", with "[null]" where there is no key'],
         ["disable-progressbar", None, "Draw no progress line on a terminal"],
         ["wait", None, "Wait for the cluster and the topics, if they are not there"],
-        ["tls", None, "Use TLS, and verify the servers by the system's authorities"],
-        ["tls-insecure", None, "Use TLS, and verify nothing"],
     ]
 
     def __init__(self) -> None:
@@ -204,7 +242,7 @@ class Options(LoggingElsewhere):
     def _settings(self) -> Settings:
         start, starting = self._start()
         return Settings(
-            config=self._cluster(),
+            config=self.cluster_config(),
             topics=Names.of(self["topics"]),
             partitions=self._chosen_partitions(),
             start=start,
@@ -314,36 +352,10 @@ class Options(LoggingElsewhere):
             return lambda coloured: KeyValueFormat(show, coloured=coloured)
         return lambda coloured: Format(show)
 
-    # The cluster
-
-    def _cluster(self) -> ClientConfig:
-        if self["cluster"] is not None:
-            for other in ("profile", "profile-file"):
-                if self[other] is not None:
-                    raise UsageError(f"--cluster and --{other} exclude each other")
-            config = ClientConfig(endpoint=self["cluster"])
-        else:
-            config = ClientConfig.from_profile(self["profile"], self["profile-file"])
-        tls = self._tls()
-        return config if tls is None else attrs.evolve(config, tls=tls)
-
-    def _tls(self) -> TlsConfig | None:
-        """TLS as the options have it, which stands in for all that a profile says of it."""
-        ca, cert, key, name = (self[f"tls-{part}"] for part in ("ca", "cert", "key", "server-name"))
-        if not (self["tls"] or self["tls-insecure"] or ca or cert or key or name):
-            return None
-        return TlsConfig(
-            server_name=name,
-            ca_file=ca,
-            cert_file=cert,
-            key_file=key,
-            insecure_anonymous=bool(self["tls-insecure"]),
-        ).inline()
-
     # Values
 
     def _metrics(self) -> tuple[str, int] | None:
-        address = self._address("metrics")
+        address = where_to_serve("metrics", self["metrics"])
         if address is not None and find_spec("prometheus_client") is None:
             raise UsageError("--metrics needs prometheus_client: pip install 'txfluvio[metrics]'")
         return address
@@ -362,15 +374,6 @@ class Options(LoggingElsewhere):
         if not 0 < seconds < 1e9:
             raise UsageError(f"--{name} takes seconds, a number above 0, not {text!r}")
         return seconds
-
-    def _address(self, name: str) -> tuple[str, int] | None:
-        text = self[name]
-        if text is None:
-            return None
-        host, colon, port = text.rpartition(":")
-        if not port.isdecimal() or int(port) > 65535 or bool(colon) != bool(host):
-            raise UsageError(f"--{name} takes PORT or HOST:PORT, not {text!r}")
-        return host or "127.0.0.1", int(port)
 
 
 def _whole(name: str, text: str, at_least: int = 0) -> int:

@@ -450,12 +450,9 @@ class Control:
             raise Refused(HTTPStatus.GATEWAY_TIMEOUT, f"{what} after {timeout} s") from None
 
 
-def control_site(broker: FakeBroker, reactor: Any) -> HTTPFactory:
-    """What serves the calls, for whom a broker is put into the hands of.
-
-    :param reactor: runs the time-outs.
-    """
-    site = _QuietSite(Interface(Control(broker, reactor)), reactor=reactor)
+def control_site(control: Control, reactor: Any) -> HTTPFactory:
+    """What serves the calls, for whom a broker is put into the hands of."""
+    site = _QuietSite(Interface(control), reactor=reactor)
     site.noisy = False
     site.displayTracebacks = False
     return site

@@ -207,7 +207,7 @@ class Interface(Resource):
         self._check_caller(request)
         method = request.method.decode("ascii", "replace")
         path = request.path.decode("ascii", "replace")
-        segments = cast(list[bytes], request.postpath or [])
+        segments: list[bytes] = cast(Any, request).postpath or []
         parts = tuple(part.decode("utf-8", "replace") for part in segments if part)
         if not parts:
             return {"calls": [route.described() for route in self._routes]}

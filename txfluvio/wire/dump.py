@@ -234,13 +234,14 @@ def _rows(part: Part, width: int, everything: bool) -> Iterator[str]:
         position = f"{mark}{part.span.start + offset:04x}"
         row = f"{position:>6}  {shown[offset : offset + _ROW].hex(' '):<47}"
         if not offset:
-            row += f"  {part.span.path or '?':<{width}}  {_brief(part)}"
+            row += f"  {part.span.path or '?':<{width}}  {brief(part)}"
         yield row.rstrip()
     if len(shown) < len(data):
         yield f"        ... {len(data) - len(shown)} bytes more"
 
 
-def _brief(part: Part) -> str:
+def brief(part: Part) -> str:
+    """The value of a part in a few words; empty where there is nothing to say."""
     value, name = part.span.value, part.span.path
     if value is None:
         return _NOTES.get(name.rpartition(".")[2], "")
