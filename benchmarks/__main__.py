@@ -27,10 +27,13 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--only", default="", help="workloads whose names contain this")
     parser.add_argument("--profile-file", help="a real cluster: the current one of this file")
+    parser.add_argument("--tls", action="store_true", help="over mutual TLS, with the fake")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1:
         parser.error("--rounds takes 1 or more")
+    if chosen.tls and chosen.profile_file:
+        parser.error("--tls is for the fake: a real cluster's profile says whether it speaks TLS")
     if not 0 < chosen.scale <= 100:
         parser.error("--scale takes a number above 0, at most 100")
     return chosen
@@ -73,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("the official client (PyPI fluvio) is not installed: ours alone", file=sys.stderr)
         loads = [plan.alone(load) for load in loads]
     at: AbstractContextManager[dict[str, str]] = (
-        server.real(chosen.profile_file) if chosen.profile_file else server.fake()
+        server.real(chosen.profile_file) if chosen.profile_file else server.fake(tls=chosen.tls)
     )
     progress = _Progress(chosen.rounds * sum(len(load.runs) for load in loads))
     with at as env:

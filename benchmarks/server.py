@@ -13,13 +13,16 @@ from pathlib import Path
 
 
 @contextmanager
-def fake(*options: str) -> Iterator[dict[str, str]]:
+def fake(*options: str, tls: bool = False) -> Iterator[dict[str, str]]:
     """Serve a fake cluster as long as the block runs.
 
+    :param tls: let it speak TLS, and want certificates of clients.
     :returns: the environment in which clients find it.
     """
     with tempfile.TemporaryDirectory() as folder:
         profile = Path(folder) / "profile"
+        if tls:
+            options += ("--tls", str(Path(folder) / "tls"), "--tls-preset", "client-required")
         process = subprocess.Popen(
             [sys.executable, "-m", "twisted", "fluvio-broker", "--profile", str(profile), *options],
             stdout=subprocess.PIPE,
