@@ -12,9 +12,10 @@ What a reader sees is what is run; how it is run follows from what a block looks
 - ``toml``, ``yaml``, ``json`` and ``ini`` blocks have to be readable; with a caption they are
   files, too.
 
-Commands run in a folder of the page's own, with ``examples`` in it. ``FLV_PROFILE_PATH`` names a profile file whose
-current profile is the fake cluster. A comment of the page says what that has in the beginning, and
-where a module or program is needed that may be missing: ``.. cluster: {"spus": 2, "needs": "fluvio"}``.
+Commands run in a folder of the page's own, with ``examples`` in it. ``FLV_PROFILE_PATH`` names a
+profile file whose current profile is the fake cluster. A comment of the page says what that has in
+the beginning, and where a module or program is needed that may be missing:
+``.. cluster: {"spus": 2, "needs": "fluvio"}``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,55 @@
+"""The README: its two commands are where programs look for them, and its code does what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+
+from txfluvio.profile import add_cluster
+from txfluvio.testing import FakeBroker
+
+from .blocks import ROOT
+
+README = (ROOT / "README.md").read_text()
+with_reactor: Callable[[Callable[..., Coroutine[Any, Any, None]]], Callable[..., object]] = (
+    pytest_twisted.ensureDeferred
+)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_two_commands_are_to_try_it_and_to_test_it() -> None:
+    first, second, *_ = blocks("sh")
+    assert first.strip().endswith(".venv/bin/python examples/main_job.py")
+    assert second.strip().endswith(".venv/bin/python -m pytest -q")
+    assert README.index("```sh") < README.index("```python")
+
+
+@with_reactor
+async def test_its_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks("python"):
+        exec(block, names)
+    async with FakeBroker(reactor) as broker:
+        add_cluster(tmp_path / "profile", "fake", broker.sc_endpoint)
+        monkeypatch.setenv("FLV_PROFILE_PATH", str(tmp_path / "profile"))
+        await names["main"](reactor)
+    assert capsys.readouterr().out.splitlines()[1] == "0 b'customer 7' b'value'"
+    assert await names["orders_survive_a_lost_answer"](reactor) == [b"value", b"value"]
+
+
+def test_the_files_that_it_names_are_there() -> None:
+    names = re.findall(r"`((?:docs|examples)/[\w/.-]*|\w+\.md)`", README)
+    assert len(names) > 5
+    for name in names:
+        assert (ROOT / name).exists(), name
