@@ -294,6 +294,31 @@ def test_what_others_did_is_told() -> None:
     assert "others produce to live2/0 up to 14" in done
 
 
+def test_spus_may_have_any_ids() -> None:
+    lines = [line.replace('"spu-5002"', '"spu-77"') for line in REAL["cli-produce-key"]]
+    recording = Recording()
+    for number, line in enumerate(lines):
+        found = recording.read(line)
+        if found is None or not found.is_reply or found.type is not WatchResponse:
+            continue
+        payload = found.payload.replace((5002).to_bytes(4, "big"), (77).to_bytes(4, "big"))
+        lines[number] = json.dumps({**json.loads(line), "hex": frame(payload).hex()})
+    assert [str(one) for one in replay(lines).differences] == []
+
+
+@pytest.mark.parametrize("lines", range(2, 40, 4))
+def test_the_beginning_of_a_conversation_is_one(lines: int) -> None:
+    outcome = replay(REAL["python-lifetime"][:lines])
+    assert [str(one) for one in outcome.differences] == []
+
+
+def test_a_conversation_with_spus_alone_is_one() -> None:
+    lines = [line for line in REAL["cli-consume-live"] if '"to": "sc"' not in line]
+    outcome = replay(lines)
+    assert [str(one) for one in outcome.differences] == []
+    assert outcome.compared > 10
+
+
 def test_lines_that_are_no_recording_are_refused() -> None:
     with pytest.raises(UsageError, match="not a line of a recording"):
         replay(["{}", "no JSON"])

@@ -9,7 +9,9 @@ in smaller pieces it is acknowledged in between.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 
 import attrs
 
@@ -19,11 +21,8 @@ from ...wire.headers import REPLY_BODY, encode_request, reply_correlation_id
 from ...wire.records import RecordSet
 from ...wire.sc import (
     PARTITION,
-    Change,
-    Kind,
     ListRequest,
     ListResponse,
-    Metadata,
     PartitionStatus,
     WatchRequest,
     WatchResponse,
@@ -47,6 +46,7 @@ from .ends import wrote
 from .outside import Outside
 from .served import responses, through_modules
 from .stage import Line, Stage
+from .views import View
 
 PATIENCE = 2.0
 """Seconds that the fake may take longer than the real one."""
@@ -99,81 +99,6 @@ def replay(lines: Iterable[str]) -> Outcome:
     return player.play()
 
 
-class _View:
-    """What a watch has told: the recorded one folded, and each state that the fake told of."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self.recorded: dict[str, Metadata] = {}
-        self._courses: dict[str, list[Metadata | None]] = {}
-        self._positions: dict[str, int] = {}
-        self._current: dict[str, Metadata] = {}
-        self.changed: dict[str, Event] = {}
-
-    def record(self, message: WatchResponse, event: Event) -> list[tuple[str, Metadata | None]]:
-        """Fold what was recorded; the objects that changed, with what was known before."""
-        before = dict(self.recorded)
-        names = _fold(self.recorded, message)
-        changes = []
-        for name in names:
-            if name not in self.recorded and name not in before:
-                continue
-            changes.append((name, before.get(name)))
-            self.changed[name] = event
-        return changes
-
-    def tell(self, message: WatchResponse) -> None:
-        """Note what the fake has told."""
-        for name in _fold(self._current, message):
-            course = self._courses.setdefault(name, [None])
-            course.append(self._current.get(name))
-
-    def reached(self, name: str) -> bool:
-        """Whether the fake has told of the recorded state, at or behind the last such state."""
-        found = self._find(name)
-        if found is not None:
-            self._positions[name] = found
-        return found is not None
-
-    @property
-    def names(self) -> list[str]:
-        """The objects that either side has told of last."""
-        return sorted({*self.recorded, *self._current})
-
-    def told(self, name: str) -> Metadata | None:
-        """What the fake told last of an object."""
-        return self._current.get(name)
-
-    def _find(self, name: str) -> int | None:
-        course = self._courses.get(name, [None])
-        wanted = self.recorded.get(name)
-        for position in range(self._positions.get(name, 0), len(course)):
-            if alike(wanted, course[position]):
-                return position
-        return None
-
-
-def _fold(objects: dict[str, Metadata], message: WatchResponse) -> list[str]:
-    """Apply a push; the names it concerns."""
-    if not message.changes:
-        names = {*objects, *[one.name for one in message.all]}
-        if message.all or not objects:
-            objects.clear()
-            objects.update({one.name: one for one in message.all})
-            return sorted(names)
-        return []
-    names = set()
-    for wanted in (Change.DELETE, Change.UPDATE):
-        for change in message.changes:
-            if change.header is wanted:
-                names.add(change.content.name)
-                if wanted is Change.DELETE:
-                    objects.pop(change.content.name, None)
-                else:
-                    objects[change.content.name] = change.content
-    return sorted(names)
-
-
 @attrs.define(eq=False)
 class _Call:
     """A request that was sent to the fake.
@@ -183,7 +108,7 @@ class _Call:
 
     event: Event
     replies: list[Message | bytes] = attrs.Factory(list)
-    view: _View | None = None
+    view: View | None = None
     stream: int | None = None
 
     def receive(self, payload: bytes) -> None:
@@ -267,12 +192,15 @@ class Player:
         call = _Call(event)
         message = event.message
         if isinstance(message, WatchRequest):
-            call.view = _View(message.kind)
+            call.view = View(message.kind)
         self._calls[event.line] = call
         connection.calls[frame.header.correlation_id] = call
         self._outside.asked(message)
         for answer in self._answers.get(event.line, ()):
             self._prepare(answer)
+        for following in self._until_next_request(event):
+            for key, look in responses(following):
+                self._outside.evict(key, look.log_start_offset)
         if connection.line is not None:
             connection.line.send(frame.payload)
         self.stage.settle()
@@ -285,6 +213,12 @@ class Player:
                 self._outside.server_there(event.server)
             connection.line = self.stage.connect(event.server, connection.receive)
         return connection
+
+    def _until_next_request(self, event: Event) -> Iterator[Event]:
+        """What the servers sent before the client sent anything else."""
+        events = self._conversation.events
+        position = bisect_right(events, event.line, key=lambda one: one.line)
+        return takewhile(lambda one: not one.by_client, islice(events, position, None))
 
     def _is_answered(self, number: int) -> bool:
         return any(event.connection == number for event in self._conversation.replies())
@@ -357,7 +291,7 @@ class Player:
 
     # Watches
 
-    def _watched(self, event: Event, message: WatchResponse, view: _View) -> None:
+    def _watched(self, event: Event, message: WatchResponse, view: View) -> None:
         for name, before in view.record(message, event):
             after = view.recorded.get(name)
             if not view.reached(name):
@@ -375,7 +309,7 @@ class Player:
             for name, event in changed.items():
                 self._compare_object(view, name, event)
 
-    def _compare_object(self, view: _View, name: str, event: Event) -> None:
+    def _compare_object(self, view: View, name: str, event: Event) -> None:
         self._compared += 1
         recorded = view.recorded.get(name)
         if self.stage.wait(lambda: view.reached(name), PATIENCE):
