@@ -30,7 +30,7 @@ from txfluvio.errors import (
 )
 from txfluvio.producer import RecordMetadata
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
-from txfluvio.wire.spu import ProduceResponse
+from txfluvio.wire.spu import PartitionProduceResponse, ProduceResponse, TopicProduceResponse
 
 NOT_LEADER = error(Code.NOT_LEADER_FOR_PARTITION)
 NOT_REPLICATED = error(Code.REQUEST_TIMED_OUT, timeout_ms=1500, kind=RequestKind.PRODUCE)
@@ -381,6 +381,18 @@ class DeliveryTimeoutTests(Case):
         self.assertIsInstance(failed, MessageTooLarge)
         self.assertIs(failed.effect, Effect.UNKNOWN)
 
+    def test_an_answer_for_another_partition_is_the_peers_mistake(self) -> None:
+        self.leader.holding = True
+        sent = self.started().send(b"x")
+        self.turn()
+        asked = self.leader.owed[0]
+        self.leader.logs[1] = []
+        entry = PartitionProduceResponse(partition_index=1, base_offset=7)
+        topic = TopicProduceResponse(name=NAME, partitions=(entry,))
+        asked.reply(ProduceResponse(responses=(topic,)))
+        self.turn()
+        self.assertIs(self.failureResultOf(sent, ProtocolError).value.effect, Effect.UNKNOWN)
+
     def test_each_record_has_its_own_time(self) -> None:
         self.lead({0: None})
         self.turn()
@@ -393,6 +405,39 @@ class DeliveryTimeoutTests(Case):
         self.assertNoResult(second)
         self.turn(3.0)
         self.late(second)
+
+    def test_a_request_in_which_one_record_is_late_may_still_store_the_others(self) -> None:
+        # Sent again elsewhere they would be stored twice, and behind what was sent after them.
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(delivery_timeout=5.0, batch_size=70)
+        first = producer.send(b"a" * 20)
+        self.turn(3.0)
+        second = producer.send(b"b" * 20)
+        self.leader.holding = True
+        self.lead({0: 1})
+        self.turn(1.5)
+        self.turn(0.5)
+        self.assertIs(self.late(first).effect, Effect.UNKNOWN)
+        self.assertNoResult(second)
+        self.turn(1.0)
+        self.leader.holding = False
+        self.leader.answer()
+        self.turn()
+        self.assertEqual(self.successResultOf(second).offset, 1)
+        self.assertEqual(self.leader.values(), [b"a" * 20, b"b" * 20])
+        self.turn(5.0)
+        self.assertEqual(producer.buffered, 0)
+
+    def test_a_request_that_is_not_answered_at_all_ends_with_its_connection(self) -> None:
+        producer = self.started(delivery_timeout=5.0)
+        self.leader.holding = True
+        first = producer.send(b"a")
+        self.turn(5.0)
+        self.late(first)
+        self.assertEqual(len(self.leader.connections), 1)
+        self.turn(REQUEST_TIMEOUT)
+        self.assertEqual(len(self.leader.connections), 0)
 
     def test_the_producer_goes_on_afterwards(self) -> None:
         self.refuse()

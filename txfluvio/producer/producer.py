@@ -376,10 +376,8 @@ class Producer:
             batch.created + timeout for sender in self._senders.values() for batch in sender.held
         ]
         ends += [many.since + timeout for many in self._intake]
-        # What is under way and too old ends with its request.
-        ahead = [end for end in ends if end > now]
-        if ahead:
-            self._expire_call = self._clock.callLater(min(ahead) - now, self._expire)
+        if ends:
+            self._expire_call = self._clock.callLater(min(ends) - now, self._expire)
 
     def _no_room(self, partition: int, seconds: float) -> FluvioError:
         error = DeliveryTimedOut(f"{self.topic}/{partition}", seconds, effect=Effect.NONE)

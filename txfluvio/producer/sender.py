@@ -99,6 +99,7 @@ class Sender:
         self._shared = shared
         self._what = f"{shared.topic}/{partition}"
         self._under_way: list[Held] = []
+        self._sent = 0.0
         self._working = False
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
@@ -132,11 +133,20 @@ class Sender:
             Deferred.fromCoroutine(self._work()).addErrback(self._broke)
 
     def expire(self, now: float) -> None:
-        """Give up what is not under way and has waited as long as delivery may take."""
+        """Give up what has waited as long as delivery may take.
+
+        A request in which some of it is under way goes on: what is sent next would overtake it.
+        """
         timeout = self._shared.config.delivery_timeout
-        expired = self.queue.expire(now, timeout)
-        if expired:
-            self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in expired])
+        late = [batch for batch in self._under_way if batch.created + timeout <= now]
+        if late:
+            self._under_way = [batch for batch in self._under_way if batch not in late]
+            for batch in late:
+                batch.effect = Effect.UNKNOWN
+            self._trouble = RequestTimedOut(f"Produce to {self._what}", now - self._sent)
+        late += self.queue.expire(now, timeout)
+        if late:
+            self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in late])
 
     def abandon(self, seconds: float) -> None:
         """Give up everything: there were ``seconds`` for it. Nothing is sent from now on."""
@@ -269,22 +279,28 @@ class Sender:
         longest = shared.cluster.config.request_timeout
         if self._committed:
             longest += config.replication_timeout * len(batches)
-        left = batches[0].created + config.delivery_timeout - shared.clock.seconds()
+        self._sent = shared.clock.seconds()
         try:
-            return await self._wait(connection.request(message, timeout=min(left, longest)))
+            return await self._wait(connection.request(message, timeout=longest))
         except RequestTimedOut:
-            if longest <= left:
-                # It answers in order: what is asked there next would wait behind this.
-                connection.abort()
+            # It answers in order: what is asked there next would wait behind this. And what is sent
+            # again elsewhere must not be stored here later.
+            connection.abort()
             raise
 
     def _answers(self, reply: ProduceResponse, expected: int) -> list[int | FluvioError | None]:
-        entries = [entry for topic in reply.responses for entry in topic.partitions]
+        entries = [(topic.name, entry) for topic in reply.responses for entry in topic.partitions]
         if len(entries) != expected:
             raise ProtocolError(
                 f"{len(entries)} answers to {expected} batches", message="ProduceResponse"
             )
-        return [self._answer(entry) for entry in entries]
+        for name, entry in entries:
+            if (name, entry.partition_index) != (self._shared.topic, self.partition):
+                raise ProtocolError(
+                    f"an answer for {name}/{entry.partition_index} to a Produce for {self._what}",
+                    message="ProduceResponse",
+                )
+        return [self._answer(entry) for _, entry in entries]
 
     def _answer(self, entry: PartitionProduceResponse) -> int | FluvioError | None:
         code = entry.error_code
@@ -297,22 +313,26 @@ class Sender:
         return error
 
     def _settle(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
-        """Give each batch its outcome, or keep it for the next attempt."""
+        """Give each batch its outcome if it has none, or keep it for the next attempt."""
+        live = self._under_way
         stored: list[tuple[Held, int | None]] = []
         failed: list[tuple[Held, FluvioError]] = []
         again: list[Held] = []
         trouble = None
         for batch, answer in zip(batches, answers, strict=True):
+            if isinstance(answer, FluvioError) and self._may_repeat(answer, sent=True):
+                trouble = answer
+            if batch not in live:
+                continue
             if not isinstance(answer, FluvioError):
                 stored.append((batch, answer))
                 continue
             if answer.effect is Effect.UNKNOWN:
                 batch.effect = Effect.UNKNOWN
-            if not self._may_repeat(answer, sent=True):
+            if self._may_repeat(answer, sent=True):
+                again.append(batch)
+            else:
                 failed.append((batch, _carrying(answer, batch.effect)))
-                continue
-            trouble = answer
-            again.append(batch)
         self._under_way = []
         self.queue.give_back(again)
         if trouble is None:
