@@ -26,7 +26,7 @@ from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
 from txfluvio.testing.replay.conversation import Conversation
-from txfluvio.testing.smartmodules import Limits
+from txfluvio.testing.smartmodules import Limits, SmartModuleRecord, filter
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
@@ -64,6 +64,11 @@ from txfluvio.wire.spu import (
 
 DOCUMENT = Path(__file__).parents[2] / "DIFFERENCES.md"
 ONE = encode_batch([b"x"])
+
+
+@filter
+def evens(record: SmartModuleRecord) -> bool:
+    return len(record.value) % 2 == 0
 
 
 def create(name: str, partitions: int = 1) -> CreateRequest:
@@ -163,6 +168,15 @@ def test_quick_recreate() -> None:
     kit.clock.advance(1)
     assert again.reply.error_code.code == 0
     assert kit.cluster.metadata.online_partitions("orders") == 1
+
+
+def test_module_made_anew() -> None:
+    kit = ModuleKit({"evens": evens})
+    kit.put([b"four", b"odd"])
+    kit.stored.clear()
+    assert kit.stream(named("evens")).push().error_code.code == Code.SMART_MODULE_NOT_FOUND
+    kit.register("evens", evens)
+    assert values(kit.stream(named("evens")).push()) == [b"four"]
 
 
 def test_two_creates_of_one_name() -> None:
