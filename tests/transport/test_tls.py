@@ -298,6 +298,7 @@ class NoTlsTests(TlsTestCase):
         self.clock.advance(0)
         failed = self.failureResultOf(dialling, HandshakeFailed).value
         self.assertTrue(failed.retriable)
+        self.assertIn("the client's certificate has no common name", str(failed))
 
     def test_a_server_that_goes_away_in_the_handshake_may_be_tried_again(self) -> None:
         self.network.listen("tls", 9005, Saying(b""))

@@ -100,6 +100,13 @@ _ABOUT_CERTIFICATES: Final = (
 """What OpenSSL says of a peer that refuses the client's certificate."""
 
 
+_HUNG_UP: Final = (
+    "after TLS was set up; an SC does so if the client's certificate has no common name, or if it"
+    " has itself only one of scopes and policy"
+)
+"""Why servers end a connection between the handshake of TLS and that of Fluvio."""
+
+
 class Tls:
     """TLS as the settings ask for it, for any number of connections.
 
@@ -179,9 +186,7 @@ class TlsAttempt:
             return self._failure(cls, address, reason)
         complaint = _complaint(error)
         if complaint is None:
-            if self._certificate is None and _timed_out(error):
-                return self._failure(NotTls, address, "it says nothing, as plain Fluvio ports do")
-            return error
+            return self._explain_silence(error)
         if "certificate required" in complaint or self._lacked_certificate(complaint):
             return self._failure(ClientCertificateRequired, address, complaint)
         if any(words in complaint for words in _ABOUT_CERTIFICATES):
@@ -191,6 +196,16 @@ class TlsAttempt:
         if self._certificate is None and any(words in complaint for words in _SPOKEN_PLAINLY):
             return self._failure(NotTls, address, complaint)
         return self._failure(TlsFailed, address, complaint)
+
+    def _explain_silence(self, error: HandshakeFailed) -> FluvioError:
+        """What a failed handshake means of which OpenSSL says nothing."""
+        if self._certificate is None:
+            if _timed_out(error):
+                reason = "it says nothing, as plain Fluvio ports do"
+                return self._failure(NotTls, error.address, reason)
+        elif not _timed_out(error):
+            return HandshakeFailed(error.address, f"{error.reason}, {_HUNG_UP}")
+        return error
 
     def _lacked_certificate(self, complaint: str) -> bool:
         """Whether the server asked for a certificate, got none, and only said that it failed.
