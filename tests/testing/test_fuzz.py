@@ -19,6 +19,11 @@ from txfluvio.wire.framing import frame
 from txfluvio.wire.records import RecordSet, encode_batch, renumber
 from txfluvio.wire.schema import evolve
 
+FOUND = [
+    118_289,  # a watch for topics is told of SmartModules
+]
+"""Frames of seed 0 that once did harm. The smallest forms of these are tests where they belong."""
+
 SEED = 6
 FRAMES = 10_000
 FIRST_FIFTY = "531ed76402a31424ec00cb0f8d0d4c6516bba29f5defbc2f7dab20c0702a585c"
@@ -33,6 +38,11 @@ def test_nothing_but_refusal_comes_of_damage(first: int) -> None:
     assert outcome.frames == BLOCK
     assert all(refused > BLOCK // 4 for refused in outcome.refused)
     assert resident() - began < MOST_MEMORY
+
+
+@pytest.mark.parametrize("number", FOUND)
+def test_what_was_found_once_is_not_found_again(number: int) -> None:
+    assert run_block(golden.corpus(), 0, [number]).findings == ()
 
 
 def test_a_seed_and_a_number_are_the_same_frame_everywhere() -> None:
