@@ -16,7 +16,7 @@ from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.kit import Kit as ModuleKit
 from tests.testing.smartmodules.kit import text_of, values
 from tests.testing.smartmodules.test_lookback import filled, seen
-from tests.testing.smartmodules.wat import ad_hoc, bare, function, named
+from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, bare, function, named
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
 from tests.testing.test_replay import REAL
 from txfluvio.client import FluvioClient
