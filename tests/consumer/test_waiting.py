@@ -202,6 +202,15 @@ class Closing(ConsumerCase):
         self.result(second)
         self.result(consumer.close())
 
+    def test_who_does_not_wait_for_the_connections_to_go_keeps_nobody_else_from_it(self) -> None:
+        consumer = self.started()
+        first, second = consumer.close(), consumer.close()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertNoResult(second)
+        self.result(second)
+        self.result(consumer.close())
+
     def test_a_closed_consumer_says_so(self) -> None:
         self.append(2)
         consumer = self.started(start=BEGINNING)

@@ -594,12 +594,19 @@ class Consumer:
             stream.bookmark.fail(ConsumerClosed())
         return cancelled
 
-    async def _shut(self) -> None:
-        """Let go of everything; waits for the connections to be gone."""
+    def _shut(self) -> Deferred[None]:
+        """Let go of everything; fires when the connections are gone.
+
+        Cancelling ends only that waiting: whoever else waits for the end is told all the same.
+        """
         self._unsubscribe()
         self._outlet.close()
         streams, self._streams = self._streams, {}
-        await _all(stream.close() for stream in streams.values())
+        shut = self._when_gone.add()
+        DeferredList([stream.close() for stream in streams.values()]).addCallback(self._all_gone)
+        return shut
+
+    def _all_gone(self, _: object) -> None:
         self._gone = True
         for waiter in self._when_gone.take():
             waiter.callback(None)
