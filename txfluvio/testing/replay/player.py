@@ -40,7 +40,7 @@ from ...wire.spu import (
 )
 from .. import lifecycle
 from .beginning import Beginning, beginning_of
-from .comparison import Unlike, alike, unlike
+from .comparison import alike, unlike
 from .conversation import Conversation, Event, ServerId
 from .ends import wrote
 from .outside import Outside
@@ -495,4 +495,4 @@ class Player:
         )
 
 
-__all__ = ["Difference", "Outcome", "Player", "Unlike", "replay"]
+__all__ = ["Difference", "Outcome", "Player", "replay"]
