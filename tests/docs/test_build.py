@@ -1,4 +1,4 @@
-"""The documents can be built, and nothing in them is amiss."""
+"""The documents can be built, nothing in them is amiss, and no public name is left out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sphinx.util.inventory import InventoryFile
+
+import txfluvio
+import txfluvio.testing
+from txfluvio import errors
 
 from .blocks import DOCS
 
@@ -14,8 +19,16 @@ BUILD = (sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going")
 
 
 @pytest.mark.timeout(400)
-def test_building_gives_no_warning(tmp_path: Path) -> None:
+def test_building_gives_no_warning_and_every_public_name_is_in_it(tmp_path: Path) -> None:
     ended = subprocess.run([*BUILD, str(DOCS), str(tmp_path)], capture_output=True, timeout=380)
     assert ended.returncode == 0, ended.stderr.decode()
-    for page in ("index", "generated/client", "generated/messages", "generated/errors"):
-        assert (tmp_path / f"{page}.html").exists()
+    with (tmp_path / "objects.inv").open("rb") as file:
+        known = InventoryFile.load(file, "", lambda base, page: page)
+    told = {name.rpartition(".")[2] for kind in known.values() for name in kind}
+    assert set(txfluvio.__all__) - {"errors"} - told == set()
+    assert set(txfluvio.testing.__all__) - told == set()
+    assert {cls.__name__ for cls in vars(errors).values() if _is_error(cls)} - told == set()
+
+
+def _is_error(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, errors.FluvioError)

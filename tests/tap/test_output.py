@@ -1,0 +1,198 @@
+"""Where records go: pipes that are full, files that are rotated, disks without room."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from zope.interface.verify import verifyObject
+
+from txfluvio.tap.output import PIPE_BUF, Descriptor, Erasing, File, _Room
+
+LINES = b"".join(b"line %d\n" % number for number in range(20_000))
+
+
+class Pipe:
+    """A pipe, and a reactor that says when the test wants that there is room."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        self.reactor = MemoryReactorClock()
+        self.output = Descriptor(self.reactor, self.writing)
+        self.taken = b""
+
+    def write(self, data: bytes) -> Deferred[None]:
+        return Deferred.fromCoroutine(self.output.write(data))
+
+    @property
+    def waiting(self) -> list[Any]:
+        """Who waits for room."""
+        return list(self.reactor.getWriters())
+
+    def take(self, size: int = 10**6) -> None:
+        """Read some of it, and tell those who wait."""
+        self.taken += os.read(self.reading, size)
+        for writer in self.waiting:
+            writer.doWrite()
+
+    def close(self) -> None:
+        os.close(self.reading)
+        os.close(self.writing)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+def test_what_fits_is_written_at_once(pipe: Pipe) -> None:
+    assert pipe.write(b"one\ntwo\n").called
+    pipe.take()
+    assert pipe.taken == b"one\ntwo\n"
+
+
+def test_a_full_pipe_is_waited_for_and_nothing_is_lost(pipe: Pipe) -> None:
+    writing = pipe.write(LINES)
+    assert not writing.called
+    while not writing.called:
+        assert len(pipe.waiting) == 1
+        pipe.take(PIPE_BUF)
+    while len(pipe.taken) < len(LINES):
+        pipe.take()
+    assert pipe.taken == LINES
+    assert pipe.waiting == []
+
+
+def test_what_is_cancelled_leaves_whole_lines(pipe: Pipe) -> None:
+    writing = pipe.write(LINES)
+    writing.addErrback(lambda _: None)
+    writing.cancel()
+    assert pipe.waiting == []
+    pipe.take()
+    assert pipe.taken
+    assert pipe.taken.endswith(b"\n")
+    assert LINES.startswith(pipe.taken)
+
+
+def test_a_line_longer_than_a_pipe_takes_is_written_too(pipe: Pipe) -> None:
+    line = b"x" * (3 * PIPE_BUF) + b"\n"
+    assert pipe.write(line + b"next\n").called
+    pipe.take()
+    assert pipe.taken == line + b"next\n"
+
+
+def test_nobody_reading_any_more_is_a_broken_pipe() -> None:
+    pipe = Pipe()
+    os.close(pipe.reading)
+    failures: list[Failure] = []
+    pipe.write(b"x\n").addErrback(failures.append)
+    os.close(pipe.writing)
+    assert failures[0].check(BrokenPipeError)
+
+
+def test_nobody_reading_any_more_ends_a_wait(pipe: Pipe) -> None:
+    writing = pipe.write(LINES)
+    failures: list[Failure] = []
+    writing.addErrback(failures.append)
+    (waiting,) = pipe.waiting
+    os.dup2(os.open(os.devnull, os.O_RDONLY), pipe.reading)
+    waiting.connectionLost(Failure(OSError()))
+    assert failures[0].check(BrokenPipeError)
+
+
+def test_who_waits_for_room_is_what_a_reactor_takes() -> None:
+    from twisted.internet.interfaces import IReadWriteDescriptor
+
+    assert verifyObject(IReadWriteDescriptor, _Room(MemoryReactorClock(), 1))
+
+
+def done(writing: Any) -> None:
+    """Write to something that never waits."""
+    assert Deferred.fromCoroutine(writing).called
+
+
+def test_a_file_on_standard_output_is_written_at_once(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    done(Descriptor(MemoryReactorClock(), fd).write(LINES))
+    os.close(fd)
+    assert (tmp_path / "out").read_bytes() == LINES
+
+
+def test_a_file_is_appended_to(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"before\n")
+    file = File(str(tmp_path / "out"))
+    done(file.write(b"after\n"))
+    file.close()
+    assert (tmp_path / "out").read_bytes() == b"before\nafter\n"
+
+
+def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
+    out, moved = tmp_path / "out", tmp_path / "out.1"
+    file = File(str(out))
+    done(file.write(b"one\n"))
+    out.rename(moved)
+    done(file.write(b"two\n"))
+    file.reopen()
+    done(file.write(b"three\n"))
+    file.close()
+    assert (moved.read_bytes(), out.read_bytes()) == (b"one\ntwo\n", b"three\n")
+
+
+def test_where_no_new_file_can_be_made_the_old_one_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = File(str(folder / "out"))
+    folder.rename(tmp_path / "elsewhere")
+    file.reopen()
+    done(file.write(b"kept\n"))
+    file.close()
+    assert (tmp_path / "elsewhere" / "out").read_bytes() == b"kept\n"
+
+
+def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = File(str(tmp_path / "out"))
+    done(file.write(b"one\n"))
+    write = os.write
+
+    def full(fd: int, data: Any) -> int:
+        if len(data) <= 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data[:5])
+
+    monkeypatch.setattr(os, "write", full)
+    failures: list[Failure] = []
+    Deferred.fromCoroutine(file.write(b"two\nthree\n")).addErrback(failures.append)
+    file.close()
+    assert failures[0].check(OSError)
+    assert (tmp_path / "out").read_bytes() == b"one\n"
+
+
+def test_a_line_of_progress_is_erased_first(tmp_path: Path) -> None:
+    happened: list[str] = []
+
+    class Sink:
+        async def write(self, data: bytes) -> None:
+            happened.append(data.decode())
+
+        def reopen(self) -> None:
+            happened.append("reopen")
+
+        def close(self) -> None:
+            happened.append("close")
+
+    erasing = Erasing(Sink(), lambda: happened.append("erase"))
+    done(erasing.write(b"x"))
+    erasing.reopen()
+    erasing.close()
+    assert happened == ["erase", "x", "reopen", "close"]
