@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 
 from txfluvio.config import OffsetStrategy, RetryPolicy
 from txfluvio.consumer import ConsumerService, OnFailure
-from txfluvio.errors import InvalidConfig, OffsetEvicted, TopicNotFound
+from txfluvio.errors import AlreadyRunning, InvalidConfig, OffsetEvicted, TopicNotFound
 from txfluvio.offset import Offset
 from txfluvio.wire.records import Record
 
@@ -139,6 +139,16 @@ class Handling(ServiceCase):
         service.startService()
         self.wait(1.0)
         self.assertEqual(len(self.seen), 21)
+
+    def test_it_is_not_started_a_second_time_before_it_has_stopped(self) -> None:
+        service = self.started(self.handle_slowly)
+        self.assertRaises(AlreadyRunning, service.startService)
+        stopping = service.stopService()
+        self.assertRaises(AlreadyRunning, service.startService)
+        self.finish()
+        self.result(stopping)
+        self.assertEqual(self.seen, [0])
+        service.startService()
 
     def test_where_only_the_user_could_commit_it_is_refused(self) -> None:
         with self.assertRaisesRegex(InvalidConfig, "offsets"):

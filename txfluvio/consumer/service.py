@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..config import OffsetStrategy, RetryPolicy
-from ..errors import FluvioError, InvalidConfig
+from ..errors import AlreadyRunning, FluvioError, InvalidConfig
 from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .consumer import Consumer
@@ -101,6 +101,13 @@ class ConsumerService(Service):
         self._when_stopped: Waiting[None] = Waiting()
 
     def startService(self) -> None:
+        """Begin.
+
+        :raises AlreadyRunning: it was started, and is not done stopping: two loops would handle
+            each record twice.
+        """
+        if self._work is not None:
+            raise AlreadyRunning("consumer service")
         super().startService()
         self._stopping = self._closing = self._done = False
         self._outcome = None
