@@ -309,6 +309,29 @@ def test_several_are_told_the_same() -> None:
     assert notes[1].facts is not None
 
 
+class Broken(NoMetrics):
+    """Fails whatever it is told, but for the beginning."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "attach":
+            return super().__getattribute__(name)
+        raise RuntimeError("no room on the disk")
+
+
+class WhatMetricsRaise(MeteredCase):
+    def test_records_and_their_senders_are_not_concerned(self) -> None:
+        client = self.metered(Broken())
+        self.produce(client, b"x", b"y")
+        self.assertEqual(self.consume(client), 2)
+        self.assertTrue(self.flushLoggedErrors(RuntimeError))
+
+    def test_others_are_told_all_the_same(self) -> None:
+        notes = Notes()
+        SeveralMetrics(Broken(), notes).received("orders", 0, 7)
+        self.assertEqual(notes.of("received"), [("orders", 0, 7)])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
 def test_an_error_without_a_code_is_counted_by_its_name() -> None:
     assert error_code(broker_error(4711)) == "4711"
     assert error_code(Disconnected("a:1", "gone")) == "Disconnected"

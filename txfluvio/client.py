@@ -31,7 +31,7 @@ from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
 from .consumer.service import STOP_TIMEOUT
 from .errors import AlreadyRunning, ClientClosed, InvalidConfig
 from .interfaces import IFluvioClient, IMetrics
-from .metrics import NOTHING, ClientFacts
+from .metrics import NOTHING, ClientFacts, SeveralMetrics
 from .offset import Offset
 from .producer import Budget, Producer
 from .transport.dialer import Dialer, TcpDialer
@@ -83,7 +83,7 @@ class FluvioClient(Service):
         self._numbers = itertools.count()
         self._closed: Waiting[None] = Waiting()
         self._closing = False
-        self._metrics = NOTHING if metrics is None else metrics
+        self._metrics = NOTHING if metrics is None else SeveralMetrics(metrics)
         self._renew()
         self._metrics.attach(self.facts)
 

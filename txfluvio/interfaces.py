@@ -70,7 +70,8 @@ class IMetrics(Interface):
     """Is told what a client does; given to it as ``FluvioClient(..., metrics=...)``.
 
     It is called by batch, by request and by connection, in the reactor's thread and in the middle
-    of things: it has to be quick, may not raise, and may not call the client, ``facts`` excepted.
+    of things: it has to be quick, and may not call the client, ``facts`` excepted. What it raises
+    is logged and goes no further, except by ``attach``.
     """
 
     def attach(facts: Callable[[], ClientFacts]) -> None:

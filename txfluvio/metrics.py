@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import attrs
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from .errors import BrokerError, FluvioError
@@ -80,48 +81,53 @@ NOTHING = NoMetrics()
 class SeveralMetrics:
     """Tells several what one is told.
 
+    What one of them raises is logged, and concerns neither the others nor the client, which is in
+    the middle of things. A client tells by way of this also where there is one.
+
     :param each: those to tell.
     """
+
+    _log = Logger()
 
     def __init__(self, *each: IMetrics) -> None:
         self._each = each
 
     def attach(self, facts: Callable[[], ClientFacts]) -> None:
-        """A client was made."""
+        """A client was made; what one of them raises is raised."""
         for one in self._each:
             one.attach(facts)
 
     def connected(self, address: str) -> None:
         """A connection can be used."""
-        for one in self._each:
-            one.connected(address)
+        self._tell("connected", address)
 
     def disconnected(self, address: str, error: FluvioError) -> None:
         """A connection was lost."""
-        for one in self._each:
-            one.disconnected(address, error)
+        self._tell("disconnected", address, error)
 
     def answered(self, api: str, seconds: float) -> None:
         """A request got its reply."""
-        for one in self._each:
-            one.answered(api, seconds)
+        self._tell("answered", api, seconds)
 
     def produced(self, topic: str, partition: int, records: int, size: int, seconds: float) -> None:
         """A batch was stored."""
-        for one in self._each:
-            one.produced(topic, partition, records, size, seconds)
+        self._tell("produced", topic, partition, records, size, seconds)
 
     def received(self, topic: str, partition: int, size: int) -> None:
         """Records came in."""
-        for one in self._each:
-            one.received(topic, partition, size)
+        self._tell("received", topic, partition, size)
 
     def consumed(self, topic: str, partition: int, records: int) -> None:
         """Records were handed out."""
-        for one in self._each:
-            one.consumed(topic, partition, records)
+        self._tell("consumed", topic, partition, records)
 
     def failed(self, operation: str, error: FluvioError) -> None:
         """Something went wrong."""
+        self._tell("failed", operation, error)
+
+    def _tell(self, what: str, *facts: object) -> None:
         for one in self._each:
-            one.failed(operation, error)
+            try:
+                getattr(one, what)(*facts)
+            except Exception:
+                self._log.failure("{one!r} failed at {what}()", one=one, what=what)
