@@ -29,12 +29,14 @@ LIMIT = 64 * MIB
 """Bytes that the reader's memory may grow by."""
 
 TOPIC = "slow-consumer"
-EVERY = 100
-"""Records that are handled between two waits."""
+BETWEEN = 100_000
+"""Bytes of records that are handled between two waits, at least one record."""
 PAUSE = 0.001
 """Seconds of one wait; a reactor makes it a little more."""
-CHUNK = 2000
-"""Records in one call of ``send_many``."""
+CHUNK = 2 * MIB
+"""Bytes of records in one call of ``send_many``."""
+POOL = 64 * MIB
+"""Bytes of all the values there are; they are sent again and again."""
 
 
 def resident() -> int:
@@ -43,23 +45,32 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def values(size: int) -> list[bytes]:
+    """Different values of so many bytes."""
+    text = b"".join(payload.values(1000))
+    text *= 2 + size // len(text)
+    return [text[start : start + size] for start in range(max(1, min(997, POOL // size)))]
+
+
 async def fill(reactor: Any, count: int, size: int) -> None:
     """Make the topic, with so many values of so many bytes."""
-    pool = payload.values(size)
+    pool = values(size)
+    chunk = max(1, CHUNK // size)
     async with FluvioClient(reactor, ClientConfig.from_profile()) as client:
         await client.admin.create_topic(TOPIC)
         async with client.producer(TOPIC) as producer:
-            for start in range(0, count, CHUNK):
-                numbers = range(start, min(start + CHUNK, count))
+            for start in range(0, count, chunk):
+                numbers = range(start, min(start + chunk, count))
                 await producer.send_many([pool[number % len(pool)] for number in numbers])
 
 
 class Reader:
     """A handler that takes its time, and looks at the memory meanwhile."""
 
-    def __init__(self, reactor: Any, count: int) -> None:
+    def __init__(self, reactor: Any, count: int, size: int) -> None:
         self._reactor = reactor
         self._count = count
+        self._every = max(1, BETWEEN // size)
         self._bar = sys.stderr.isatty()
         self.seen = 0
         self.bytes = 0
@@ -69,10 +80,10 @@ class Reader:
         assert record.offset == self.seen, f"{record.offset} where {self.seen} was due"
         self.seen += 1
         self.bytes += len(record.value)
-        if self.seen % EVERY:
+        if self.seen % self._every:
             return None
         self.peak = max(self.peak, resident())
-        if self._bar and self.seen % (100 * EVERY) == 0:
+        if self._bar and self.seen % (100 * self._every) == 0:
             self._show()
         return task.deferLater(self._reactor, PAUSE)
 
@@ -86,7 +97,7 @@ class Reader:
 async def consume(reactor: Any, count: int, size: int) -> dict[str, Any]:
     """Read the topic, and tell how much memory that took."""
     async with FluvioClient(reactor, ClientConfig.from_profile()) as client:
-        reader = Reader(reactor, count)
+        reader = Reader(reactor, count, size)
         start = reader.peak = resident()
         began = perf_counter()
         service = client.consume(
