@@ -7,6 +7,7 @@ read, so they can not be older than the code they tell of. What is public is wha
 
 from __future__ import annotations
 
+import ast
 import inspect
 import pkgutil
 import re
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from sphinx.application import Sphinx
 from zope.interface.interface import InterfaceClass, Method
@@ -25,7 +26,15 @@ from txfluvio.wire import SC_APIS, SPU_APIS, codes, sc, schema
 from txfluvio.wire.schema import Api, Message
 
 PAGES = {
-    "client": ("The client", ["txfluvio.client", "txfluvio.producer", "txfluvio.consumer"]),
+    "client": (
+        "The client",
+        [
+            "txfluvio.client",
+            "txfluvio.producer",
+            "txfluvio.consumer",
+            "txfluvio.cluster:ConnectionState",
+        ],
+    ),
     "admin": ("Administration", ["txfluvio.admin"]),
     "settings": (
         "Settings and values",
@@ -46,10 +55,7 @@ PAGES = {
     ),
     "wire": ("The wire protocol in Python", ["txfluvio.wire"]),
 }
-"""The pages of the reference: a title, and the modules on it."""
-
-PACKAGES = {"txfluvio.wire", "txfluvio.producer", "txfluvio.consumer", "txfluvio.admin"}
-"""Modules that only pass on names of others: what their values are documented with is not here."""
+"""The pages of the reference: a title, and the modules on it, or names of modules."""
 
 TESTING = "txfluvio.testing"
 OWN_LAYOUTS = {
@@ -100,10 +106,14 @@ def testing_modules() -> list[str]:
 
 
 def module_section(name: str) -> list[str]:
-    """A module: what it says of itself, and its public names."""
+    """A module: what it says of itself, and its public names; or one name of a module."""
+    name, _, only = name.partition(":")
+    if only:
+        return [*heading(only, "-"), f".. autoclass:: {name}.{only}", "   :members:", ""]
     module = import_module(name)
     lines = heading(name, "-")
     lines += [f".. automodule:: {name}", "   :no-members:", "   :no-index:", ""]
+    told = defined(module)
     for public in public_names(module):
         found = getattr(module, public)
         if isinstance(found, InterfaceClass):
@@ -114,7 +124,7 @@ def module_section(name: str) -> list[str]:
             lines += [f".. autofunction:: {name}.{public}", ""]
         elif inspect.ismodule(found):
             continue
-        elif name in PACKAGES:
+        elif not told.get(public):
             lines += [f".. py:data:: {public}", ""]
         else:
             lines += [f".. autodata:: {name}.{public}", "   :no-value:", ""]
@@ -132,13 +142,31 @@ def options(found: type) -> list[str]:
 def public_names(module: ModuleType) -> list[str]:
     """What a module offers, in the order it says, or else in that of its source."""
     listed = getattr(module, "__all__", None)
-    if listed is not None:
-        return list(listed)
-    return [
-        name
-        for name, found in vars(module).items()
-        if not name.startswith("_") and getattr(found, "__module__", None) == module.__name__
-    ]
+    return list(listed) if listed is not None else list(defined(module))
+
+
+def defined(module: ModuleType) -> dict[str, bool]:
+    """What a module itself defines without an underscore in front, and whether it is a value that
+    is told of in the line below it."""
+    found = {}
+    body = ast.parse(inspect.getsource(module)).body
+    for statement, below in zip(body, [*body[1:], None], strict=True):
+        match statement:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                names = [name]
+            case ast.Assign(targets=targets):
+                names = [target.id for target in targets if isinstance(target, ast.Name)]
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                names = [name]
+            case _:
+                continue
+        told = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        found.update(dict.fromkeys(names, told))
+    return {
+        name: told
+        for name, told in found.items()
+        if not name.startswith("_") and not isinstance(getattr(module, name), TypeVar)
+    }
 
 
 def interface_section(name: str, interface: InterfaceClass) -> list[str]:
