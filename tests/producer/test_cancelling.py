@@ -107,6 +107,20 @@ class CancelTests(ProducerTestCase):
         self.failureResultOf(second, CancelledError)
         self.assertEqual(self.leader.values(), [b"a", b"b"])
 
+    def test_a_callback_may_withdraw_what_was_about_to_leave(self) -> None:
+        producer = self.started(linger=1.0, batch_size=100)
+        first = producer.send(b"a" * 100)
+        flushed = producer.flush()
+        second, third = producer.send(b"b" * 100), producer.send(b"c" * 100)
+        flushed.addCallback(lambda _: second.cancel())
+        self.cancel(first)
+        self.turn()
+        self.successResultOf(flushed)
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.successResultOf(third).offset, 0)
+        self.assertEqual(self.leader.values(), [b"c" * 100])
+        self.assertEqual(producer.buffered, 0)
+
     def test_an_error_reaches_nobody_who_has_cancelled(self) -> None:
         self.leader.holding = True
         producer = self.started()

@@ -247,11 +247,12 @@ class Sender:
     def _take(self) -> list[Held]:
         now = self._shared.clock.seconds()
         self.expire(now)
-        taken = self.queue.take(now, hurry=self._shared.hurried())
-        self._under_way = [batch for batch in taken if not batch.empty]
-        # Every record of these was withdrawn; what may still follow them is a flush.
-        if len(self._under_way) < len(taken):
-            self._end(stored=[(batch, None) for batch in taken if batch.empty])
+        self._under_way = self.queue.take(now, hurry=self._shared.hurried())
+        # Where every record was withdrawn, what may still wait is a flush; and whoever is told that
+        # it is done may withdraw more.
+        while empty := [batch for batch in self._under_way if batch.empty]:
+            self._under_way = [batch for batch in self._under_way if not batch.empty]
+            self._end(stored=[(batch, None) for batch in empty])
         return self._under_way
 
     async def _request(
