@@ -105,6 +105,23 @@ class Producing(Started):
         self.assertEqual(self.now(self.cluster.produce_connection(5001)).address, "moved.test:9010")
         self.stopped()
 
+    def test_a_connection_to_an_address_the_spu_has_left_is_closed_when_nothing_is_on_it(
+        self,
+    ) -> None:
+        left = self.now(self.cluster.produce_connection(5001))
+        reply = left.request(ProduceRequest(topics=()))
+        self.move_spu("moved.test")
+        self.now(self.cluster.produce_connection(5001))
+        self.assertTrue(left.usable)
+        (request,) = self.spu.take(1)
+        request.reply(ProduceResponse(responses=()))
+        self.advance()
+        self.successResultOf(reply)
+        self.now(self.cluster.produce_connection(5001))
+        self.advance()
+        self.assertEqual(self.spu.server.connections, ())
+        self.stopped()
+
     def test_a_produce_that_waits_for_replicas_holds_up_no_other(self) -> None:
         plain = self.now(self.cluster.produce_connection(5001))
         asked: list[FluvioProtocol] = []

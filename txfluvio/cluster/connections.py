@@ -165,16 +165,17 @@ class _Shared:
         """How many requests are on it, or about to be."""
         return len(self.waiting) if self.protocol is None else self.protocol.waiting
 
-    def serves(self, address: tuple[str, int]) -> bool:
-        """Whether it leads, or will lead, to an SPU that is at this address now."""
-        return self.address == address and (self.protocol is None or self.protocol.usable)
+    @property
+    def over(self) -> bool:
+        """Whether it was made, and can be used no more."""
+        return self.protocol is not None and not self.protocol.usable
 
 
 class SpuPool:
     """Shared connections to SPUs, none with a stream on it.
 
     One that was lost is not missed until somebody asks for it; it is then dialled at the address
-    the SPU has by then.
+    the SPU has by then. Those to an address that it has left are closed when nothing is on them.
     """
 
     def __init__(self, connections: Connections, spu: Callable[[int], SpuInfo]) -> None:
@@ -190,10 +191,15 @@ class SpuPool:
             return fail(error)
         address = (spu.host, spu.port)
         known = self._shared.setdefault((spu_id, purpose), [])
-        known[:] = [shared for shared in known if shared.serves(address)]
-        least = min(known, key=lambda shared: shared.load, default=None)
+        known[:] = [shared for shared in known if not shared.over]
+        there = [shared for shared in known if shared.address == address]
+        for shared in known:
+            # It goes on for those whose replies are still to come.
+            if shared not in there and shared.protocol is not None and not shared.load:
+                shared.protocol.close()
+        least = min(there, key=lambda shared: shared.load, default=None)
         most = COMMITTED_CONNECTIONS if purpose is Purpose.COMMITTED else 1
-        if least is not None and (least.load == 0 or len(known) >= most):
+        if least is not None and (least.load == 0 or len(there) >= most):
             if least.protocol is None:
                 return least.waiting.add()
             return succeed(least.protocol)
