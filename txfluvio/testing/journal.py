@@ -79,7 +79,7 @@ class Journal:
     """The last frames of all servers of a cluster.
 
     :param now: the time, in seconds.
-    :param max_entries: how many frames are kept.
+    :param max_entries: how many frames are kept; 0: none, and nobody hears of any.
     :param max_bytes: how many bytes of them are kept; the newest frame stays whatever its size.
     :param on_entry: called after each.
     :ivar total: how many frames there have been, forgotten ones included: the newest is that one.
@@ -151,6 +151,8 @@ class Journal:
         data: bytes,
         body: int,
     ) -> None:
+        if not self._max_entries:
+            return
         self._entries.append(
             Entry(
                 time=self._now(),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -157,7 +158,7 @@ class Reader:
     ) -> Iterator[str]:
         who = f"the reader of {key[0]}/{key[1]}"
         offsets = [offset for offset, _ in course.seen]
-        for before, after in zip(offsets, offsets[1:], strict=False):
+        for before, after in pairwise(offsets):
             if after <= before:
                 yield f"{who} saw offset {after} behind {before}"
         ever = history.ever(key)
@@ -301,10 +302,11 @@ class Ledger:
         """The cluster has these offsets of consumers now."""
         for one in offsets:
             key = (one.consumer_id, one.replica_id.topic, one.replica_id.partition)
-            if one.offset > self.done.get(key, -1):
+            done = self.done.get(key, -1)
+            if one.offset > done:
                 self.wrong.append(
                     f"{one.consumer_id} has stored {one.offset} of {key[1]}/{key[2]}, and has"
-                    f" processed up to {self.done.get(key, -1)}"
+                    f" processed up to {done}"
                 )
 
     # The reckoning

@@ -22,10 +22,10 @@ from ..faults import Action, ContradictoryFault, Fault, Match, Moment
 VERSION = 1
 """Raised whenever a seed takes another course than before."""
 
-HORIZON = 20.0
+HORIZON = 10.0
 """Seconds within which things go wrong; then everything is mended."""
 
-TROUBLES = (13, 20)
+TROUBLES = (8, 13)
 """How many things go wrong: between so many."""
 
 
@@ -179,7 +179,7 @@ Maker = Callable[[Random], Action]
 
 _MAKERS: Mapping[type[Action], Maker] = {
     faults.AnswerError: lambda rng: faults.AnswerError(rng.choice(_HARMLESS + _UNCERTAIN)),
-    faults.Delay: lambda rng: faults.Delay(_seconds(rng, 0.01, 8.0)),
+    faults.Delay: lambda rng: faults.Delay(_seconds(rng, 0.01, 6.0)),
     faults.Hold: lambda rng: faults.Hold(),
     faults.NeverAnswer: lambda rng: faults.NeverAnswer(),
     faults.LoseReply: lambda rng: faults.LoseReply(),
@@ -196,7 +196,7 @@ _MAKERS: Mapping[type[Action], Maker] = {
     faults.SplitPush: lambda rng: faults.SplitPush(_seconds(rng, 0, 0.2)),
     faults.ShortCommittedFrame: lambda rng: faults.ShortCommittedFrame(),
     faults.HalfAlive: lambda rng: faults.HalfAlive(),
-    faults.StallReading: lambda rng: faults.StallReading(_seconds(rng, 0.1, 8.0)),
+    faults.StallReading: lambda rng: faults.StallReading(_seconds(rng, 0.1, 6.0)),
     faults.Refuse: lambda rng: faults.Refuse(),
     faults.Latency: lambda rng: faults.Latency(_seconds(rng, 0.01, 1.0)),
 }
@@ -307,7 +307,7 @@ def _trouble(rng: Random) -> Trouble:
     at = _seconds(rng, 0.05, HORIZON * 0.8)
     if rng.random() < 0.75:
         action, call = rng.choice(pairs())
-        return Plant(at, make_fault(rng, action, call), _seconds(rng, 0.1, 6.0))
+        return Plant(at, make_fault(rng, action, call), _seconds(rng, 0.1, 4.0))
     which, lasting = rng.randrange(1_000), _seconds(rng, 0.1, HORIZON * 0.4)
     kind = rng.randrange(8)
     if kind < 2:

@@ -73,12 +73,14 @@ def simulate(plan: Plan | int, workload: Workload | None = None, *, traced: bool
     """
     if isinstance(plan, int):
         plan = Plan.of(plan)
+    gc.freeze()
     run = _Run(World(plan, traced=traced), usual if workload is None else workload)
     with _Errors(run.wrong):
         run.do()
         # Whatever failed and was heard by nobody says so when it is gone.
         del run.main
         gc.collect()
+    gc.unfreeze()
     world = run.world
     return Result(
         plan=plan,

@@ -8,6 +8,7 @@ each of them does, and with which settings, is decided by the seed.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -93,7 +94,7 @@ async def _produce(stage: _Stage, client: FluvioClient, name: str) -> None:
     while not world.calm:
         values = [
             f"{name}-{number + index}".encode().ljust(rng.choice((8, 8, 40)), b".")
-            for index in range(rng.randint(1, 16))
+            for index in range(rng.randint(1, 18))
         ]
         number += len(values)
         if rng.random() < 0.5:
@@ -101,7 +102,7 @@ async def _produce(stage: _Stage, client: FluvioClient, name: str) -> None:
         else:
             for value in values:
                 world.ledger.send(producer, value, key=rng.choice((None, b"k", b"l")))
-        await world.sleep(rng.uniform(0.0, 2.0))
+        await world.sleep(rng.uniform(0.0, 1.4))
     await producer.flush()
     await producer.close()
     stage.producing -= 1
@@ -235,13 +236,13 @@ async def _administer(stage: _Stage, client: FluvioClient) -> None:
     while not world.calm:
         number += 1
         name = f"extra-{number}"
-        for doing in (
-            lambda: admin.create_topic(name),
-            lambda: admin.add_partitions(name, 1),
-            lambda: admin.list_topics(),
-            lambda: admin.list_consumer_offsets(),
-            lambda: admin.delete_consumer_offset("nobody", TOPIC, 0),
-            lambda: admin.delete_topic(name),
+        for begin in (
+            partial(admin.create_topic, name),
+            partial(admin.add_partitions, name, 1),
+            admin.list_topics,
+            admin.list_consumer_offsets,
+            partial(admin.delete_consumer_offset, "nobody", TOPIC, 0),
+            partial(admin.delete_topic, name),
         ):
-            await _tried(world, doing(), "an administrator's call")
-            await world.sleep(world.rng.uniform(0.0, 0.5))
+            await _tried(world, begin(), "an administrator's call")
+            await world.sleep(world.rng.uniform(0.0, 0.25))
