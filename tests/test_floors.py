@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,6 +158,17 @@ def test_the_walk_sees_what_is_there() -> None:
 def test_every_module_has_its_place() -> None:
     placed = WORDS | {"testing", ""}.union(*FLOORS)
     assert {part_of(module) for module in MODULES} <= placed
+
+
+def test_the_floors_are_written_down() -> None:
+    """For those who work on it: as rows of a table, and as a line of words."""
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", text, re.MULTILINE)
+    told = {int(number): set(re.findall(r"txfluvio/(\w+)", where)) for number, where in rows}
+    assert told == {number: set(parts) for number, parts in enumerate(FLOORS)}
+    (line,) = re.findall(r"^(`config`.*?) are\s", text, re.MULTILINE | re.DOTALL)
+    words = {part for part in WORDS if not part.startswith("_")}
+    assert set(re.findall(r"`(\w+)`", line)) == words
 
 
 def test_a_floor_knows_only_those_below_it() -> None:
