@@ -6,8 +6,7 @@ hold anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
@@ -22,22 +21,15 @@ SILENCE = 15.0
 """Seconds after which something is sent though there is nothing to say: else it is not noticed on
 either side that the other has gone."""
 
-_OPENING = b"retry: 1000\n\n"
+OPENING = b"retry: 1000\n\n"
+"""What a browser is told first: in how many milliseconds to come again after a loss."""
+
 _STILL_HERE = b":\n\n"
 
 
-class Response(Protocol):
-    """What is asked of a request of ``twisted.web``."""
-
-    def setHeader(self, name: bytes, value: bytes, /) -> None: ...
-    def write(self, data: bytes, /) -> None: ...
-    def registerProducer(self, producer: Any, streaming: bool, /) -> None: ...
-    def unregisterProducer(self) -> None: ...
-
-
 @implementer(IPushProducer)
-class _Room:
-    """Whether the browser takes more."""
+class Room:
+    """Whether a browser takes more; told so by its connection."""
 
     def __init__(self) -> None:
         self.free = True
@@ -52,25 +44,22 @@ class _Room:
         self.free = False
 
 
-async def stream(response: Response, sections: Sequence[Section], clock: IReactorTime) -> None:
-    """Send what is new in the sections, until cancelled; closes them then."""
-    room = _Room()
-    response.setHeader(b"content-type", b"text/event-stream")
-    response.setHeader(b"cache-control", b"no-store")
-    response.registerProducer(room, True)
-    silent_since = clock.seconds()
+async def stream(
+    write: Callable[[bytes], object], room: Room, sections: Sequence[Section], clock: IReactorTime
+) -> None:
+    """Write what is new in the sections while there is room, until cancelled; closes them then."""
+    told_at = clock.seconds()
     try:
-        response.write(_OPENING)
+        write(OPENING)
         while True:
             if room.free:
                 events = [event.encode() for section in sections for event in section.news()]
-                if not events and clock.seconds() - silent_since >= SILENCE:
+                if not events and clock.seconds() - told_at >= SILENCE:
                     events = [_STILL_HERE]
                 if events:
-                    silent_since = clock.seconds()
-                    response.write(b"".join(events))
+                    told_at = clock.seconds()
+                    write(b"".join(events))
             await deferLater(clock, TICK)
     finally:
         for section in sections:
             section.close()
-        response.unregisterProducer()

@@ -34,7 +34,7 @@ from .console import Console
 from .fake import fault_forms
 from .flows import Wanted
 from .shown import LONGEST_WHOLE, Json, shown
-from .stream import stream
+from .stream import Room, stream
 
 MAX_STREAMS = 64
 """Pages that are served at once."""
@@ -141,15 +141,19 @@ class Web:
         topic = given.get("topic", "")
         wanted = _wanted(topic, given) if "from" in given else None
         sections = self._console.sections(given.get("view", ""), topic, wanted)
-        streaming = Deferred.fromCoroutine(stream(request, sections, self._clock))
+        request.setHeader(b"content-type", b"text/event-stream")
+        room = Room()
+        request.registerProducer(room, True)
+        streaming = Deferred.fromCoroutine(stream(request.write, room, sections, self._clock))
         self._streams.append(streaming)
         try:
             await streaming
-        except CancelledError:
-            request.loseConnection()
-            raise
         finally:
             self._streams.remove(streaming)
+            # A request has none once its browser has gone.
+            if request.channel is not None:
+                request.unregisterProducer()
+                request.loseConnection()
 
     @app.route("/api/topics/<topic>/<int:partition>/<int:offset>", methods=["GET"])
     async def record(self, request: Request, topic: str, partition: int, offset: int) -> bytes:

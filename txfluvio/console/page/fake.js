@@ -8,7 +8,7 @@ const MOST = 500;
 
 export function connections(page) {
   const table = new LiveTable("Connections", [
-    { title: "Connection", numeric: true, by: (one) => one.number, cell: (one) => String(one.number) },
+    { title: "Connection", by: (one) => one.number, cell: (one) => String(one.number) },
     { title: "Server", cell: (one) => one.server },
     { title: "Client", cell: (one) => one.peer },
     { title: "Certificate of", wide: true, cell: (one) => one.principal || "–" },
@@ -41,11 +41,12 @@ class Requests {
     this.pause = element("button", { type: "button", onclick: () => this.#toggle() }, "Pause");
     this.frame = element("section", { className: "bytes", "aria-live": "polite" });
     const titles = ["Frame", "Time", "Server", "Connection", "Call", "Version", "Client", "Size"];
-    const look = ["number", "wide time", "", "number", "", "number wide", "wide", "number"];
+    const look = ["", "wide time", "", "", "", "wide", "wide", "number"];
     const head = titles.map((title, index) => element("th", { scope: "col", className: look[index] }, title));
     const table = element("table", {}, element("caption", {}, "Requests: Enter shows the bytes"),
       element("thead", {}, element("tr", {}, head)), this.body);
-    const forget = () => act("DELETE", "/control/journal").then(() => this.body.replaceChildren());
+    const forget = () => act("DELETE", "/control/journal")
+      .then(() => this.body.replaceChildren(), (error) => { this.note.textContent = error.message; });
     this.nodes = [
       element("div", { className: "bar" }, element("h1", {}, "Requests"), this.filter, this.pause,
         element("button", { type: "button", onclick: forget }, "Forget all")),
@@ -80,12 +81,12 @@ class Requests {
     const way = element("span", { title: line.direction, className: `way ${line.direction}` },
       WAYS[line.direction]);
     const row = element("tr", { tabIndex: -1, className: "opens" },
-      element("td", { className: "number" }, String(line.number)),
+      element("td", {}, String(line.number)),
       element("td", { className: "wide time" }, moment(line.time * 1000)),
       element("td", {}, line.server),
-      element("td", { className: "number" }, String(line.connection)),
+      element("td", {}, String(line.connection)),
       element("td", {}, way, " ", line.api),
-      element("td", { className: "number wide" }, String(line.version)),
+      element("td", { className: "wide" }, String(line.version)),
       element("td", { className: "wide" }, line.client),
       element("td", { className: "number" }, size(line.size)));
     row.words = `${line.api} ${line.server} ${line.client} ${line.direction}`.toLowerCase();
@@ -154,7 +155,7 @@ export function faults(page) {
     `What fault ${id} held goes on.`);
   const button = (text, done) => element("button", { type: "button", className: "small", onclick: done }, text);
   const table = new LiveTable("Faults", [
-    { title: "Fault", numeric: true, by: (one) => one.id, cell: (one) => String(one.id) },
+    { title: "Fault", by: (one) => one.id, cell: (one) => String(one.id) },
     { title: "What", cell: (one) => [one.action.do, ...words(one.action, "do")].join(", ") },
     { title: "Where", cell: (one) => words(one.match).join(", ") || "everywhere" },
     { title: "Times", numeric: true, by: (one) => one.times ?? Infinity, cell: (one) => one.times ?? "for ever" },

@@ -8,7 +8,7 @@ export function spus(page) {
   const outcome = new Outcome();
   let running = { sc: true, spus: [] };
   const columns = [
-    { title: "SPU", numeric: true, by: (spu) => spu.id, cell: (spu) => String(spu.id) },
+    { title: "SPU", by: (spu) => spu.id, cell: (spu) => String(spu.id) },
     { title: "State", cell: (spu) => spu.online ? element("span", { className: "good" }, "online")
       : element("span", { className: "bad" }, "offline") },
     { title: "Address", cell: (spu) => spu.address },
@@ -47,7 +47,7 @@ export function consumers(page) {
     { title: "Consumer", cell: (one) => one.consumer },
     { title: "Topic", by: (one) => one.topic, cell: (one) =>
       element("a", { href: `#/topics/${encodeURIComponent(one.topic)}` }, one.topic) },
-    { title: "Partition", numeric: true, by: (one) => one.partition, cell: (one) => String(one.partition) },
+    { title: "Partition", by: (one) => one.partition, cell: (one) => String(one.partition) },
     { title: "Stored", numeric: true, by: (one) => one.offset, cell: (one) => count(one.offset) },
     { title: "Records", numeric: true, wide: true, by: (one) => one.end ?? 0, cell: (one) => count(one.end) },
     { title: "Lag", numeric: true, by: (one) => one.lag ?? -1, cell: (one) =>

@@ -88,8 +88,10 @@ export class LiveTable {
       return element("td", { className: classes(column) }, made);
     });
     const node = drawn?.node ?? element("tr");
-    // Whoever is in a row's controls stays there while only other rows change.
+    const controls = () => [...node.querySelectorAll("a, button")];
+    const focused = controls().indexOf(document.activeElement);
     node.replaceChildren(...cells);
+    controls()[focused]?.focus();
     this.#drawn.set(name, { row, node });
     return node;
   }

@@ -15,7 +15,8 @@ export function topic(page, name) {
   const parts = [bar, partitions.node, records.node];
   if (page.status.writes) parts.splice(2, 0, new ProduceBox(name, partitions).node);
   records.listen();
-  return { nodes: parts };
+  const ticking = setInterval(() => records.tell(), 1000);
+  return { nodes: parts, close: () => clearInterval(ticking) };
 }
 
 class Partitions {
@@ -25,8 +26,8 @@ class Partitions {
   constructor(page, topic) {
     this.topic = topic;
     const columns = [
-      { title: "Partition", numeric: true, by: (one) => one.number, cell: (one) => String(one.number) },
-      { title: "Leader", numeric: true, by: (one) => one.leader, cell: (one) => String(one.leader) },
+      { title: "Partition", by: (one) => one.number, cell: (one) => String(one.number) },
+      { title: "Leader", by: (one) => one.leader, cell: (one) => String(one.leader) },
       { title: "Records", numeric: true, by: (one) => one.high_watermark ?? 0,
         cell: (one) => count(one.high_watermark) },
       { title: "Log end", numeric: true, wide: true, by: (one) => one.log_end ?? 0,
@@ -137,7 +138,7 @@ class Records {
   #held = [];
   #paused = false;
   #rate = new Rate();
-  #expected = 0;
+  #told = null;
 
   constructor(page, topic, partitions) {
     this.page = page;
@@ -159,7 +160,7 @@ class Records {
     this.body = element("tbody");
     walkable(this.body);
     const head = ["Partition", "Offset", "Time", "Key", "Value"].map((title, index) =>
-      element("th", { scope: "col", className: index < 2 ? "number" : index === 2 ? "wide" : "" }, title));
+      element("th", { scope: "col", className: index === 1 ? "number" : index === 2 ? "wide" : "" }, title));
     const table = element("table", { className: "records" },
       element("caption", {}, "Records: Enter opens one"), element("thead", {}, element("tr", {}, head)), this.body);
     this.node = element("section", {},
@@ -185,12 +186,13 @@ class Records {
       this.#places = places ?? {};
       this.#held = [];
       this.#rate = new Rate();
+      this.#told = null;
       this.body.replaceChildren();
       this.more.hidden = true;
+      this.note.textContent = "Reading…";
     };
     this.#setPaused(false);
     begin();
-    this.note.textContent = "Reading…";
     this.page.listen(query, {
       open: begin,
       partitions: (news) => this.partitions.update(news),
@@ -212,6 +214,7 @@ class Records {
       this.#add(this.#held);
       this.#held = [];
     }
+    this.tell();
   }
 
   #take(news) {
@@ -219,8 +222,14 @@ class Records {
     this.#rate.add(news);
     if (this.#paused) this.#held = [...this.#held, ...news.records].slice(-MOST);
     else this.#add(news.records);
-    this.more.hidden = !news.ended || this.follow.checked || !this.#readMore();
-    this.note.textContent = this.#words(news);
+    this.#told = news;
+    this.more.hidden = !news.ended || !this.#readMore();
+    this.tell();
+  }
+
+  /** Say how it goes. */
+  tell() {
+    if (this.#told !== null) this.note.textContent = this.#words(this.#told);
   }
 
   #readMore() {
@@ -254,7 +263,7 @@ class Records {
     const key = element("td", { className: "key" });
     const value = element("td", { className: "value" });
     const row = element("tr", { tabIndex: -1, className: "opens" },
-      element("td", { className: "number" }, String(record.partition)),
+      element("td", {}, String(record.partition)),
       element("td", { className: "number" }, String(record.offset ?? "–")),
       element("td", { className: "wide time" }, moment(record.timestamp)), key, value);
     row.draw = () => {
@@ -334,10 +343,11 @@ class Rate {
     this.shown += records.length;
     const now = performance.now();
     this.#recent.push([now, seen]);
-    this.#recent = this.#recent.filter(([at]) => now - at <= 2000);
   }
 
   get perSecond() {
+    const now = performance.now();
+    this.#recent = this.#recent.filter(([at]) => now - at <= 2000);
     return this.#recent.reduce((sum, [, seen]) => sum + seen, 0) / 2;
   }
 }
