@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,16 @@ def test_the_files_that_it_names_are_there() -> None:
     assert len(names) > 5
     for name in names:
         assert (ROOT / name).exists(), name
+
+
+def test_the_commands_that_it_names_are_there() -> None:
+    commands = re.findall(r"^\| `([^`]*)` \|", README, re.MULTILINE)
+    modules = [command.split()[2] for command in commands if command.startswith("python -m ")]
+    plugins = [command.split()[1] for command in commands if command.startswith("twist ")]
+    assert modules
+    assert plugins
+    for module in modules:
+        assert find_spec(f"{module}.__main__"), module
+    (offered,) = (ROOT / "twisted" / "plugins").glob("*.py")
+    for plugin in plugins:
+        assert f'"{plugin}"' in offered.read_text(), plugin
