@@ -29,7 +29,8 @@ from ..errors import (
 )
 from ..interfaces import IMetrics
 from ..metrics import NOTHING
-from ..transport.protocol import FluvioProtocol, ReplyStream
+from ..transport.calls import ReplyStream
+from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
 from .connections import Connections, Dialer, Purpose, ScCalls, SpuPool, within

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..errors import Disconnected, FetchSessionNotFound, FluvioError, ProtocolError
-from ..transport.protocol import FluvioProtocol, ReplyStream
+from ..transport.calls import ReplyStream
+from ..transport.protocol import FluvioProtocol
 from ..wire.schema import Message, Request
 from ..wire.spu import (
     PartitionResponse,

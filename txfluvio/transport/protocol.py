@@ -4,8 +4,9 @@
 else knows correlation ids. It opens every connection with the exchange of versions, encodes each
 request at the version both sides know, ends whoever waits too long, and notices a peer that is
 dead, or that is no Fluvio server at all. It decides nothing: what to ask, whom, and whether to ask
-again is the business of the floors above. The bytes come from :mod:`txfluvio.wire`; connections are
-made by :mod:`~txfluvio.transport.factory` and :mod:`~txfluvio.transport.dialer`.
+again is the business of the floors above. Who stands in the table is told by
+:mod:`~txfluvio.transport.calls`, the bytes come from :mod:`txfluvio.wire`, and connections are made
+by :mod:`~txfluvio.transport.factory` and :mod:`~txfluvio.transport.dialer`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,11 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IConsumer,
     IProtocol,
-    IPushProducer,
     IReactorTime,
     ITCPTransport,
     ITransport,
 )
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -36,7 +35,6 @@ from ..errors import (
     Effect,
     FluvioError,
     ProtocolError,
-    RequestTimedOut,
     UnsupportedVersion,
     UsageError,
     broker_error,
@@ -51,6 +49,8 @@ from ..wire.versions import (
     ApiVersionsResponse,
     choose_version,
 )
+from .brake import Brake
+from .calls import Call, ReplyStream, tell
 from .deadlines import Deadlines
 from .sockets import acknowledge_now, tune
 from .waiting import Waiting
@@ -75,92 +75,6 @@ def _ignored(_: object) -> None:
     pass
 
 
-class Call:
-    """A request that waits for its one reply.
-
-    :ivar correlation_id: what ties the reply to it.
-    :ivar version: the version it was sent at.
-    """
-
-    __slots__ = (
-        "_protocol",
-        "api",
-        "correlation_id",
-        "on_failed",
-        "on_reply",
-        "seconds",
-        "sent",
-        "version",
-    )
-
-    def __init__(
-        self,
-        protocol: FluvioProtocol,
-        api: Api,
-        version: int,
-        on_reply: Callable[[Any], object],
-        on_failed: Callable[[FluvioError], object],
-        seconds: float,
-    ) -> None:
-        self._protocol = protocol
-        self.api = api
-        self.version = version
-        self.on_reply = on_reply
-        self.on_failed = on_failed
-        self.seconds = seconds
-        self.sent = 0.0
-        self.correlation_id = 0
-
-    def abandon(self) -> None:
-        """Wait no more: neither callback is called, and a late reply is dropped.
-
-        The request was sent and may still take effect.
-        """
-        self._protocol._give_up(self)
-
-    def expired(self) -> None:
-        """The deadline has passed."""
-        self._protocol._give_up(self)
-        what = f"{self.api.name} to {self._protocol.address}"
-        _tell(self.on_failed, RequestTimedOut(what, self.seconds))
-
-
-class ReplyStream:
-    """A request that is answered again and again, until the connection ends.
-
-    :ivar correlation_id: what ties the replies to it.
-    :ivar version: the version it was sent at.
-    :ivar on_reply: called with each reply.
-    :ivar on_closed: called once if the connection ends, or sends a reply that can not be read,
-        before :meth:`close` was called.
-    """
-
-    __slots__ = ("_protocol", "api", "correlation_id", "on_closed", "on_reply", "version")
-
-    def __init__(
-        self,
-        protocol: FluvioProtocol,
-        api: Api,
-        version: int,
-        on_reply: Callable[[Any], None],
-        on_closed: Callable[[FluvioError], None],
-    ) -> None:
-        self._protocol = protocol
-        self.api = api
-        self.version = version
-        self.on_reply = on_reply
-        self.on_closed = on_closed
-        self.correlation_id = 0
-
-    def close(self) -> None:
-        """Drop the replies still to come; neither callback is called again.
-
-        The protocol has no request that ends a stream, so the server goes on sending until its own
-        limit of what is unacknowledged, or until the connection ends.
-        """
-        self._protocol._give_up(self)
-
-
 @attrs.frozen
 class _Ending:
     """Why a connection can be used no more."""
@@ -177,40 +91,6 @@ class _Watch:
 
     def __init__(self, expired: Callable[[], None]) -> None:
         self.expired = expired
-
-
-@implementer(IPushProducer)
-class _Brake:
-    """Counts what is written while the transport has more than it can get rid of.
-
-    A Twisted transport says so above 64 KiB, and again when it has sent it all.
-    """
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._paused = False
-        self._excess = 0
-        self.waiting: Waiting[None] = Waiting()
-
-    @property
-    def released(self) -> bool:
-        return self._excess < self._budget
-
-    def wrote(self, size: int) -> None:
-        if self._paused:
-            self._excess += size
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        self._excess = 0
-        for deferred in self.waiting.take():
-            deferred.callback(None)
-
-    def stopProducing(self) -> None:
-        """The connection is lost, and its protocol hears of that."""
 
 
 @implementer(IProtocol)
@@ -230,7 +110,6 @@ class FluvioProtocol:
 
     transport: ITransport | None = None
     on_answered: Callable[[str, float], object] | None = None
-    _log = Logger()
 
     def __init__(
         self, config: ClientConfig, *, clock: IReactorTime, address: str, client_version: str
@@ -262,7 +141,7 @@ class FluvioProtocol:
         self._unfinished_since: float | None = None
         self._frame_watched = False
         self._heard = 0.0
-        self._brake = _Brake(config.write_budget)
+        self._brake = Brake(config.write_budget)
         self._socket: Any = None
         self._when_ready: Waiting[FluvioProtocol] = Waiting()
         self._when_closed: Waiting[FluvioError] = Waiting()
@@ -490,9 +369,9 @@ class FluvioProtocol:
             # One by one: who is told may be why another waits no more.
             waiter = self._table.pop(next(iter(self._table)))
             if isinstance(waiter, Call):
-                _tell(waiter.on_failed, self._disconnected(Effect.UNKNOWN))
+                tell(waiter.on_failed, self._disconnected(Effect.UNKNOWN))
             else:
-                _tell(waiter.on_closed, self._disconnected(Effect.NONE))
+                tell(waiter.on_closed, self._disconnected(Effect.NONE))
         for writable in self._brake.waiting.take():
             writable.errback(self._disconnected(Effect.NONE))
         for closed in self._when_closed.take():
@@ -555,8 +434,8 @@ class FluvioProtocol:
             candidate = 1 if candidate >= _LAST_CORRELATION_ID else candidate + 1
         return candidate
 
-    def _give_up(self, waiter: Call | ReplyStream) -> None:
-        """Nobody waits any more, and replies may come."""
+    def give_up(self, waiter: Call | ReplyStream) -> None:
+        """Called by who waits no more, while its replies may still come."""
         if self._forget(waiter):
             self._abandoned[waiter.correlation_id] = waiter
             if len(self._abandoned) > MAX_ABANDONED:
@@ -588,13 +467,13 @@ class FluvioProtocol:
         except ProtocolError as error:
             self._forget(waiter)
             self._broken(error)
-            _tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
+            tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
             return
         if isinstance(waiter, Call):
             self._forget(waiter)
             if self.on_answered is not None:
                 self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
-        _tell(waiter.on_reply, reply)
+        tell(waiter.on_reply, reply)
 
     def _drop(self, correlation_id: int) -> None:
         """A reply for which nobody waits, which is all right if somebody did.
@@ -730,11 +609,3 @@ class FluvioProtocol:
         error = Disconnected(self.address, ending.reason, effect=effect)
         error.__cause__ = ending.cause
         return error
-
-
-def _tell(callback: Callable[[Any], object], value: object) -> None:
-    """Call back; what is wrong in a callback is logged, and does not concern the connection."""
-    try:
-        callback(value)
-    except Exception:
-        FluvioProtocol._log.failure("{callback!r} failed", callback=callback)
