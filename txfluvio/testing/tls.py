@@ -28,7 +28,6 @@ from twisted.internet.interfaces import (
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
-    TLSVersion,
     trustRootFromCertificates,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -189,7 +188,6 @@ def server_options(
     :param clients_of: demand of clients a certificate that this authority has signed.
     :param only: the one version of TLS to speak; None: 1.2 and 1.3.
     """
-    oldest, newest = _VERSIONS[only or TlsVersion.TLS_1_2], _VERSIONS[only or TlsVersion.TLS_1_3]
     trust = None
     if clients_of is not None:
         trust = trustRootFromCertificates([Certificate.loadPEM(clients_of.pem)])
@@ -197,9 +195,11 @@ def server_options(
         privateKey=certificate.key,  # type: ignore[arg-type]
         certificate=certificate.certificate,  # type: ignore[arg-type]
         trustRoot=trust,
-        insecurelyLowerMinimumTo=oldest,
-        lowerMaximumSecurityTo=newest,
     )
+    if only is not None:
+        # Older releases of Twisted leave out the newest version that they are asked for.
+        options.getContext().set_min_proto_version(_VERSIONS[only])
+        options.getContext().set_max_proto_version(_VERSIONS[only])
     if clients_of is not None:
         # Clients are told whose certificates are wanted, as real servers tell them.
         options.getContext().add_client_ca(clients_of.certificate)
@@ -207,8 +207,8 @@ def server_options(
 
 
 _VERSIONS: Final = {
-    TlsVersion.TLS_1_2: TLSVersion.TLSv1_2,
-    TlsVersion.TLS_1_3: TLSVersion.TLSv1_3,
+    TlsVersion.TLS_1_2: SSL.TLS1_2_VERSION,
+    TlsVersion.TLS_1_3: SSL.TLS1_3_VERSION,
 }
 
 
