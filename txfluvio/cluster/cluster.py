@@ -30,10 +30,11 @@ from ..errors import (
 from ..interfaces import IMetrics
 from ..metrics import NOTHING
 from ..transport.calls import ReplyStream
+from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
-from .connections import Connections, Dialer, Purpose, ScCalls, SpuPool, within
+from .connections import Connections, Purpose, ScCalls, SpuPool, within
 from .metadata import ConnectionState, Metadata
 from .retry import Retrying, may_succeed, nothing_happened
 from .topology import Topology

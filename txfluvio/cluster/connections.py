@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, fail, succeed
@@ -33,6 +33,7 @@ from ..errors import (
 )
 from ..interfaces import IMetrics
 from ..metrics import NOTHING
+from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..transport.waiting import Waiting
 from ..wire.schema import Message, Request
@@ -46,14 +47,6 @@ SC_CALLS: Final = 8
 
 COMMITTED_CONNECTIONS: Final = 4
 """Connections to one SPU for producing with READ_COMMITTED: each waits for replicas, in order."""
-
-
-class Dialer(Protocol):
-    """Makes connections; see :mod:`txfluvio.transport.dialer`."""
-
-    def dial(
-        self, host: str, port: int, *, server_name: str | None = None
-    ) -> Deferred[FluvioProtocol]: ...
 
 
 class Connections:
