@@ -127,6 +127,20 @@ class ControlCase(SynchronousTestCase):
         return [record.value for record in self.broker.records("orders")]
 
 
+class TravellingTests(ControlCase):
+    def test_a_body_is_json_whatever_the_client_calls_it(self) -> None:
+        form = "Content-Type: application/x-www-form-urlencoded\r\n"
+        body = json.dumps({"records": ["a=b&c=d", {"base64": "/wA="}]}).encode()
+        answer = self.send("POST", "/topics/orders/records", body, more=form).answer()
+        self.assertEqual((answer.status, answer.body), (200, {"offset": 0}))
+        self.assertEqual(self.values(), [b"a=b&c=d", b"\xff\x00"])
+
+    def test_the_query_may_say_the_same_in_its_own_way(self) -> None:
+        self.broker.append("orders", [b"a", b"b"])
+        found = self.ask("GET", "/topics/orders/records?offset=1&limit=%31")["records"]
+        self.assertEqual([one["value"] for one in found], ["b"])
+
+
 class LookingTests(ControlCase):
     """What can be looked at."""
 

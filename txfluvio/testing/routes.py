@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -237,11 +237,11 @@ def _arguments(route: Route, holes: Mapping[str, str], request: Request) -> dict
     given: dict[str, Any] = {}
     for name, found in holes.items():
         given[name] = _parsed(name, fields[name], found)
-    arguments = cast(dict[bytes, list[bytes]], request.args or {})
-    for key, values in arguments.items():
-        name = key.decode("utf-8", "replace")
+    # Not request.args: a client may say that the body is a form, which for JSON is never meant.
+    query = urlsplit(request.uri.decode("ascii", "replace")).query
+    for name, found in parse_qsl(query, keep_blank_values=True):
         if name in fields and name not in holes:
-            given[name] = _parsed(name, fields[name], values[-1].decode("utf-8", "replace"))
+            given[name] = _parsed(name, fields[name], found)
         else:
             raise _unknown(name, route)
     for name, value in _body(request).items():
