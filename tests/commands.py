@@ -47,6 +47,7 @@ class RunningBroker:
     :ivar spus: what it says of its SPUs.
     :ivar profile: the profile file it wrote.
     :ivar control: ``host:port`` of its control interface, if it was asked for one.
+    :ivar web: the address of its console, if it was asked for one.
     """
 
     process: subprocess.Popen[bytes]
@@ -54,6 +55,7 @@ class RunningBroker:
     spus: list[dict[str, object]]
     profile: Path
     control: str | None = None
+    web: str | None = None
 
 
 @contextmanager
@@ -73,8 +75,14 @@ def broker(folder: Path, *arguments: str) -> Iterator[RunningBroker]:
         line = process.stdout.readline()
         assert line, f"the broker did not start: {log.read_text()}"
         ready = json.loads(line)
-        profile = Path(ready["profile"])
-        yield RunningBroker(process, ready["sc"], ready["spus"], profile, ready["control"])
+        yield RunningBroker(
+            process,
+            ready["sc"],
+            ready["spus"],
+            Path(ready["profile"]),
+            ready["control"],
+            ready["web"],
+        )
     finally:
         process.terminate()
         process.wait(timeout=DEADLINE)

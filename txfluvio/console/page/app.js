@@ -82,7 +82,7 @@ function show() {
   const view = VIEWS.find((one) => one.name === name) ?? VIEWS[0];
   const inTopic = name === "topics" && argument;
   showNav(inTopic ? "topic" : view.name);
-  document.title = `${inTopic ? argument : view.title} – Fluvio console`;
+  document.title = `${inTopic ? argument : view.title} - Fluvio console`;
   const made = inTopic ? topic(page, argument) : view.make(page);
   closing = made.close ?? null;
   at("main").replaceChildren(...made.nodes);
