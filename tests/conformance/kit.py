@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 
 from txfluvio import FluvioClient, Offset, Record
 from txfluvio.admin import PartitionResolution
-from txfluvio.admin.admin import OFFSETS_TOPIC
+from txfluvio.cluster import OFFSETS_TOPIC
 from txfluvio.consumer import Consumer
 from txfluvio.errors import WaitTimedOut
 

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..cluster import Cluster, Retrying, Topology
+from ..cluster import Cluster, Retrying, Topology, ask_stored_offsets
 from ..errors import (
     Effect,
     InvalidConfig,
@@ -34,7 +34,7 @@ from ..errors import (
 from ..interfaces import IFluvioAdmin
 from ..smartmodule import gzipped, read_wasm
 from ..wire import sc
-from ..wire.codes import ErrorCode, ReplicaKey
+from ..wire.codes import ReplicaKey
 from ..wire.schema import Request
 from ..wire.spu import (
     ConsumerOffsetFilter,
@@ -69,9 +69,6 @@ SETTLING: Final = 2.0
 REUSE_PAUSE: Final = 1.0
 """Seconds between the deletion of a topic and the creation of another of its name. The SPUs confirm
 the deletion late, and the SC takes that for the new one's: seen within 50 ms, never after 500."""
-
-OFFSETS_TOPIC: Final = "consumer-offset"
-"""The system topic that stored offsets are in: one partition, made by the SC in the background."""
 
 
 @implementer(IFluvioAdmin)
@@ -650,11 +647,8 @@ class Admin:
         """
 
         async def offsets() -> list[StoredOffset]:
-            reply = await self._ask_offsets_leader(
-                lambda: FetchConsumerOffsetsRequest(
-                    filter_opts=ConsumerOffsetFilter(consumer_id=consumer_id)
-                )
-            )
+            wanted = ConsumerOffsetFilter(consumer_id=consumer_id)
+            reply = await self._ask_offsets(FetchConsumerOffsetsRequest(filter_opts=wanted))
             if reply is None:
                 return []
             found = map(values.stored_offset, reply.consumers)
@@ -682,30 +676,20 @@ class Admin:
             key = ReplicaKey(
                 topic=topic, partition=values.whole("partition", partition, 0, 2**32 - 1)
             )
-            await self._ask_offsets_leader(
-                lambda: DeleteConsumerOffsetRequest(replica_id=key, consumer_id=consumer_id)
+            await self._ask_offsets(
+                DeleteConsumerOffsetRequest(replica_id=key, consumer_id=consumer_id)
             )
 
         return self._cluster.run(delete())
 
-    async def _ask_offsets_leader(self, request: Callable[[], Request[ReplyT]]) -> ReplyT | None:
-        """The reply of whoever has the stored offsets; None if there are none at all."""
-
-        async def ask(seconds: float) -> ReplyT | None:
-            if OFFSETS_TOPIC not in self._cluster.topology.topics:
-                return None
-            leader = await self._cluster.wait_for(
-                lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),
-                missing=f"partition 0 of {OFFSETS_TOPIC} has no online leader",
-                timeout=seconds,
-            )
-            reply = await self._cluster.spu_request(leader, request(), timeout=seconds)
-            _raise_if(reply.error_code, "the stored offsets")
-            return reply
-
+    async def _ask_offsets(self, request: Request[ReplyT]) -> ReplyT | None:
         # Forgetting twice is as good as once.
         return await self._retrying.call(
-            ask, seconds=self._cluster.config.request_timeout, again=lambda error: error.retriable
+            lambda seconds: ask_stored_offsets(
+                self._cluster, request, what="the stored offsets", seconds=seconds
+            ),
+            seconds=self._cluster.config.request_timeout,
+            again=lambda error: error.retriable,
         )
 
     # Watching
@@ -874,12 +858,9 @@ def _storage(segment_size: int | None, max_partition_size: int | None) -> sc.Top
     return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
 
 
-def _raise_if(code: ErrorCode, what: str, text: str | None = None) -> None:
-    if code:
-        raise broker_error(code.code, code.fields, text, what=what)
-
-
 def _check(reply: sc.StatusResponse, what: str) -> sc.StatusResponse:
     """The reply, if it says that all went well; else the error it names is raised."""
-    _raise_if(reply.error_code, what, reply.error_message)
+    code = reply.error_code
+    if code:
+        raise broker_error(code.code, code.fields, reply.error_message, what=what)
     return reply

@@ -10,9 +10,11 @@ from .chain import Chain
 from .cluster import Cluster, Watch
 from .metadata import ConnectionState
 from .retry import Retrying
+from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .topology import PartitionInfo, SpuInfo, TopicInfo, Topology
 
 __all__ = [
+    "OFFSETS_TOPIC",
     "Chain",
     "Cluster",
     "ConnectionState",
@@ -22,4 +24,5 @@ __all__ = [
     "TopicInfo",
     "Topology",
     "Watch",
+    "ask_stored_offsets",
 ]

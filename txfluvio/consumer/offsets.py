@@ -17,41 +17,25 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Cluster
-from ..errors import FluvioError, broker_error
+from ..cluster import Cluster, ask_stored_offsets
+from ..errors import FluvioError
 from ..wire.spu import ConsumerOffsetFilter, FetchConsumerOffsetsRequest
 from .requests import Target
-
-SYSTEM_TOPIC = "consumer-offset"
-"""The topic that stored offsets are in: one partition, made by the SC in the background."""
 
 
 async def stored_offsets(cluster: Cluster, consumer_id: str, seconds: float) -> dict[Target, int]:
     """What is stored for a consumer, by partition: offsets of last processed records.
 
-    Where the system topic does not exist, nothing is stored.
-
-    :param seconds: for finding its leader, and again for its answer.
-    :raises NotLeaderForPartition: the SPU asked does not know yet that it leads the system topic,
-        for a moment after its start, or does no longer.
-    :raises FluvioError: nobody leads it, or the leader could not be asked.
+    :param seconds: for finding who has them, and again for the answer.
+    :raises FluvioError: nobody has them, or they could not be asked for.
     """
-    if SYSTEM_TOPIC not in cluster.topology.topics:
-        return {}
-    leader = await cluster.wait_for(
-        lambda topology: topology.leader_of(SYSTEM_TOPIC, 0),
-        missing=f"{SYSTEM_TOPIC}/0 has no online leader",
-        timeout=seconds,
-    )
     wanted = ConsumerOffsetFilter(consumer_id=consumer_id)
     request = FetchConsumerOffsetsRequest(filter_opts=wanted)
-    reply = await cluster.spu_request(leader, request, timeout=seconds)
-    if reply.error_code:
-        error = reply.error_code
-        raise broker_error(error.code, error.fields, what=f"offsets of {consumer_id}")
+    what = f"offsets of {consumer_id}"
+    reply = await ask_stored_offsets(cluster, request, what=what, seconds=seconds)
     return {
         Target(found.replica_id.topic, found.replica_id.partition): found.offset
-        for found in reply.consumers
+        for found in (() if reply is None else reply.consumers)
         if found.consumer_id == consumer_id
     }
 
