@@ -28,6 +28,9 @@ RECORDINGS: Final = "tests/golden/recordings.tar.xz"
 LARGEST: Final = 64 * 1024
 """Bytes of the largest damaged frame."""
 
+MOST_PIECES: Final = 1_000
+"""How many pieces a frame comes in at most: each takes its time to receive, whatever is in it."""
+
 _NUMBERS: Final = (
     b"\xff\xff\xff\xff",
     b"\x7f\xff\xff\xff",
@@ -133,6 +136,8 @@ class Corpus:
         if rng.random() < 0.02:
             rng.choice(_DAMAGES[:3])(stream, 0, rng)
         pieces = rng.randrange(1, 100) if rng.random() < 0.02 else 0
+        if pieces:
+            pieces = max(pieces, len(stream) // MOST_PIECES + 1)
         return Case(number, sample, payload, bytes(stream), pieces, rng.random() < 0.5)
 
     def _graft(self, data: bytearray, start: int, rng: Random) -> None:
