@@ -43,7 +43,7 @@ from ..wire.spu import (
     FetchConsumerOffsetsRequest,
     FetchConsumerOffsetsResponse,
 )
-from . import values
+from . import topics, values
 from .values import (
     Deduplication,
     HomeTls,
@@ -144,9 +144,9 @@ class Admin:
         def spec() -> sc.TopicSpec:
             replicas: sc.Computed | sc.Assigned | sc.MirrorTopic
             if mirror_from is not None or mirror_to is not None:
-                replicas = _mirrored(name, mirror_from, mirror_to)
+                replicas = topics.mirrored(name, mirror_from, mirror_to)
             elif assignment is not None:
-                replicas = _assigned(assignment)
+                replicas = topics.assigned(assignment)
             else:
                 replicas = sc.Computed(
                     partitions=values.whole("partitions", partitions, 1),
@@ -155,8 +155,8 @@ class Admin:
                 )
             return sc.TopicSpec(
                 replicas=replicas,
-                cleanup_policy=_retention(retention),
-                storage=_storage(segment_size, max_partition_size),
+                cleanup_policy=topics.retention(retention),
+                storage=topics.storage(segment_size, max_partition_size),
                 compression_type=values.codec(compression),
                 deduplication=None if deduplication is None else deduplication.to_wire(),
                 system=system,
@@ -181,7 +181,7 @@ class Admin:
             return
         seconds -= await self._let_go(name)
         since = self._cluster.topology.version
-        usable = _Usable(
+        usable = topics.Usable(
             name, since, with_leaders=not isinstance(request.spec.replicas, sc.MirrorTopic)
         )
         await self._create(request, usable, seconds)
@@ -274,7 +274,7 @@ class Admin:
         before = 0 if known is None else known.partition_count
         # An SC adds without looking for overflow.
         values.whole("count", count, 1, 2**32 - 1 - before)
-        usable = _Usable(name, -1, at_least=before + count)
+        usable = topics.Usable(name, -1, at_least=before + count)
         request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
         seconds = self._cluster.config.create_timeout if timeout is None else timeout
         end = self._clock.seconds() + seconds
@@ -728,7 +728,7 @@ class Admin:
         except WaitTimedOut:
             return False
 
-    async def _until(self, usable: _Usable, end: float) -> None:
+    async def _until(self, usable: topics.Usable, end: float) -> None:
         """Wait until what the SC has confirmed can be used."""
         left = max(0.0, end - self._clock.seconds())
         try:
@@ -738,7 +738,7 @@ class Admin:
             raise
 
     async def _create(
-        self, request: Request[sc.StatusResponse], usable: _Usable, seconds: float
+        self, request: Request[sc.StatusResponse], usable: topics.Usable, seconds: float
     ) -> None:
         """Create what is done when the SC says so, or when the metadata shows it."""
         end = self._clock.seconds() + seconds
@@ -784,78 +784,6 @@ class Admin:
             return [describe(told) for told in objects]
 
         return self._cluster.run(ask())
-
-
-@attrs.frozen
-class _Usable:
-    """Whether a topic can be used.
-
-    :ivar born_after: a version of the topology; what was there by then is another of its name.
-    """
-
-    name: str
-    born_after: int
-    with_leaders: bool = True
-    at_least: int = 0
-
-    def shows(self, topology: Topology) -> bool:
-        found = topology.topics.get(self.name)
-        return found is not None and found.born > self.born_after
-
-    def holds(self, topology: Topology) -> bool | None:
-        if not self.shows(topology) or topology.topic(self.name).partition_count < self.at_least:
-            return None
-        if self.with_leaders and topology.leaderless(self.name, born_after=self.born_after):
-            return None
-        return True
-
-    def missing(self, topology: Topology) -> str:
-        if not self.shows(topology):
-            return f"topic {self.name} has not come"
-        found = topology.topic(self.name)
-        if found.partition_count < self.at_least:
-            return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
-        numbers = ", ".join(map(str, topology.leaderless(self.name, born_after=self.born_after)))
-        state = found.status.resolution.name.lower().replace("_", " ")
-        return f"topic {self.name} ({state}) has no online leader for partitions {numbers}"
-
-
-def _assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
-    return sc.Assigned(
-        partitions=tuple(
-            sc.PartitionMap(id=number, replicas=tuple(spus))
-            for number, spus in enumerate(assignment)
-        )
-    )
-
-
-def _mirrored(
-    name: str, sources: Iterable[str] | None, targets: Iterable[str] | None
-) -> sc.MirrorTopic:
-    if sources is not None and targets is not None:
-        raise InvalidConfig("mirror_to", targets, "None beside mirror_from: a topic goes one way")
-    source = targets is not None
-    partitions = tuple(
-        sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0", source=source)
-        for remote in targets or sources or ()
-    )
-    return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions, source=source))
-
-
-def _retention(seconds: int | None) -> sc.CleanupPolicy | None:
-    if seconds is None:
-        return None
-    return sc.CleanupPolicy(time_in_seconds=values.whole("retention", seconds, 0))
-
-
-def _storage(segment_size: int | None, max_partition_size: int | None) -> sc.TopicStorage | None:
-    if segment_size is None and max_partition_size is None:
-        return None
-    if segment_size is not None:
-        values.whole("segment_size", segment_size, 0)
-    if max_partition_size is not None:
-        values.whole("max_partition_size", max_partition_size, 0, 2**64 - 1)
-    return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
 
 
 def _check(reply: sc.StatusResponse, what: str) -> sc.StatusResponse:

@@ -1,0 +1,100 @@
+"""Topics: as they are asked for, and when one can be used; pure.
+
+What :meth:`~txfluvio.admin.admin.Admin.create_topic` was given becomes part of a request here, and
+a snapshot of the metadata becomes the answer whether its topic is there yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from ..cluster import Topology
+from ..errors import InvalidConfig
+from ..wire import sc
+from . import values
+
+
+def assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
+    """Partitions on the SPUs of these ids, the leader first."""
+    return sc.Assigned(
+        partitions=tuple(
+            sc.PartitionMap(id=number, replicas=tuple(spus))
+            for number, spus in enumerate(assignment)
+        )
+    )
+
+
+def mirrored(
+    name: str, sources: Iterable[str] | None, targets: Iterable[str] | None
+) -> sc.MirrorTopic:
+    """A topic that these clusters mirror to, or one that is mirrored to these.
+
+    :raises InvalidConfig: it is to be both.
+    """
+    if sources is not None and targets is not None:
+        raise InvalidConfig("mirror_to", targets, "None beside mirror_from: a topic goes one way")
+    source = targets is not None
+    partitions = tuple(
+        sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0", source=source)
+        for remote in targets or sources or ()
+    )
+    return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions, source=source))
+
+
+def retention(seconds: int | None) -> sc.CleanupPolicy | None:
+    """How long records are kept; None: as the SC has it."""
+    if seconds is None:
+        return None
+    return sc.CleanupPolicy(time_in_seconds=values.whole("retention", seconds, 0))
+
+
+def storage(segment_size: int | None, max_partition_size: int | None) -> sc.TopicStorage | None:
+    """How large the log may be, and a file of it; None: as the SC has it."""
+    if segment_size is None and max_partition_size is None:
+        return None
+    if segment_size is not None:
+        values.whole("segment_size", segment_size, 0)
+    if max_partition_size is not None:
+        values.whole("max_partition_size", max_partition_size, 0, 2**64 - 1)
+    return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
+
+
+@attrs.frozen
+class Usable:
+    """Whether a topic can be used.
+
+    :ivar born_after: a version of the topology; what was there by then is another of its name.
+    :ivar with_leaders: whether its partitions have to have online leaders.
+    :ivar at_least: how many partitions it has to have.
+    """
+
+    name: str
+    born_after: int
+    with_leaders: bool = True
+    at_least: int = 0
+
+    def shows(self, topology: Topology) -> bool:
+        """Whether the metadata have it."""
+        found = topology.topics.get(self.name)
+        return found is not None and found.born > self.born_after
+
+    def holds(self, topology: Topology) -> bool | None:
+        """True if it can be used; None: not yet."""
+        if not self.shows(topology) or topology.topic(self.name).partition_count < self.at_least:
+            return None
+        if self.with_leaders and topology.leaderless(self.name, born_after=self.born_after):
+            return None
+        return True
+
+    def missing(self, topology: Topology) -> str:
+        """What is missing, for an error."""
+        if not self.shows(topology):
+            return f"topic {self.name} has not come"
+        found = topology.topic(self.name)
+        if found.partition_count < self.at_least:
+            return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
+        numbers = ", ".join(map(str, topology.leaderless(self.name, born_after=self.born_after)))
+        state = found.status.resolution.name.lower().replace("_", " ")
+        return f"topic {self.name} ({state}) has no online leader for partitions {numbers}"
