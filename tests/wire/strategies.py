@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from txfluvio.wire import codes, sc, schema
+from txfluvio.wire import codes, sc, schema, types
 from txfluvio.wire.codes import ErrorCode
 from txfluvio.wire.records import RecordSet
 from txfluvio.wire.schema import Message, StructType
@@ -47,15 +47,15 @@ def of(type_: Any, version: int, kind: sc.Kind | None = None) -> st.SearchStrate
 
 def _make(type_: Any, version: int, kind: sc.Kind | None) -> st.SearchStrategy[Any]:
     match type_:
-        case schema._Number():
+        case types.Number():
             return _INTEGERS[type_]
-        case schema._Bool():
+        case types.Bool():
             return st.booleans()
-        case schema._String():
+        case types.String():
             return _TEXT
-        case schema._Bytes() | schema._VarBytes():
+        case types.Bytes() | types.VarBytes():
             return _BLOB
-        case schema._RecordSetType():
+        case types.RecordSetType():
             return st.binary(max_size=60).map(RecordSet)
         case schema._Optional():
             return st.none() | of(type_._inner, version, kind)

@@ -13,26 +13,22 @@ The rules are those of Fluvio's own derive macros (``fluvio-protocol-derive/src/
 ``de.rs``): big-endian integers, fields in order with nothing between them, inclusive version
 gates on struct fields only, and bytes left over at the end ignored.
 
-Nothing here knows any particular message, and nothing here does I/O. A decoder never allocates
-from a length or a count that it has not compared with what is there, and every complaint about
-bytes is a :class:`~txfluvio.errors.ProtocolError` that says the field and the byte position.
+Nothing here knows any particular message, and nothing here does I/O. Numbers, strings and bytes are
+told by :mod:`txfluvio.wire.types`, and reading within bounds by :mod:`txfluvio.wire.cursor`; here
+is what is made of them, and whoever declares messages imports it all from here.
 """
 
 from __future__ import annotations
 
 import enum
 import struct as _struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import (
-    TYPE_CHECKING,
     Any,
     ClassVar,
     Generic,
-    NoReturn,
-    Protocol,
     Self,
     TypeVar,
     cast,
@@ -43,281 +39,66 @@ from typing import (
 import attrs
 
 from ..errors import ProtocolError, UsageError
-from .records import RecordSet
+from .cursor import Reader, Span, WireType, Writer
+from .types import (
+    MAX_STRING,
+    Number,
+    blob,
+    boolean,
+    i8,
+    i16,
+    i32,
+    i64,
+    record_set,
+    string,
+    u8,
+    u16,
+    u32,
+    u64,
+    var_bytes,
+    varint,
+)
 
-if TYPE_CHECKING:
-    from .sc import Kind
+__all__ = [
+    "MAX_STRING",
+    "SC_APIS",
+    "SPU_APIS",
+    "Api",
+    "Message",
+    "Reader",
+    "Request",
+    "Span",
+    "StructType",
+    "WireType",
+    "Writer",
+    "api",
+    "blob",
+    "boolean",
+    "enumeration",
+    "evolve",
+    "field",
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "mapping",
+    "optional",
+    "record_set",
+    "string",
+    "struct",
+    "tagged",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "var_bytes",
+    "varint",
+    "vector",
+    "wire_type",
+]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Request[Any]]")
-
-MAX_STRING = 32_767
-"""The longest string that can be sent, in bytes: readers take the 16-bit length as signed."""
-
-
-@attrs.frozen
-class Span:
-    """The bytes ``[start, end)`` of a frame, the path of the field they hold, and its value."""
-
-    path: str
-    start: int
-    end: int
-    value: object
-
-
-class Reader:
-    """A cursor over the bytes of one message."""
-
-    __slots__ = ("_path", "data", "end", "kind", "pos", "spans", "version")
-
-    def __init__(self, data: bytes, version: int, pos: int, end: int) -> None:
-        self.data = data
-        self.version = version
-        self.pos = pos
-        self.end = end
-        self.kind: Kind | None = None
-        self.spans: list[Span] | None = None
-        self._path: list[str] = []
-
-    def fail(self, reason: str, position: int | None = None) -> NoReturn:
-        raise ProtocolError(reason, position=self.pos if position is None else position)
-
-    def take(self, size: int) -> int:
-        """Claim the next ``size`` bytes and return where they begin."""
-        start = self.pos
-        if size > self.end - start:
-            self.fail(f"{size} bytes are needed, {self.end - start} are left")
-        self.pos = start + size
-        return start
-
-    def count(self, size: int, minimum: int) -> int:
-        """Accept ``size`` elements of at least ``minimum`` bytes each only if they can be there."""
-        if size * minimum > self.end - self.pos:
-            self.fail(f"a count of {size} is more than {self.end - self.pos} bytes can hold")
-        return size
-
-    def mark(self, name: str, start: int, value: object) -> None:
-        """Note a span, when somebody asked for an annotated reading."""
-        if self.spans is not None:
-            path = ".".join((*self._path, name)).replace(".[", "[")
-            self.spans.append(Span(path, start, self.pos, value))
-
-    @contextmanager
-    def inside(self, name: str) -> Iterator[None]:
-        """Read a part by its name, for the spans' sake."""
-        self._path.append(name)
-        try:
-            yield
-        finally:
-            self._path.pop()
-
-    def read(self, name: str, type_: WireType[T]) -> T:
-        """Read one named part; its errors say the name, its span is noted if asked for."""
-        try:
-            if self.spans is None:
-                return type_.read(self)
-            start, before = self.pos, len(self.spans)
-            with self.inside(name):
-                value = type_.read(self)
-            noted = self.spans[-1].end if len(self.spans) > before else start
-            if self.pos > noted:
-                self.mark(name, noted, value)
-            return value
-        except ProtocolError as error:
-            raise error.within(name) from error.__cause__
-
-
-class Writer:
-    """Collects the pieces of one message."""
-
-    __slots__ = ("kind", "parts", "version")
-
-    def __init__(self, version: int, kind: Kind | None = None) -> None:
-        self.version = version
-        self.kind = kind
-        self.parts: list[bytes | memoryview] = []
-
-    def getvalue(self) -> bytes:
-        return b"".join(self.parts)
-
-
-class WireType(Protocol[T]):
-    """What a field's type can do: read itself, write itself, and tell its smallest size."""
-
-    def read(self, reader: Reader, /) -> T: ...
-
-    def write(self, writer: Writer, value: T, /) -> None: ...
-
-    def min_size(self, version: int, /) -> int: ...
-
-
-class _Number:
-    def __init__(self, code: str) -> None:
-        self.code = code
-        packer = _struct.Struct(">" + code)
-        self._unpack = packer.unpack_from
-        self._pack = packer.pack
-        self._size = packer.size
-
-    def read(self, reader: Reader) -> int:
-        start = reader.pos
-        stop = start + self._size
-        if stop > reader.end:
-            reader.fail(f"{self._size} bytes are needed, {reader.end - start} are left")
-        reader.pos = stop
-        value: int = self._unpack(reader.data, start)[0]
-        return value
-
-    def write(self, writer: Writer, value: int) -> None:
-        writer.parts.append(self._pack(value))
-
-    def min_size(self, version: int) -> int:
-        return self._size
-
-
-i8 = _Number("b")
-i16 = _Number("h")
-i32 = _Number("i")
-i64 = _Number("q")
-u8 = _Number("B")
-u16 = _Number("H")
-u32 = _Number("I")
-u64 = _Number("Q")
-
-
-class _Bool:
-    def read(self, reader: Reader) -> bool:
-        start = reader.take(1)
-        value = reader.data[start]
-        if value > 1:
-            reader.fail(f"a bool is 0 or 1, not {value}", start)
-        return value == 1
-
-    def write(self, writer: Writer, value: bool) -> None:
-        writer.parts.append(b"\x01" if value else b"\x00")
-
-    def min_size(self, version: int) -> int:
-        return 1
-
-
-class _String:
-    """A 16-bit length, taken as signed and as "empty" when not positive; then UTF-8."""
-
-    def read(self, reader: Reader) -> str:
-        size = i16.read(reader)
-        if size <= 0:
-            return ""
-        start = reader.pos
-        stop = start + size
-        if stop > reader.end:
-            reader.take(size)
-        reader.pos = stop
-        try:
-            return reader.data[start:stop].decode()
-        except UnicodeDecodeError as error:
-            reader.fail(f"not UTF-8: {error.reason}", start + error.start)
-
-    def write(self, writer: Writer, value: str) -> None:
-        try:
-            raw = value.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"a string that UTF-8 can not write: {error.reason}") from error
-        if len(raw) > MAX_STRING:
-            raise UsageError(f"a string of {len(raw)} bytes is over the limit of {MAX_STRING}")
-        writer.parts += (u16._pack(len(raw)), raw)
-
-    def min_size(self, version: int) -> int:
-        return 2
-
-
-class _Bytes:
-    """A 32-bit length, taken as signed and as "empty" when not positive; then bytes."""
-
-    def read(self, reader: Reader) -> bytes:
-        size = i32.read(reader)
-        if size <= 0:
-            return b""
-        start = reader.take(size)
-        return reader.data[start : reader.pos]
-
-    def write(self, writer: Writer, value: bytes) -> None:
-        writer.parts += (u32._pack(len(value)), memoryview(value))
-
-    def min_size(self, version: int) -> int:
-        return 4
-
-
-class _Varint:
-    """A zig-zag varint; the platform's own are right for 32-bit values only."""
-
-    def read(self, reader: Reader) -> int:
-        begin = reader.pos
-        value = shift = 0
-        while True:
-            byte = reader.data[reader.take(1)]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return (value >> 1) ^ -(value & 1)
-            shift += 7
-            if shift > 63:
-                reader.fail("a varint of more than 10 bytes", begin)
-
-    def write(self, writer: Writer, value: int) -> None:
-        rest = (value << 1) ^ (value >> 63)
-        raw = bytearray()
-        while rest > 0x7F:
-            raw.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        raw.append(rest)
-        writer.parts.append(bytes(raw))
-
-    def min_size(self, version: int) -> int:
-        return 1
-
-
-class _VarBytes:
-    """A zig-zag varint length, then bytes: used by records and by one error's payload."""
-
-    def read(self, reader: Reader) -> bytes:
-        begin = reader.pos
-        size = varint.read(reader)
-        if size < 0:
-            reader.fail(f"a negative length, {size}", begin)
-        start = reader.take(size)
-        return reader.data[start : reader.pos]
-
-    def write(self, writer: Writer, value: bytes) -> None:
-        varint.write(writer, len(value))
-        writer.parts.append(memoryview(value))
-
-    def min_size(self, version: int) -> int:
-        return 1
-
-
-class _RecordSetType:
-    """A 32-bit length in bytes, then batches back to back, the last perhaps cut."""
-
-    def read(self, reader: Reader) -> RecordSet:
-        begin = reader.pos
-        size = i32.read(reader)
-        if size < 0:
-            reader.fail(f"a record set of {size} bytes", begin)
-        start = reader.take(size)
-        return RecordSet(reader.data, start, reader.pos)
-
-    def write(self, writer: Writer, value: RecordSet) -> None:
-        writer.parts += (i32._pack(len(value)), value.view())
-
-    def min_size(self, version: int) -> int:
-        return 4
-
-
-boolean = _Bool()
-string = _String()
-blob = _Bytes()
-varint = _Varint()
-var_bytes = _VarBytes()
-record_set = _RecordSetType()
 
 
 class _Optional(Generic[T]):
@@ -367,7 +148,7 @@ class _Vector(Generic[T]):
         return tuple(found)
 
     def write(self, writer: Writer, value: Sequence[T]) -> None:
-        writer.parts.append(u32._pack(len(value)))
+        writer.parts.append(u32.pack(len(value)))
         element = self._element
         if isinstance(element, StructType):
             element.write_rows(writer, value)
@@ -401,7 +182,7 @@ class _Map(Generic[T]):
     def write(self, writer: Writer, value: Mapping[Any, T]) -> None:
         if len(value) > 0xFFFF:
             raise UsageError(f"a map of {len(value)} entries is over the limit of 65535")
-        writer.parts.append(u16._pack(len(value)))
+        writer.parts.append(u16.pack(len(value)))
         for key in sorted(value, key=lambda k: k.encode() if isinstance(k, str) else k):
             self._key.write(writer, key)
             self._value.write(writer, value[key])
@@ -427,7 +208,7 @@ class _Enumeration(Generic[E]):
         return member
 
     def write(self, writer: Writer, value: E) -> None:
-        writer.parts.append(u8._pack(value))
+        writer.parts.append(u8.pack(value))
 
     def min_size(self, version: int) -> int:
         return 1
@@ -455,7 +236,7 @@ class _Tagged:
         if tag is None:
             expected = ", ".join(self._names.values())
             raise UsageError(f"{value!r} is none of {expected}")
-        writer.parts.append(u8._pack(tag))
+        writer.parts.append(u8.pack(tag))
         self._variants[tag].write(writer, value)
 
     def min_size(self, version: int) -> int:
@@ -526,7 +307,7 @@ class _Run:
     Where that does not go well they are taken one by one, which finds out the field.
     """
 
-    def __init__(self, numbers: Sequence[tuple[str, _Number]]) -> None:
+    def __init__(self, numbers: Sequence[tuple[str, Number]]) -> None:
         packer = _struct.Struct(">" + "".join(number.code for _, number in numbers))
         self._names = [name for name, _ in numbers]
         self._singles = [_Single(name, number) for name, number in numbers]
@@ -565,13 +346,13 @@ class _Layout:
         self.fields = tuple((f.name, f.type) for f in fields if f.on_wire(version))
         self.min_size = sum(type_.min_size(version) for _, type_ in self.fields)
         self.steps: list[_Single | _Run] = []
-        for fixed, group in groupby(self.fields, lambda item: isinstance(item[1], _Number)):
+        for fixed, group in groupby(self.fields, lambda item: isinstance(item[1], Number)):
             members = list(group)
             if fixed and len(members) > 1:
-                self.steps.append(_Run(cast("list[tuple[str, _Number]]", members)))
+                self.steps.append(_Run(cast("list[tuple[str, Number]]", members)))
             else:
                 self.steps += [_Single(name, type_) for name, type_ in members]
-        numbers = [type_.code for _, type_ in self.fields if isinstance(type_, _Number)]
+        numbers = [type_.code for _, type_ in self.fields if isinstance(type_, Number)]
         self.packer: _struct.Struct | None = None
         if numbers and len(numbers) == len(self.fields):
             self.packer = _struct.Struct(">" + "".join(numbers))
