@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -40,6 +41,9 @@ class Paper:
         if self.failing is not None:
             raise self.failing
         self.printed += data
+
+    def watch(self, gone: Callable[[], object]) -> None:
+        self.gone = gone
 
     def reopen(self) -> None:
         self.files += 1
@@ -307,6 +311,13 @@ class Outputs(TailCase):
         self.paper.failing = BrokenPipeError()
         self.printed("-B", "logs-a")
         self.assertEqual(self.said, [])
+
+    def test_nobody_reading_any_more_is_a_quiet_end_though_no_record_comes(self) -> None:
+        self.tail("logs-a")
+        self.wait(1.0)
+        self.paper.gone()
+        self.wait(1.0)
+        self.assertEqual((self.statuses, self.said), ([0], []))
 
     def test_a_full_disk_is_said_in_one_line(self) -> None:
         self.produce("logs-a", b"x")

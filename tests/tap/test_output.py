@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from txfluvio.tap.output import PIPE_BUF, Descriptor, Erasing, File, _Room
+from txfluvio.tap.output import PIPE_BUF, Descriptor, Erasing, File
 
 LINES = b"".join(b"line %d\n" % number for number in range(20_000))
 
@@ -109,10 +110,35 @@ def test_nobody_reading_any_more_ends_a_wait(pipe: Pipe) -> None:
     assert failures[0].check(BrokenPipeError)
 
 
-def test_who_waits_for_room_is_what_a_reactor_takes() -> None:
-    from twisted.internet.interfaces import IReadWriteDescriptor
+def test_it_is_what_a_reactor_takes(pipe: Pipe) -> None:
+    assert verifyObject(IReadWriteDescriptor, pipe.output)
 
-    assert verifyObject(IReadWriteDescriptor, _Room(MemoryReactorClock(), 1))
+
+def test_that_nobody_reads_any_more_is_told_once_though_nothing_is_written(pipe: Pipe) -> None:
+    told: list[str] = []
+    pipe.output.watch(lambda: told.append("gone"))
+    assert pipe.reactor.getReaders() == [pipe.output]
+    pipe.output.doRead()
+    assert told == []
+    os.dup2(os.open(os.devnull, os.O_RDONLY), pipe.reading)
+    pipe.output.doRead()
+    pipe.output.connectionLost(Failure(OSError()))
+    assert told == ["gone"]
+    assert pipe.reactor.getReaders() == []
+
+
+def test_what_is_closed_watches_no_longer(pipe: Pipe) -> None:
+    pipe.output.watch(lambda: None)
+    pipe.output.close()
+    assert pipe.reactor.getReaders() == []
+
+
+def test_of_a_file_nobody_knows_who_reads_it(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    reactor = MemoryReactorClock()
+    Descriptor(reactor, fd).watch(lambda: None)
+    os.close(fd)
+    assert reactor.getReaders() == []
 
 
 def done(writing: Any) -> None:
@@ -185,6 +211,9 @@ def test_a_line_of_progress_is_erased_first(tmp_path: Path) -> None:
         async def write(self, data: bytes) -> None:
             happened.append(data.decode())
 
+        def watch(self, gone: Callable[[], object]) -> None:
+            happened.append("watch")
+
         def reopen(self) -> None:
             happened.append("reopen")
 
@@ -193,6 +222,7 @@ def test_a_line_of_progress_is_erased_first(tmp_path: Path) -> None:
 
     erasing = Erasing(Sink(), lambda: happened.append("erase"))
     done(erasing.write(b"x"))
+    erasing.watch(lambda: None)
     erasing.reopen()
     erasing.close()
-    assert happened == ["erase", "x", "reopen", "close"]
+    assert happened == ["erase", "x", "watch", "reopen", "close"]

@@ -102,6 +102,12 @@ def test_ends_quietly_when_nobody_reads(ready: RunningBroker, command: list[str]
     assert b"Traceback" not in ended.stderr
 
 
+def test_ends_when_nobody_reads_though_no_record_comes(ready: RunningBroker) -> None:
+    arguments = f"--cluster {ready.sc} -B lines"
+    ended = run("bash", "-c", f"{_shell(TAIL)} {arguments} | head -n 1; exit ${{PIPESTATUS[0]}}")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"one\n", b"")
+
+
 def _shell(command: list[str]) -> str:
     return " ".join(f"'{part}'" for part in command)
 

@@ -32,6 +32,9 @@ class Sink(Protocol):
         :raises OSError: it can not be written; a BrokenPipeError where nobody reads any more.
         """
 
+    def watch(self, gone: Callable[[], object]) -> None:
+        """Call ``gone``, once, when nobody reads any more, if that can be known."""
+
     def reopen(self) -> None:
         """Go on in another file of the same name, if it is a file."""
 
@@ -39,33 +42,86 @@ class Sink(Protocol):
         """Nothing more comes."""
 
 
+@implementer(IReadWriteDescriptor)
 class Descriptor:
     """An open file descriptor, such as standard output; it is not closed.
 
-    :param reactor: tells when there is room again.
+    :param reactor: tells when there is room again, and that nobody reads any more.
     :param fd: the file descriptor.
     """
 
     def __init__(self, reactor: IReactorFDSet, fd: int = 1) -> None:
         self._reactor = reactor
         self._fd = fd
-        self._patient = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._mode = os.fstat(fd).st_mode
+        self._room: Deferred[None] | None = None
+        self._gone: Callable[[], object] | None = None
 
     async def write(self, data: bytes) -> None:
         """Write all of it; cancelling it leaves out what was not written yet."""
-        if self._patient:
+        if stat.S_ISREG(self._mode):
             write_all(self._fd, data)
             return
         for piece in _pieces(data):
-            while not _has_room(self._fd):
-                await _Room(self._reactor, self._fd).wait()
+            while not _poll(self._fd, select.POLLOUT):
+                await self._wait()
             write_all(self._fd, piece)
+
+    def watch(self, gone: Callable[[], object]) -> None:
+        """Call ``gone``, once, when nobody reads any more, though there be nothing to write.
+
+        Only of a pipe can that be known.
+        """
+        if stat.S_ISFIFO(self._mode):
+            self._gone = gone
+            self._reactor.addReader(self)
 
     def reopen(self) -> None:
         """Whoever has opened it has to see to that."""
 
     def close(self) -> None:
         """Whoever has opened it will close it."""
+        if self._gone is not None:
+            self._gone = None
+            self._reactor.removeReader(self)
+
+    def _wait(self) -> Deferred[None]:
+        self._room = Deferred(lambda _: self._reactor.removeWriter(self))
+        self._reactor.addWriter(self)
+        return self._room
+
+    # IReadWriteDescriptor, for the reactor
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        return self._fd
+
+    def logPrefix(self) -> str:
+        """A name for logs."""
+        return "output"
+
+    def doWrite(self) -> None:
+        """There is room."""
+        self._reactor.removeWriter(self)
+        room, self._room = self._room, None
+        if room is not None:
+            room.callback(None)
+
+    def doRead(self) -> None:
+        """Something has happened at the other end, which can only be that it was closed."""
+        if _poll(self._fd, 0):
+            self._lost()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The other end was closed."""
+        self.doWrite()
+        self._lost()
+
+    def _lost(self) -> None:
+        self._reactor.removeReader(self)
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone()
 
 
 class File:
@@ -92,6 +148,9 @@ class File:
             if stat.S_ISREG(os.fstat(self._fd).st_mode):
                 os.ftruncate(self._fd, before)
             raise
+
+    def watch(self, gone: Callable[[], object]) -> None:
+        """Who reads a file can not be known."""
 
     def reopen(self) -> None:
         """Go on in another file of the same name; what was written stays in the one moved away.
@@ -134,44 +193,11 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _has_room(fd: int) -> bool:
+def _poll(fd: int, events: int) -> bool:
+    """Whether one of these events is there, or the other end was closed."""
     poll = select.poll()
-    poll.register(fd, select.POLLOUT)
+    poll.register(fd, events)
     return bool(poll.poll(0))
-
-
-@implementer(IReadWriteDescriptor)
-class _Room:
-    """Waits until a descriptor can be written to."""
-
-    def __init__(self, reactor: IReactorFDSet, fd: int) -> None:
-        self._reactor = reactor
-        self._fd = fd
-        self._waiting: Deferred[None] = Deferred(lambda _: reactor.removeWriter(self))
-
-    def wait(self) -> Deferred[None]:
-        self._reactor.addWriter(self)
-        return self._waiting
-
-    def _over(self) -> None:
-        self._reactor.removeWriter(self)
-        self._waiting.callback(None)
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def doWrite(self) -> None:
-        self._over()
-
-    def doRead(self) -> None:
-        """It is not read."""
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Nobody reads any more, which the next write finds out."""
-        self._over()
-
-    def logPrefix(self) -> str:
-        return "output"
 
 
 class Erasing:
@@ -188,6 +214,10 @@ class Erasing:
         """Erase, and write."""
         self._erase()
         await self._sink.write(data)
+
+    def watch(self, gone: Callable[[], object]) -> None:
+        """Call ``gone``, once, when nobody reads any more, if that can be known."""
+        self._sink.watch(gone)
 
     def reopen(self) -> None:
         """Go on in another file, if it is a file."""

@@ -197,7 +197,7 @@ class Tail(Service):
                 await client.when_connected()
             else:
                 await client.start()
-            await Follower(
+            follower = Follower(
                 client,
                 settings,
                 format=settings.format(coloured),
@@ -205,9 +205,27 @@ class Tail(Service):
                 tally=self._tally,
                 clock=self._reactor,
                 rng=self._rng,
-            ).run()
+            )
+            await self._until_unread(Deferred.fromCoroutine(follower.run()), sink)
         finally:
             await client.close()
+
+    async def _until_unread(self, work: Deferred[None], sink: Sink) -> None:
+        """Wait for the end of ``work``, which comes too when nobody reads what it writes."""
+        unread = False
+
+        def gone() -> None:
+            nonlocal unread
+            unread = True
+            work.cancel()
+
+        sink.watch(gone)
+        try:
+            await work
+        except CancelledError:
+            if unread:
+                raise BrokenPipeError from None
+            raise
 
     def _serve(self) -> IListeningPort | None:
         if self._metrics is None or self._settings.metrics is None:

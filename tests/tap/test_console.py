@@ -1,0 +1,99 @@
+"""``twist fluvio-console``, and ``--web`` of both commands."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.request
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from twisted.python.usage import UsageError
+
+from txfluvio.config import ClientConfig
+from txfluvio.tap.broker import Options as BrokerOptions
+from txfluvio.tap.console import Options
+
+from ..commands import DEADLINE, TWIST, broker, twist
+
+
+def parse(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(arguments)
+    return options
+
+
+def get(url: str) -> str:
+    with closing(urllib.request.urlopen(url, timeout=DEADLINE)) as reply:
+        text: str = reply.read().decode()
+        return text
+
+
+def test_the_cluster_is_one_of_a_client() -> None:
+    config: ClientConfig = parse("--cluster", "sc.example:9003", "--tls")["config"]
+    assert config.endpoint == "sc.example:9003"
+    assert config.tls is not None
+
+
+@pytest.mark.parametrize(
+    ("web", "address"),
+    [
+        ("8080", ("127.0.0.1", 8080)),
+        ("0", ("127.0.0.1", 0)),
+        ("0.0.0.0:80", ("0.0.0.0", 80)),
+        ("[::1]:80", ("::1", 80)),
+    ],
+)
+def test_it_listens_on_loopback_unless_told_otherwise(web: str, address: tuple[str, int]) -> None:
+    assert parse("--cluster", "sc:9003", "--web", web)["address"] == address
+
+
+@pytest.mark.parametrize("web", ["", "70000", "host:", ":80", "x"])
+def test_a_wrong_place_says_what_was_expected(web: str) -> None:
+    with pytest.raises(UsageError, match="--web takes PORT or HOST:PORT"):
+        parse("--cluster", "sc:9003", "--web", web)
+    with pytest.raises(UsageError, match="--web takes PORT or HOST:PORT"):
+        BrokerOptions().parseOptions(["--web", web])
+
+
+def test_a_wrong_cluster_says_what_was_expected() -> None:
+    with pytest.raises(UsageError, match="host:port"):
+        parse("--cluster", "nothing")
+
+
+def test_the_fake_says_where_its_page_is(tmp_path: Path) -> None:
+    with broker(tmp_path, "--web", "0") as ready:
+        assert ready.web is not None
+        assert "<title>Fluvio console</title>" in get(ready.web)
+
+
+def test_a_cluster_s_page_is_served_at_the_address_that_is_printed(tmp_path: Path) -> None:
+    with broker(tmp_path, "--topic", "orders") as ready, ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(
+                [*TWIST, "fluvio-console", "--cluster", ready.sc, "--web", "0"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        with closing(urllib.request.urlopen(f"{url}api/events?view=topics")) as events:
+            while not (line := events.readline().decode()).startswith('data: {"whole"'):
+                assert line
+            while "orders" not in line:
+                line = events.readline().decode()
+        process.terminate()
+        assert process.wait(timeout=DEADLINE) in (0, -15)
+        assert process.stdout.read() == b""
+
+
+def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
+    with broker(tmp_path, "--web", "0") as ready:
+        assert ready.web is not None
+        port = ready.web.rstrip("/").rpartition(":")[2]
+        ended = twist("fluvio-console", "--cluster", ready.sc, "--web", port)
+    assert ended.returncode == 1
+    assert b"fluvio-console: " in ended.stderr
+    assert ended.stdout == b""
