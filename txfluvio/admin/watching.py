@@ -11,6 +11,7 @@ memory it takes is bounded by the number of objects.
 from __future__ import annotations
 
 import enum
+from collections import OrderedDict
 from collections.abc import Callable
 from random import Random
 from types import TracebackType
@@ -108,7 +109,7 @@ class Watch(Generic[T]):
         self._wire_kind, self._describe = _KINDS[kind]
         self._told: dict[str, T] = {}
         self._given: dict[str, T] = {}
-        self._open: dict[str, bool] = {}
+        self._open: OrderedDict[str, bool] = OrderedDict()
         self._running: Deferred[None] | None = None
         self._failure: Failure | None = None
         self._waiting: Deferred[None] | None = None
@@ -159,14 +160,14 @@ class Watch(Generic[T]):
 
     def _next(self) -> Change[T] | None:
         while self._open:
-            name, deleted = next(iter(self._open.items()))
-            del self._open[name]
+            name, deleted = self._open.popitem(last=False)
             before, now = self._given.get(name), self._told.get(name)
             if before is not None and (deleted or now is None):
                 del self._given[name]
                 if now is not None:
                     # It was deleted and made again: the deletion comes first.
-                    self._open = {name: False, **self._open}
+                    self._open[name] = False
+                    self._open.move_to_end(name, last=False)
                 return Change(ChangeKind.DELETED, name, before)
             if now is not None and now != before:
                 self._given[name] = now

@@ -6,7 +6,7 @@ budget that all producers of a client share. Who is refused waits, first come, f
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from .budget import Budget
@@ -36,7 +36,8 @@ class Intake:
         self._limit = limit
         self._budget = budget
         self._take_in = take_in
-        self._waiting: deque[Many] = deque()
+        # Who is in the middle may leave, so that a queue would be searched for each that does.
+        self._waiting: OrderedDict[Many, None] = OrderedDict()
 
     def __iter__(self) -> Iterator[Many]:
         return iter(self._waiting)
@@ -79,22 +80,22 @@ class Intake:
 
     def add(self, many: Many) -> None:
         """Take records in, now or as there is room."""
-        self._waiting.append(many)
+        self._waiting[many] = None
         self._admit()
-        if self._waiting and self._waiting[0] is many:
+        if self._waiting and self._first is many:
             self.hurry()
 
     def withdraw(self, many: Many) -> None:
         """Forget who waits, if it does."""
         if many in self._waiting:
-            self._waiting.remove(many)
+            del self._waiting[many]
             self._renounce()
 
     def late(self, now: float, age: float) -> list[Many]:
         """Remove and return those who have waited so many seconds."""
         late: list[Many] = []
-        while self._waiting and self._waiting[0].since + age <= now:
-            late.append(self._waiting.popleft())
+        while self._waiting and self._first.since + age <= now:
+            late.append(self._waiting.popitem(last=False)[0])
         self._renounce()
         return late
 
@@ -111,15 +112,19 @@ class Intake:
             self._next()
         return bool(self._waiting) and self.held < self._limit
 
+    @property
+    def _first(self) -> Many:
+        return next(iter(self._waiting))
+
     def _admit(self) -> None:
         while self._waiting and self.held < self._limit and self._budget.admits(self):
             self._next()
 
     def _next(self) -> None:
-        many = self._waiting[0]
+        many = self._first
         self._take_in(many)
         if not many.lots:
-            self._waiting.popleft()
+            del self._waiting[many]
 
     def _renounce(self) -> None:
         if not self._waiting:
