@@ -365,9 +365,10 @@ class FluvioProtocol:
         if self._ending is None:
             self._end(self._explain(reason), reason.value)
         self._deadlines.clear()
-        while self._table:
-            # One by one: who is told may be why another waits no more.
-            waiter = self._table.pop(next(iter(self._table)))
+        for waiter in list(self._table.values()):
+            # Who was told before may be why this one waits no more.
+            if not self._forget(waiter):
+                continue
             if isinstance(waiter, Call):
                 tell(waiter.on_failed, self._disconnected(Effect.UNKNOWN))
             else:
