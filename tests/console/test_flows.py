@@ -69,7 +69,7 @@ class Following(FlowCase):
         self.wait(2)
         values, told = self.records(page)
         self.assertEqual((told["seen"], told["matched"]), (10_000, 10_000))
-        self.assertLessEqual(len(values), 400)
+        self.assertLessEqual(len(values), 1_000)
         self.assertEqual(values[-1], b"9999")
 
     def test_finds_a_text_also_where_only_a_sample_is_shown(self) -> None:

@@ -20,7 +20,7 @@ from .shown import Json, shown
 MAX_ROWS = 5_000
 """Rows of a table that a page gets; it is told how many there are."""
 
-MAX_SAMPLE = 100
+MAX_SAMPLE = 200
 """Records of a topic that a page gets at a time; it is told how many came by."""
 
 

@@ -1,8 +1,7 @@
 // The frame of the page: which view is shown, how the cluster is, and the theme.
 
-import { ask } from "./live.js";
-import { Live } from "./live.js";
 import { element } from "./dom.js";
+import { Live } from "./live.js";
 import { connections, faults, requests } from "./fake.js";
 import { consumers, spus } from "./servers.js";
 import { topics } from "./topics.js";
@@ -22,7 +21,6 @@ const live = new Live();
 
 /** What every view has at hand. */
 const page = {
-  ask,
   status: { fake: null, writes: false },
   /** Listen to a view's news; what is at the top of the page is seen to. */
   listen(query, handlers) {
@@ -93,7 +91,8 @@ const THEMES = ["auto", "light", "dark"];
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  at("theme").textContent = `Theme: ${theme}`;
+  at("theme-name").textContent = theme;
+  at("theme").setAttribute("aria-label", `Theme: ${theme}`);
   localStorage.setItem("theme", theme);
 }
 

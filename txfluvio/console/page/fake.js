@@ -130,7 +130,7 @@ function bytesOf(frame) {
     return element("tr", { className: part.unpacked ? "unpacked" : "" },
       element("td", { className: "number" }, part.start.toString(16).padStart(4, "0")),
       element("td", {}, element("code", { className: "hex" }, part.hex + more)),
-      element("td", {}, part.path || "?"),
+      element("td", {}, breakable(part.path || "?")),
       element("td", {}, part.value));
   });
   const head = ["At", "Bytes", "Field", "Value"].map((title) => element("th", { scope: "col" }, title));
@@ -146,6 +146,12 @@ function bytesOf(frame) {
     element("div", { className: "frame tall", tabIndex: 0 },
       element("table", {}, element("thead", {}, element("tr", {}, head)), element("tbody", {}, rows))),
   ];
+}
+
+/** A path that may go on in a new line behind each of its dots. */
+function breakable(path) {
+  const pieces = path.split(/(?<=\.)/);
+  return pieces.flatMap((piece, index) => index ? [element("wbr"), piece] : [piece]);
 }
 
 export function faults(page) {
