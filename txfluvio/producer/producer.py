@@ -64,8 +64,9 @@ class Producer:
     Records of one partition are stored in the order they were sent: a partition has one request
     under way at a time, and what is sent meanwhile leaves together with the next. Under
     at-least-once an attempt that failed is made again, to the leader of the moment, until
-    ``delivery_timeout``; a record may then be stored twice. Under at-most-once a request that has
-    left is never sent again.
+    ``delivery_timeout``; a record may then be stored twice, or, if a leader refuses one batch of a
+    request and takes the next, behind later ones. Under at-most-once a request that has left is
+    never sent again.
 
     With ``ProducerConfig.smartmodules`` what is stored is what the SPU makes of each batch: perhaps
     fewer records, or others, or none. The sender learns that it was accepted, not at which offset.

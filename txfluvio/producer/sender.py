@@ -140,7 +140,7 @@ class Sender:
         timeout = self._shared.config.delivery_timeout
         late = [batch for batch in self._under_way if batch.created + timeout <= now]
         if late:
-            self._under_way = [batch for batch in self._under_way if batch not in late]
+            self._under_way = [one for one in self._under_way if one.created + timeout > now]
             for batch in late:
                 batch.effect = Effect.UNKNOWN
             self._trouble = RequestTimedOut(f"Produce to {self._what}", now - self._sent)
@@ -315,7 +315,7 @@ class Sender:
 
     def _settle(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
         """Give each batch its outcome if it has none, or keep it for the next attempt."""
-        live = self._under_way
+        live = set(self._under_way)
         stored: list[tuple[Held, int | None]] = []
         failed: list[tuple[Held, FluvioError]] = []
         again: list[Held] = []
