@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 
 from txfluvio.cluster import ConnectionState, Topology
 from txfluvio.errors import (
@@ -150,6 +150,33 @@ class NotThere(ClusterCase):
         self.assertEqual(refused, [0.0, 1.0, 3.0, 7.0, 11.0, 15.0])
         self.stopped()
         self.failureResultOf(starting, ClientClosed)
+
+    def test_whatever_a_dialer_fails_with_is_named_and_tried_again(self) -> None:
+        failing: list[bool] = []
+
+        class Other(MemoryDialer):
+            def dial(
+                self, host: str, port: int, *, server_name: str | None = None
+            ) -> Deferred[FluvioProtocol]:
+                if not failing:
+                    return super().dial(host, port, server_name=server_name)
+                if failing.pop():
+                    raise OSError("no route")
+                return fail(OSError("no route"))
+
+        for failing[:] in ([True], [False]):
+            self.use(dialer=Other)
+            starting = self.cluster.start()
+            self.advance()
+            self.assertNoResult(starting)
+            error = self.cluster._metadata.last_error
+            assert isinstance(error, ConnectFailed)
+            self.assertIsInstance(error.__cause__, OSError)
+            self.assertIn("sc.test:9003: OSError('no route')", str(error))
+            self.advance(1.0)
+            self.tell(self.watches(), *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+            self.successResultOf(starting)
+            self.stopped()
 
 
 class LostAndFound(ClusterCase):

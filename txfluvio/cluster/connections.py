@@ -18,7 +18,15 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, fail, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredList,
+    DeferredSemaphore,
+    fail,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -99,7 +107,7 @@ class Connections:
         if len(self) >= self._config.max_connections:
             limit = self._config.max_connections
             return fail(LimitReached("ClientConfig.max_connections", limit))
-        attempt = self._dialer.dial(host, port, server_name=server_name)
+        attempt = maybeDeferred(self._dialer.dial, host, port, server_name=server_name)
         self._dialling[attempt] = None
 
         def dialled(protocol: FluvioProtocol) -> FluvioProtocol:
@@ -120,9 +128,17 @@ class Connections:
             del self._dialling[attempt]
             if self.closed:
                 return Failure(ClientClosed())
-            if isinstance(failure.value, FluvioError):
-                self._metrics.failed("connect", failure.value)
-            return failure
+            error = failure.value
+            if isinstance(error, CancelledError):
+                return failure
+            if isinstance(error, FluvioError):
+                self._metrics.failed("connect", error)
+                return failure
+            # A dialer that somebody else has made may fail with anything.
+            named = ConnectFailed(f"{host}:{port}", repr(error))
+            named.__cause__ = error
+            self._metrics.failed("connect", named)
+            return Failure(named)
 
         return attempt.addCallbacks(dialled, failed)
 

@@ -21,6 +21,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..config import ClientConfig
 from ..errors import (
@@ -103,9 +104,8 @@ class Metadata:
     def start(self) -> None:
         """Begin to watch; it goes on until :meth:`stop`."""
         self.state = ConnectionState.CONNECTING
-        running = self._running = Deferred.fromCoroutine(self._keep_watching())
-        running.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        running.addErrback(lambda failure: self._log.failure("the watching ended", failure))
+        self._running = Deferred.fromCoroutine(self._keep_watching())
+        self._running.addErrback(self._ended)
 
     def stop(self) -> None:
         """Watch no more. Whoever waits is told that the client is closed."""
@@ -122,7 +122,11 @@ class Metadata:
         """Call ``on_change`` with every new snapshot, until the function returned is called."""
         key = object()
         self._subscribers[key] = on_change
-        return lambda: self._subscribers.pop(key, None) and None
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(key, None)
+
+        return unsubscribe
 
     def wait_for(
         self,
@@ -166,7 +170,9 @@ class Metadata:
     def _dismiss(self, waiter: _Waiter) -> bool:
         """Whether the waiter was still waiting; it no longer is."""
         waiter.settle()
-        return self._waiters.pop(waiter, self) is None
+        waiting = waiter in self._waiters
+        self._waiters.pop(waiter, None)
+        return waiting
 
     def _ask(self, waiter: _Waiter) -> None:
         try:
@@ -203,6 +209,10 @@ class Metadata:
                 attempt = 0
             await deferLater(self._clock, self._config.retry.delay(attempt, self._rng))
             attempt += 1
+
+    def _ended(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("the watching ended", failure)
 
     async def _watch(self, protocol: FluvioProtocol) -> None:
         """Watch over one connection until it ends, which raises why."""
