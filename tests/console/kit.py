@@ -18,9 +18,10 @@ from twisted.web.iweb import IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from txfluvio.client import FluvioClient
+from txfluvio.console.address import Address
 from txfluvio.console.console import CLIENT_ID, Console
 from txfluvio.console.fake import Fake
-from txfluvio.console.web import Address, Web, console_site
+from txfluvio.console.web import Web, console_site
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.control import Control
 from txfluvio.transport.dialer import MemoryDialer

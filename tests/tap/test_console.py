@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import urllib.request
 from contextlib import ExitStack, closing
@@ -11,6 +12,7 @@ import pytest
 from twisted.python.usage import UsageError
 
 from txfluvio.config import ClientConfig
+from txfluvio.console.address import Address
 from txfluvio.tap.broker import Options as BrokerOptions
 from txfluvio.tap.console import Options
 
@@ -38,14 +40,41 @@ def test_the_cluster_is_one_of_a_client() -> None:
 @pytest.mark.parametrize(
     ("web", "address"),
     [
-        ("8080", ("127.0.0.1", 8080)),
-        ("0", ("127.0.0.1", 0)),
-        ("0.0.0.0:80", ("0.0.0.0", 80)),
-        ("[::1]:80", ("::1", 80)),
+        ("8080", Address("127.0.0.1", 8080)),
+        ("0", Address("127.0.0.1", 0)),
+        ("0.0.0.0:80", Address("0.0.0.0", 80)),
+        ("[::1]:80", Address("::1", 80)),
     ],
 )
-def test_it_listens_on_loopback_unless_told_otherwise(web: str, address: tuple[str, int]) -> None:
+def test_it_listens_on_loopback_unless_told_otherwise(web: str, address: Address) -> None:
     assert parse("--cluster", "sc:9003", "--web", web)["address"] == address
+
+
+def test_where_nothing_is_said_a_console_has_a_free_port_and_a_fake_no_page() -> None:
+    assert parse("--cluster", "sc:9003")["address"] == Address("127.0.0.1", 0)
+    options = BrokerOptions()
+    options.parseOptions([])
+    assert options["web"] is None
+
+
+def test_it_may_be_known_by_other_names() -> None:
+    address = parse("--cluster", "sc:9003", "--web-name", "Console.example")["address"]
+    callers = address.callers
+    assert callers.refusal(["console.example"], ["https://console.example"]) is None
+    assert callers.refusal(["else.example"], []) is not None
+
+
+def test_where_all_addresses_are_served_any_of_them_may_be_named() -> None:
+    callers = Address("0.0.0.0", 80).callers
+    for host in ("192.0.2.1", "localhost", socket.gethostname()):
+        assert callers.refusal([host], []) is None
+    assert callers.refusal(["else.example"], []) is not None
+
+
+def test_without_klein_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("txfluvio.tap.addresses.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'txfluvio\[web\]'"):
+        parse("--cluster", "sc:9003", "--web", "0")
 
 
 @pytest.mark.parametrize("web", ["", "70000", "host:", ":80", "x"])

@@ -129,3 +129,21 @@ def test_entries_are_values() -> None:
     assert isinstance(one, Entry)
     with pytest.raises(AttributeError):
         one.server = "SC"  # type: ignore[misc]
+
+
+def test_frames_are_numbered_and_told_behind_a_number() -> None:
+    kept = journal(max_entries=3)
+    add(kept, 1, 1, 1, 1, 1)
+    assert kept.total == 5
+    assert [number for number, _ in kept.behind(3)] == [4, 5]
+    assert [number for number, _ in kept.behind(0)] == [3, 4, 5]
+    assert kept.behind(5) == kept.behind(99) == []
+    assert [one.connection for _, one in kept.behind(3)] == [4, 5]
+
+
+def test_numbers_go_on_when_everything_is_forgotten() -> None:
+    kept = journal()
+    add(kept, 1, 1)
+    kept.clear()
+    add(kept, 1)
+    assert [number for number, _ in kept.behind(0)] == [3]

@@ -1,7 +1,7 @@
 """The resources of the console: the page, its events, and what it asks for and does.
 
 Imported only where the console is served: it needs the extra ``txfluvio[web]``. What is served is
-for browsers on this machine unless it was told otherwise (:class:`Address`), and for pages that
+for browsers on this machine unless it was told otherwise (:mod:`.address`), and for pages that
 came from here: others are refused whatever they ask for. A page may run no script but ours, and
 nothing of what it shows is taken for anything but text.
 """
@@ -13,7 +13,6 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, cast
 
-import attrs
 from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +24,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from werkzeug.exceptions import HTTPException
 
-from .._callers import LOCAL_NAMES, Callers
+from .._callers import Callers
 from ..errors import FluvioError, UsageError
 from ..offset import Offset
 from ..testing.plain import given_bytes
@@ -41,8 +40,6 @@ MAX_STREAMS = 64
 
 MAX_BODY = 2 * 1024 * 1024
 """Bytes of the largest request that is looked at."""
-
-_ANYWHERE = ("0.0.0.0", "::")
 
 _TYPES = {
     "html": b"text/html; charset=utf-8",
@@ -69,26 +66,6 @@ class Refused(Exception):
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-@attrs.frozen
-class Address:
-    """Where the console listens.
-
-    :ivar host: an address of this machine, or all of them.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-
-    @property
-    def callers(self) -> Callers:
-        """Who is served there."""
-        return Callers(
-            names=tuple(dict.fromkeys((self.host, *LOCAL_NAMES))),
-            any_address=self.host in _ANYWHERE,
-            same_origin=True,
-        )
 
 
 class Web:

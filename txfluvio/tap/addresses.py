@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any, ClassVar
 
-from twisted.python.usage import UsageError
+from twisted.python.usage import Options, UsageError
 
-WEB = "Serve the console, a web page, at PORT of loopback, or at HOST:PORT; 0: a free port"
-"""What ``--web`` does, wherever there is one."""
+from ..console.address import Address
 
 
 def where_to_serve(name: str, text: str | None) -> tuple[str, int] | None:
@@ -23,12 +23,30 @@ def where_to_serve(name: str, text: str | None) -> tuple[str, int] | None:
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
-def web_address(text: str | None) -> tuple[str, int] | None:
-    """Host and port that ``--web`` asks for.
+class WebOptions(Options):
+    """The options of a command that serves the console.
 
-    :raises UsageError: it makes no sense, or can not be done here.
+    :cvar web: where, if it is not said.
     """
-    address = where_to_serve("web", text)
-    if address is not None and find_spec("klein") is None:
-        raise UsageError("--web needs klein: pip install 'txfluvio[web]'")
-    return address
+
+    web: ClassVar[str | None] = None
+
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["web", None, None, "Serve the console, a web page, at PORT of loopback, or at HOST:PORT"]
+    ]
+
+    def opt_web_name(self, text: str) -> None:
+        """A name that browsers know the console by, where a proxy is before it (repeatable)."""
+        self.setdefault("web-names", []).append(text.lower())
+
+    def web_address(self) -> Address | None:
+        """Where the console is to be served; None: nowhere.
+
+        :raises UsageError: what was said makes no sense, or can not be done here.
+        """
+        place = where_to_serve("web", self.web if self["web"] is None else self["web"])
+        if place is None:
+            return None
+        if find_spec("klein") is None:
+            raise UsageError("--web needs klein: pip install 'txfluvio[web]'")
+        return Address(*place, names=tuple(self.get("web-names", ())))

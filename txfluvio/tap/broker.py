@@ -3,11 +3,11 @@
 Once it accepts connections it prints one line of JSON on standard output::
 
     {"sc": "127.0.0.1:PORT", "spus": [{"id": 5001, "endpoint": "127.0.0.1:PORT"}],
-     "profile": PATH, "control": "127.0.0.1:PORT",
+     "profile": PATH, "control": "127.0.0.1:PORT", "web": "http://127.0.0.1:PORT/",
      "tls": {"domain": NAME, "ca": PATH, "client_cert": PATH, "client_key": PATH, ...}}
 
-and nothing else there; the log goes to standard error. ``profile``, ``control`` and ``tls`` are
-null where they were not asked for.
+and nothing else there; the log goes to standard error. ``profile``, ``control``, ``web`` and
+``tls`` are null where they were not asked for.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from ..testing.tls import DOMAIN
 from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
-from .addresses import WEB, web_address
+from .addresses import WebOptions
 
 if TYPE_CHECKING:
     from .served import ServedConsole
@@ -72,7 +72,7 @@ _PRESETS = tuple(preset.value for preset in Preset)
 _TIMES = tuple(field.name for field in attrs.fields(Timing))
 
 
-class Options(LoggingElsewhere):
+class Options(WebOptions, LoggingElsewhere):
     """The command line of ``fluvio-broker``."""
 
     synopsis = "[options]"
@@ -98,7 +98,6 @@ class Options(LoggingElsewhere):
             None,
             "Serve HTTP and JSON at this port, to control it; 0: a free one",
         ],
-        ["web", None, None, WEB],
         ["ready", None, None, "Write the line that says it is ready to this file as well"],
         ["release", None, "0.18", f"Play this release: {', '.join(RELEASES)}"],
         [
@@ -188,7 +187,7 @@ class Options(LoggingElsewhere):
         if self["tls-preset"] not in _PRESETS:
             known = ", ".join(_PRESETS)
             raise UsageError(f"--tls-preset takes one of {known}, not {self['tls-preset']!r}")
-        self["web"] = web_address(self["web"])
+        self["web"] = self.web_address()
         for name in ("profile", "directory", "ready", "tls"):
             if self[name] is not None:
                 self[name] = str(Path(self[name]).absolute())

@@ -18,13 +18,13 @@ from twisted.python.usage import UsageError
 from ..config import ClientConfig
 from ..errors import FluvioError
 from ._process import FAILED, Output, complain, exit_with
-from .addresses import WEB, web_address
+from .addresses import WebOptions
 from .options import ClusterOptions
 
 COMMAND = "fluvio-console"
 
 
-class Options(ClusterOptions):
+class Options(WebOptions, ClusterOptions):
     """The command line of ``fluvio-console``."""
 
     synopsis = "[options]"
@@ -32,12 +32,12 @@ class Options(ClusterOptions):
         "Serve a web page that shows a Fluvio cluster: topics, partitions, SPUs, records, and how "
         "far consumers are. It only looks, unless told otherwise."
     )
-    optParameters = [["web", None, "0", WEB]]
+    web = "0"
     optFlags = [["allow-writes", None, "Let whoever has the page produce records"]]
 
     def postOptions(self) -> None:
         super().postOptions()
-        self["address"] = web_address(self["web"])
+        self["address"] = self.web_address()
         try:
             self["config"] = self.cluster_config()
         except FluvioError as error:

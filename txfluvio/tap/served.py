@@ -8,9 +8,10 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 
+from ..console.address import Address
 from ..console.console import CLIENT_ID, Console
 from ..console.fake import Fake
-from ..console.web import Address, Web, console_site
+from ..console.web import Web, console_site
 from ..testing import FakeBroker
 from ..testing.control import Control
 from ..transport.dialer import MemoryDialer
@@ -34,14 +35,14 @@ def console_of_fake(
 class ServedConsole:
     """A console and its page, from :meth:`start` to :meth:`stop`.
 
-    :param address: host and port to listen at.
+    :param address: where to listen.
     :ivar url: of the page; known once started.
     """
 
-    def __init__(self, reactor: Any, console: Console, address: tuple[str, int]) -> None:
+    def __init__(self, reactor: Any, console: Console, address: Address) -> None:
         self._reactor = reactor
         self._console = console
-        self._address = Address(*address)
+        self._address = address
         self._web = Web(console, self._address.callers, reactor)
         self._listening: IListeningPort | None = None
         self.url = ""

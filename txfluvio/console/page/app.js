@@ -71,8 +71,9 @@ function showNav(name) {
 
 let closing = null;
 
-/** Show the view that the address names. */
+/** Show the view that the address names, once it is known what kind of cluster this is. */
 function show() {
+  if (page.status.fake === null) return;
   closing?.();
   closing = null;
   const [, name = "topics", ...rest] = location.hash.split("/");
@@ -107,4 +108,4 @@ addEventListener("hashchange", () => {
   at("main").focus({ preventScroll: true });
   scrollTo(0, 0);
 });
-show();
+page.listen({ view: "" }, {});
