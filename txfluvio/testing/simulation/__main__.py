@@ -67,6 +67,8 @@ def _many(seeds: range, processes: int) -> int:
     summary, begun = Summary(), time.monotonic()
     for part in run_many(seeds, processes):
         summary.merge(part)
+        for seed, violations in part.failures.items():
+            print(f"\nseed {seed}: {violations[0]}", file=sys.stderr)
         _progress(summary, len(seeds), time.monotonic() - begun)
     print(file=sys.stderr)
     for line in summary.lines():

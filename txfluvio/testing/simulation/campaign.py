@@ -90,7 +90,7 @@ class Summary:
             (action.__name__, call): self.hits[action.__name__, call] for action, call in pairs()
         }
         (action, call), least = min(counts.items(), key=lambda item: item[1])
-        yield f"{len(counts)} pairs of an action and a call, the rarest {least} times: {action} of {call}"
+        yield f"{len(counts)} pairs of action and call; least often, {least} times: {action} {call}"
         for name in dict.fromkeys(action for action, _ in counts):
             row = ", ".join(f"{call} {n}" for (action, call), n in counts.items() if action == name)
             yield f"  {name}: {row}"

@@ -7,7 +7,7 @@ each of them does, and with which settings, is decided by the seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -21,10 +21,13 @@ from ...errors import FluvioError, LogTruncated, WaitTimedOut
 from ...offset import Offset
 from ...producer import Producer
 from ...wire.records import Record
-from .ledger import Reader
+from .ledger import Outcome, Reader
 from .world import World
 
 TOPIC = "orders"
+
+RECOVERY = 12.0
+"""Seconds after the mending within which whatever was delayed has come or was given up."""
 
 
 @attrs.define
@@ -104,6 +107,13 @@ async def _produce(stage: _Stage, client: FluvioClient, name: str) -> None:
                 world.ledger.send(producer, value, key=rng.choice((None, b"k", b"l")))
         await world.sleep(rng.uniform(0.0, 1.4))
     await producer.flush()
+    await world.sleep(RECOVERY)
+    for partition in range(stage.partitions):
+        value = f"{name}-last-{partition}".encode()
+        await world.ledger.send(producer, value, partition=partition)
+        sent = world.ledger.sent[TOPIC, value]
+        if sent.outcome is not Outcome.STORED:
+            world.ledger.wrong.append(f"{sent} is not stored though all is well: {sent.said}")
     await producer.close()
     stage.producing -= 1
     if producer.buffered:
@@ -220,29 +230,41 @@ def _must_be_empty(world: World, consumer: Consumer) -> None:
         world.ledger.wrong.append(f"a consumer holds {consumer.buffered} bytes in the end")
 
 
-async def _tried(world: World, doing: Deferred[Any], what: str) -> None:
+async def _tried(world: World, doing: Deferred[Any], what: str) -> FluvioError | None:
     try:
         await doing
     except FluvioError as error:
         world.note(f"{what} fails: {error}")
+        return error
+    return None
 
 
 # Administering
 
 
 async def _administer(stage: _Stage, client: FluvioClient) -> None:
-    world, admin = stage.world, client.admin
+    world = stage.world
     number = 0
     while not world.calm:
         number += 1
-        name = f"extra-{number}"
-        for begin in (
-            partial(admin.create_topic, name),
-            partial(admin.add_partitions, name, 1),
-            admin.list_topics,
-            admin.list_consumer_offsets,
-            partial(admin.delete_consumer_offset, "nobody", TOPIC, 0),
-            partial(admin.delete_topic, name),
-        ):
+        for begin in _calls(client, f"extra-{number}"):
             await _tried(world, begin(), "an administrator's call")
             await world.sleep(world.rng.uniform(0.0, 0.25))
+    await world.sleep(RECOVERY)
+    for begin in _calls(client, "extra-last"):
+        error = await _tried(world, begin(), "an administrator's call")
+        if error is not None:
+            world.ledger.wrong.append(f"{begin} fails though all is well: {error}")
+
+
+def _calls(client: FluvioClient, name: str) -> tuple[Callable[[], Deferred[Any]], ...]:
+    """What an administrator does."""
+    admin = client.admin
+    return (
+        partial(admin.create_topic, name),
+        partial(admin.add_partitions, name, 1),
+        admin.list_topics,
+        admin.list_consumer_offsets,
+        partial(admin.delete_consumer_offset, "nobody", TOPIC, 0),
+        partial(admin.delete_topic, name),
+    )

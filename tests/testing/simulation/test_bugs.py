@@ -1,0 +1,106 @@
+"""The simulator is tested too: clients with a bug in them are caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from txfluvio.consumer.backlog import Backlog
+from txfluvio.consumer.outlet import Outlet
+from txfluvio.consumer.stream import PartitionStream
+from txfluvio.errors import Disconnected, Effect
+from txfluvio.producer import sender
+from txfluvio.testing.simulation import simulate
+from txfluvio.transport.calls import Call
+from txfluvio.transport.protocol import FluvioProtocol
+
+ENOUGH = 500
+"""Seeds within which a bug has to be found."""
+
+Patch = pytest.MonkeyPatch
+
+
+def drop_a_resend(patch: Patch) -> None:
+    """What was to be sent again is taken for stored."""
+    settle = sender.Sender._settle
+
+    def forgetful(self: Any, batches: Any, answers: Any) -> None:
+        lost = [isinstance(one, Disconnected) and one.effect is Effect.UNKNOWN for one in answers]
+        settle(self, batches, [0 if gone else one for gone, one in zip(lost, answers, strict=True)])
+
+    patch.setattr(sender.Sender, "_settle", forgetful)
+
+
+def advance_over_a_cut_batch(patch: Patch) -> None:
+    """A push that ends inside a batch counts as if it ended behind it."""
+    add = Backlog.add
+
+    def hasty(self: Backlog, records: Any, *args: Any, **settings: Any) -> bool:
+        whole = add(self, records, *args, **settings)
+        if whole and records.needed() is not None:
+            self.received += 1
+        return whole
+
+    patch.setattr(Backlog, "add", hasty)
+
+
+def one_offset_for_all_partitions(patch: Patch) -> None:
+    """Every partition's records are told to be where the last partition's are."""
+    answer = sender.Sender._answer
+    last = [0]
+
+    def confused(self: Any, entry: Any) -> Any:
+        told, last[0] = last[0], entry.base_offset
+        found = answer(self, entry)
+        return told if isinstance(found, int) else found
+
+    patch.setattr(sender.Sender, "_answer", confused)
+
+
+def commit_before_processing(patch: Patch) -> None:
+    """A record counts as processed when it is handed out."""
+
+    def processed(self: Outlet, stream: PartitionStream) -> int:
+        return self.position(stream)
+
+    patch.setattr(Outlet, "processed", processed)
+
+
+def forget_a_waiter_on_disconnect(patch: Patch) -> None:
+    """Who waits for a reply when the connection is lost is not told."""
+    lost = FluvioProtocol.connectionLost
+
+    def careless(self: FluvioProtocol, *args: Any) -> None:
+        waiting = [one for one in self._table.values() if isinstance(one, Call)]
+        for call in waiting[:1]:
+            call.on_failed = lambda error: None
+        lost(self, *args)
+
+    patch.setattr(FluvioProtocol, "connectionLost", careless)
+
+
+def ignore_a_leader_change(patch: Patch) -> None:
+    """A reader stays with the SPU that led its partition once."""
+    patch.setattr(PartitionStream, "topology_changed", lambda self, topology: None)
+
+
+BUGS: list[Callable[[Patch], None]] = [
+    drop_a_resend,
+    advance_over_a_cut_batch,
+    one_offset_for_all_partitions,
+    commit_before_processing,
+    forget_a_waiter_on_disconnect,
+    ignore_a_leader_change,
+]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_bug_is_caught(bug: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    bug(monkeypatch)
+    for seed in count():
+        assert seed < ENOUGH, "it was not found"
+        if simulate(seed).violations:
+            return
