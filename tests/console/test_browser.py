@@ -10,14 +10,15 @@ import base64
 import json
 import re
 import shutil
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
-from ..commands import DEADLINE, RunningBroker, broker, run
+from ..commands import DEADLINE, TWIST, RunningBroker, broker, run
 from ..program import program
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install txfluvio[dev]")
@@ -99,10 +100,10 @@ class Page:
 
     # The page
 
-    def show(self, view: str) -> None:
+    def show(self, view: str, url: str | None = None) -> None:
         """Go to a view, in a page that begins anew."""
         self.browser.get("about:blank")
-        self.browser.get(f"{self.fake.web}#/{view}")
+        self.browser.get(f"{url or self.fake.web}#/{view}")
         self.until(lambda: "connected" in self.text("#state"))
 
     def text(self, selector: str) -> str:
@@ -192,10 +193,10 @@ def test_records_appear_as_they_come_newest_first(page: Page) -> None:
 
 def test_a_pause_holds_records_back_and_loses_none(page: Page) -> None:
     page.show("topics/audit")
-    page.until(lambda: "0 records read" in page.text("main .note[role=status]"))
+    page.until(lambda: "0 records read" in page.text("main .progress"))
     page.press("Pause")
     page.put("a", "b")
-    page.until(lambda: "2 records waiting" in page.text("main .note[role=status]"))
+    page.until(lambda: "2 records waiting" in page.text("main .progress"))
     assert page.rows("Records") == []
     page.press("Go on")
     page.until(lambda: len(page.rows("Records")) == 2)
@@ -212,7 +213,7 @@ def test_records_are_read_from_an_offset_a_page_at_a_time(page: Page) -> None:
     assert page.rows("Records")[0].startswith("0|100|")
     page.press("Next 200")
     page.until(lambda: page.rows("Records") and page.rows("Records")[-1].startswith("0|449|"))
-    assert "This is the end for now" in page.text("main .note[role=status]")
+    assert "This is the end for now" in page.text("main .progress")
 
 
 def test_only_records_with_a_text_are_shown(page: Page) -> None:
@@ -220,7 +221,7 @@ def test_only_records_with_a_text_are_shown(page: Page) -> None:
     page.show("topics/audit")
     page.fill("With", "tea")
     page.field("With").send_keys(Keys.ENTER)
-    page.until(lambda: "2 with this text" in page.text("main .note[role=status]"))
+    page.until(lambda: "2 with this text" in page.text("main .progress"))
     assert [row.split("|")[-1] for row in page.rows("Records")] == ["Green Tea", "tea"]
 
 
@@ -263,11 +264,11 @@ def test_a_huge_value_is_cut_until_it_is_opened(page: Page) -> None:
 
 def test_many_records_a_second_are_sampled_and_that_is_said(page: Page) -> None:
     page.show("topics/audit")
-    page.until(lambda: "0 records read" in page.text("main .note[role=status]"))
+    page.until(lambda: "0 records read" in page.text("main .progress"))
     for _ in range(5):
         page.put(*["x" * 50] * 2_000)
-    page.until(lambda: "10,000 records read" in page.text("main .note[role=status]"))
-    said = page.text("main .note[role=status]")
+    page.until(lambda: "10,000 records read" in page.text("main .progress"))
+    said = page.text("main .progress")
     assert re.search(r"A sample is shown: [\d,]+ of 10,000\.", said), said
     assert len(page.rows("Records")) <= 500
 
@@ -368,13 +369,47 @@ def test_a_cluster_that_goes_away_is_missed_and_welcomed_back(page: Page) -> Non
     assert page.text("#state") == "connected"
 
 
+@contextmanager
+def console(fake: RunningBroker, port: int) -> Iterator[str]:
+    """A console that knows nothing of the fake but its address; it is killed at the end."""
+    command = ["fluvio-console", "--cluster", fake.sc, "--web", str(port)]
+    process = subprocess.Popen(
+        [*TWIST, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().decode().strip()
+    finally:
+        process.kill()
+        process.wait(timeout=DEADLINE)
+        process.stdout.close()
+
+
+def test_of_a_real_cluster_there_is_nothing_to_do_and_a_console_may_come_back(page: Page) -> None:
+    page.put("a")
+    with console(page.fake, 0) as url:
+        port = int(url.rstrip("/").rpartition(":")[2])
+        page.show("topics/audit", url)
+        page.until(lambda: page.rows("Records"))
+        assert page.text("#kind") == "only looking"
+        assert page.text("nav").split() == ["Topics", "SPUs", "Consumers"]
+        assert page.browser.find_elements(By.CSS_SELECTOR, "main form, main td button") == []
+    page.until(lambda: "The console does not answer" in page.text("#trouble"))
+    with console(page.fake, port):
+        page.until(lambda: not page.text("#trouble"))
+        page.put("b")
+        page.until(lambda: len(page.rows("Records")) == 2)
+        page.browser.get("about:blank")
+    page.browser.get_log("browser")
+
+
 def test_two_pages_see_the_same(page: Page) -> None:
     page.show("topics/audit")
     first = page.browser.current_window_handle
     page.browser.switch_to.new_window("window")
     try:
         page.show("topics/audit")
-        page.until(lambda: "0 records read" in page.text("main .note[role=status]"))
+        page.until(lambda: "0 records read" in page.text("main .progress"))
         page.put("both")
         for window in page.browser.window_handles:
             page.browser.switch_to.window(window)

@@ -26,9 +26,6 @@ from .shown import Json
 
 CLIENT_ID = "txfluvio-console"
 
-PATIENCE = 10.0
-"""Seconds that one record is looked for."""
-
 
 class _Contact(NoMetrics):
     """Remembers which servers can not be reached at present, and why."""

@@ -77,7 +77,7 @@ function show() {
   closing?.();
   closing = null;
   const [, name = "topics", ...rest] = location.hash.split("/");
-  const argument = decodeURIComponent(rest.join("/"));
+  const argument = decoded(rest.join("/"));
   const view = VIEWS.find((one) => one.name === name) ?? VIEWS[0];
   const inTopic = name === "topics" && argument;
   showNav(inTopic ? "topic" : view.name);
@@ -86,6 +86,15 @@ function show() {
   closing = made.close ?? null;
   at("main").replaceChildren(...made.nodes);
   at("main").className = `view-${inTopic ? "topic" : view.name}`;
+}
+
+/** What is in an address, which anybody may have typed. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const THEMES = ["auto", "light", "dark"];

@@ -31,7 +31,7 @@ class Requests {
   constructor(page) {
     this.body = element("tbody");
     walkable(this.body);
-    this.note = element("p", { className: "note", role: "status" }, "No request yet.");
+    this.note = element("p", { className: "note progress" }, "No request yet.");
     this.filter = element("input", {
       type: "search",
       placeholder: "Call, server or client",
@@ -39,7 +39,7 @@ class Requests {
       oninput: () => this.#filterAll(),
     });
     this.pause = element("button", { type: "button", onclick: () => this.#toggle() }, "Pause");
-    this.frame = element("section", { className: "bytes", "aria-live": "polite" });
+    this.frame = element("section", { className: "bytes", "aria-label": "The chosen frame" });
     const titles = ["Frame", "Time", "Server", "Connection", "Call", "Version", "Client", "Size"];
     const look = ["", "wide time", "", "", "", "wide", "wide", "number"];
     const head = titles.map((title, index) => element("th", { scope: "col", className: look[index] }, title));

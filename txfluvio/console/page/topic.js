@@ -156,7 +156,7 @@ class Records {
     this.pause = element("button", { type: "button", onclick: () => this.#setPaused(!this.#paused) }, "Pause");
     this.more = element("button", { type: "button", hidden: true, onclick: () => this.listen(this.#places) },
       "Next 200");
-    this.note = element("p", { className: "note", role: "status" });
+    this.note = element("p", { className: "note progress" });
     this.body = element("tbody");
     walkable(this.body);
     const head = ["Partition", "Offset", "Time", "Key", "Value"].map((title, index) =>
