@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from twisted.internet.defer import CancelledError, Deferred
 
 from txfluvio.config import OffsetStrategy
@@ -354,6 +356,29 @@ class Automatic(StoringCase):
         self.failureResultOf(joining, CancelledError)
         self.turn()
         self.failureResultOf(closing, ConsumerClosed)
+
+    def test_where_what_was_handed_in_breaks_whoever_waits_is_told(self) -> None:
+        class Breaking(Random):
+            broken = False
+
+            def random(self) -> float:
+                return 1 / 0 if self.broken else super().random()
+
+        self.rng = rng = Breaking()
+        consumer = self.worker(MANUAL)
+        self.read(consumer, 10)
+        for spu in (5001, 5002):
+            self.refuse_connections(spu)
+        rng.broken = True
+        self.lose_connections()
+        committing = consumer.commit()
+        self.wait(1.0)
+        self.failureResultOf(committing, ZeroDivisionError)
+        self.failureResultOf(consumer.commit(), ZeroDivisionError)
+        for _ in range(2):
+            self.failure(consumer.next(), ZeroDivisionError)
+            consumer.seek(0, 0)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
 
     def test_it_can_be_flushed_at_any_time(self) -> None:
         consumer = self.worker(AUTO)

@@ -83,7 +83,7 @@ class Bookmark:
         # Who waits, and which round will answer.
         self._waiters: dict[Deferred[None], int] = {}
         self._on_wait = on_wait
-        self._failure: FluvioError | None = None
+        self._failure: Exception | None = None
 
     @property
     def awaited(self) -> bool:
@@ -123,7 +123,7 @@ class Bookmark:
             self._on_wait()
         return waiter
 
-    def fail(self, error: FluvioError) -> None:
+    def fail(self, error: Exception) -> None:
         """Nothing can be stored: tell those who wait, and those who come before :meth:`mend`."""
         self._failure = error
         self._answer(self._round + 1, error)

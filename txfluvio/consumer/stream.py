@@ -184,6 +184,7 @@ class PartitionStream:
         self._retries = Retries(cluster.config.retry, clock, rng)
         self._work: Deferred[None] | None = None
         self._closing = False
+        self._broken = False
         self._waiting: Deferred[Any] | None = None
         self._asking: Deferred[Any] | None = None
         self._interruption: _Interrupted | None = None
@@ -237,12 +238,15 @@ class PartitionStream:
 
     def seek(self, to: Offset) -> None:
         """Go on at ``to``, whatever was received or has failed."""
-        self.failure = None
-        self.bookmark.mend()
+        if not self._broken:
+            self.failure = None
+            self.bookmark.mend()
         self._place.seek(to)
         self._count()
         self._interruption = None
         self.interrupt()
+        if self._broken:
+            self._owner.stream_ready(self)
 
     def pause(self) -> None:
         """Ask for nothing more."""
@@ -604,6 +608,10 @@ class PartitionStream:
         raise AssertionError("nothing fires it")
 
     def _crashed(self, failure: Failure) -> None:
+        """By a bug, here or in what the user has handed in: nothing goes on from here."""
         self._log.failure("{target}: a bug", failure, target=self.target)
-        assert isinstance(failure.value, Exception)
-        self.fail(failure.value)
+        error = failure.value
+        assert isinstance(error, Exception)
+        self._broken = True
+        self.fail(error)
+        self.bookmark.fail(error)
