@@ -45,7 +45,7 @@ from .stream import FRAME_RESERVE, PartitionStream, Reading
 T = TypeVar("T")
 
 
-class _Life(enum.Enum):
+class _State(enum.Enum):
     NEW = enum.auto()
     STARTING = enum.auto()
     RUNNING = enum.auto()
@@ -131,7 +131,7 @@ class Consumer:
         self._outlet = Outlet(self._budget, self._finished, clock)
         self._hand = self._outlet.hand
         self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, clock)
-        self._life = _Life.NEW
+        self._state = _State.NEW
         self._starting: Deferred[None] | None = None
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
@@ -171,11 +171,11 @@ class Consumer:
         :raises OffsetEvicted: the offset to start at is no longer there, and nothing else about
             it is set. Other errors of the first look at a partition come here too.
         """
-        if self._life is _Life.CLOSED:
+        if self._state is _State.CLOSED:
             return fail(ConsumerClosed())
-        if self._life is not _Life.NEW:
+        if self._state is not _State.NEW:
             return fail(AlreadyRunning("consumer"))
-        self._life = _Life.STARTING
+        self._state = _State.STARTING
         self._starting = Deferred.fromCoroutine(self._start())
         return self._starting
 
@@ -190,17 +190,17 @@ class Consumer:
             ``ClientConfig.connect_timeout``; the consumer is closed all the same. So it is where
             the offset store fails, with what that fails with.
         """
-        if self._life is _Life.CLOSED:
+        if self._state is _State.CLOSED:
             if self._gone:
                 return succeed(None)
             return self._when_gone.add().addErrback(self._hurry)
-        before, self._life = self._life, _Life.CLOSED
+        before, self._state = self._state, _State.CLOSED
         return Deferred.fromCoroutine(self._close(before))
 
     @property
     def closed(self) -> bool:
         """Whether it was closed, by whomever."""
-        return self._life is _Life.CLOSED
+        return self._state is _State.CLOSED
 
     @property
     def buffered(self) -> int:
@@ -407,7 +407,7 @@ class Consumer:
     def _must_run(self) -> None:
         if self.closed:
             raise ConsumerClosed
-        if self._life is not _Life.RUNNING:
+        if self._state is not _State.RUNNING:
             raise NotStarted("consumer")
 
     async def _lag(self, partition: int, topic: str | None) -> int:
@@ -459,12 +459,12 @@ class Consumer:
             await self._find_places()
         except Exception:
             if not self.closed:
-                self._life = _Life.CLOSED
+                self._state = _State.CLOSED
                 await self._shut()
                 raise
         if self.closed:
             raise ConsumerClosed
-        self._life = _Life.RUNNING
+        self._state = _State.RUNNING
         self._topology_changed(self._cluster.topology)
         if self._config.offsets is OffsetStrategy.AUTO:
             self._flusher.start()
@@ -529,7 +529,7 @@ class Consumer:
     def _topology_changed(self, topology: Topology) -> None:
         for stream in self._streams.values():
             stream.topology_changed(topology)
-        if self._life is _Life.RUNNING and self._selection.grows and self._reading.stop is None:
+        if self._state is _State.RUNNING and self._selection.grows and self._reading.stop is None:
             there = [topology.topics[name] for name in self._topics if name in topology.topics]
             targets = [
                 Target(topic.name, number)
@@ -569,9 +569,9 @@ class Consumer:
         # What SmartModules yield beyond what a push may bring is lost without a word.
         return size if self._reading.chain else share(self._config.buffer_memory, streams, size)
 
-    async def _close(self, before: _Life) -> None:
+    async def _close(self, before: _State) -> None:
         self._flusher.stop()
-        storing = before is _Life.RUNNING and self._config.offsets is OffsetStrategy.AUTO
+        storing = before is _State.RUNNING and self._config.offsets is OffsetStrategy.AUTO
         if storing:
             self._mark()
         self._outlet.close()

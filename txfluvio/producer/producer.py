@@ -10,9 +10,9 @@ whether it may be stored all the same.
 from __future__ import annotations
 
 import enum
-import random
 import time
 from collections.abc import Callable, Iterable, Sequence
+from random import Random
 from types import TracebackType
 from typing import Self
 
@@ -88,7 +88,7 @@ class Producer:
         *,
         clock: IReactorTime,
         budget: Budget,
-        rng: random.Random | None = None,
+        rng: Random | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._config = config = config or ProducerConfig()
@@ -105,7 +105,7 @@ class Producer:
             config=config,
             cluster=cluster,
             clock=clock,
-            random=rng or random.Random(),
+            rng=Random() if rng is None else rng,
             compression=Compression.NONE,
             chain=Chain(config.smartmodules),
             tells_offsets=True,

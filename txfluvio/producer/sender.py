@@ -8,9 +8,9 @@ producer have in common is :class:`Shared`.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from random import Random
 from typing import Any, TypeVar
 
 import attrs
@@ -70,7 +70,7 @@ class Shared:
     config: ProducerConfig
     cluster: Cluster
     clock: IReactorTime
-    random: random.Random
+    rng: Random
     compression: Compression
     chain: Chain
     tells_offsets: bool
@@ -219,7 +219,7 @@ class Sender:
     async def _pause(self) -> None:
         """Wait before the next attempt, but no longer than until there is another leader."""
         shared = self._shared
-        delay = shared.cluster.config.retry.delay(self._failures - 1, shared.random)
+        delay = shared.cluster.config.retry.delay(self._failures - 1, shared.rng)
 
         def another(topology: Topology) -> bool | None:
             leader = topology.leader_of(shared.topic, self.partition)
