@@ -107,6 +107,8 @@ class Following(FlowCase):
 
 
 class APage(FlowCase):
+    TOPICS = {"orders": 1}
+
     def test_ends_at_the_end(self) -> None:
         self.put(b"a", b"b")
         values, told = self.records(self.read(follow=False))
@@ -120,19 +122,43 @@ class APage(FlowCase):
         self.put(*[b"%d" % number for number in range(450)])
         values, told = self.records(self.read(follow=False))
         self.assertEqual((len(values), values[-1]), (200, b"199"))
-        self.assertEqual((told["ended"], told["places"]), (True, {"0": 200}))
+        self.assertEqual((told["ended"], told["more"]), (True, True))
+        self.assertEqual(told["places"], {"0": 200})
         page = self.read(follow=False, places=json.dumps(told["places"]))
         values, told = self.records(page)
         self.assertEqual((values[0], values[-1]), (b"200", b"399"))
         page = self.read(follow=False, places=json.dumps(told["places"]))
         values, told = self.records(page)
         self.assertEqual((values[0], values[-1], told["places"]), (b"400", b"449", {"0": 450}))
+        self.assertFalse(told["more"])
 
     def test_of_records_with_a_text_has_two_hundred_of_them(self) -> None:
         self.put(*[b"even" if number % 2 == 0 else b"odd" for number in range(1_000)])
         values, told = self.records(self.read(follow=False, filter="odd"))
         self.assertEqual(values, [b"odd"] * 200)
         self.assertEqual((told["seen"], told["places"]), (400, {"0": 400}))
+
+
+class APageOfSeveralPartitions(FlowCase):
+    def test_has_a_share_of_each(self) -> None:
+        self.put(*[b"a"] * 500, partition=0)
+        self.put(*[b"b"] * 30, partition=1)
+        values, told = self.records(self.read(follow=False))
+        self.assertEqual((values.count(b"a"), values.count(b"b")), (100, 30))
+        self.assertEqual((told["places"], told["more"]), ({"0": 100, "1": 30}, True))
+
+    def test_is_of_one_where_one_is_chosen(self) -> None:
+        self.put(*[b"a"] * 10, partition=0)
+        self.put(*[b"b"] * 10, partition=1)
+        values, told = self.records(self.read(follow=False, partition="1"))
+        self.assertEqual((values, told["more"]), ([b"b"] * 10, False))
+
+    def test_waits_for_a_topic_that_is_not_there_yet(self) -> None:
+        page = self.listen("view=topic&topic=later&from=beginning&follow=0")
+        self.assertIn("later", page.take("records")[-1]["problem"])
+        self.result(self.broker.cluster.create_topic("later", partitions=1))
+        self.wait(5)
+        self.assertEqual(page.take("records")[-1]["ended"], True)
 
 
 class Values(FlowCase):

@@ -26,7 +26,7 @@ from .sections import MAX_SAMPLE, Event, Sample, Table
 from .shown import Json
 
 PAGE = 200
-"""Records that are read at once where a topic is not followed."""
+"""Records that are read at once where a topic is not followed; of many partitions one each."""
 
 AGAIN = 2.0
 """Seconds until reading is tried again, or stored offsets are asked for again."""
@@ -55,7 +55,7 @@ class Wanted:
 
 
 class _Work:
-    """Something that goes on until it is closed.
+    """Something that goes on from when it is first asked for until it is closed.
 
     :ivar problem: what is wrong at present, for humans; empty: nothing.
     """
@@ -64,14 +64,19 @@ class _Work:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._work: Deferred[None] | None = None
         self.problem = ""
-        self._work = Deferred.fromCoroutine(self._keep_on())
-        self._work.addErrback(lambda failure: failure.trap(CancelledError))
-        self._work.addErrback(lambda failure: self._log.failure("a section has ended", failure))
 
     def close(self) -> None:
         """Nobody looks any more."""
-        self._work.cancel()
+        if self._work is not None:
+            self._work.cancel()
+
+    def _begin(self) -> None:
+        if self._work is None:
+            self._work = Deferred.fromCoroutine(self._keep_on())
+            self._work.addErrback(lambda failure: failure.trap(CancelledError))
+            self._work.addErrback(lambda failure: self._log.failure("a section ended", failure))
 
     async def _keep_on(self) -> None:
         while True:
@@ -92,84 +97,105 @@ class _Work:
 
 
 class Flow(_Work):
-    """The records of a topic, as a section named ``records``."""
+    """The records of a topic, as a section named ``records``.
+
+    A page of records has a share of each partition, so that none keeps the others from being seen.
+    """
 
     def __init__(self, client: FluvioClient, wanted: Wanted, clock: IReactorTime) -> None:
+        super().__init__(clock)
         self._client = client
         self._wanted = wanted
         self._sample = Sample(wanted.needle, most=MAX_SAMPLE if wanted.follow else PAGE)
-        self._left = PAGE
         self._places = dict(wanted.places)
         self._ended = False
+        self._more = False
         self._told: tuple[bool, str] | None = None
-        super().__init__(clock)
 
     def news(self) -> Iterator[Event]:
-        """The newest records, how many came by, where it is now, and what is wrong."""
+        """The newest records, how many came by, where it is now, and what is wrong.
+
+        ``more`` says whether a page has ended before the topic did.
+        """
+        self._begin()
         how = (self._ended, self.problem)
         if self._sample.seen or how != self._told:
             self._told = how
-            state = {"ended": self._ended, "problem": self.problem, "places": self._places}
-            yield Event("records", {**self._sample.take(), **state})
+            state = {"ended": self._ended, "more": self._more, "problem": self.problem}
+            yield Event("records", {**self._sample.take(), **state, "places": self._places})
 
     async def _do(self) -> bool:
+        if self._wanted.follow:
+            await self._follow()
+        else:
+            await self._read_page()
+        self._ended = True
+        return True
+
+    def _consumer(self, partition: int | None, stop: Offset | None) -> Consumer:
         wanted = self._wanted
-        consumer = self._client.consumer(
+        return self._client.consumer(
             wanted.topic,
             start=wanted.start,
-            stop=None if wanted.follow else Offset.end(),
-            partitions=wanted.partition,
+            stop=stop,
+            partitions=partition,
             buffer_memory=READ_AHEAD,
             reset=OffsetReset.EARLIEST,
         )
-        async with consumer:
+
+    async def _follow(self) -> None:
+        async with self._consumer(self._wanted.partition, None) as consumer:
             self.problem = ""
             self._go_to_places(consumer)
-            await self._read(consumer)
-        self._ended = True
-        return True
+            async for records in consumer.batches():
+                self._add(records)
+
+    async def _read_page(self) -> None:
+        wanted = self._wanted
+        topic = await self._client.admin.describe_topic(wanted.topic)
+        numbers = range(topic.partition_count) if wanted.partition is None else [wanted.partition]
+        for number in numbers:
+            async with self._consumer(number, Offset.end()) as consumer:
+                self._go_to_places(consumer)
+                await self._read(consumer, max(1, PAGE // len(numbers)))
+
+    async def _read(self, consumer: Consumer, share: int) -> None:
+        """Read so many records that are wanted, or all that there are."""
+        async for records in consumer.batches():
+            for index, record in enumerate(records):
+                if share == 0:
+                    self._more = True
+                    self._add(records[:index])
+                    return
+                share -= self._sample.fits(record)
+            self._add(records)
 
     def _go_to_places(self, consumer: Consumer) -> None:
         for topic, number in consumer.partitions:
             if number in self._places:
                 consumer.seek(number, Offset.nearest(self._places[number]), topic=topic)
 
-    async def _read(self, consumer: Consumer) -> None:
-        async for records in consumer.batches():
-            taken = records if self._wanted.follow else self._rest_of_page(records)
-            if taken:
-                self._add(taken)
-            if len(taken) < len(records):
-                return
-
-    def _rest_of_page(self, records: list[Record]) -> list[Record]:
-        for index, record in enumerate(records):
-            if self._left == 0:
-                return records[:index]
-            self._left -= self._sample.fits(record)
-        return records
-
     def _add(self, records: list[Record]) -> None:
         self._sample.add(records)
-        last = records[-1]
-        if last.offset is not None:
-            self._places[last.partition] = last.offset + 1
+        if records and records[-1].offset is not None:
+            self._places[records[-1].partition] = records[-1].offset + 1
 
 
 class Lags(_Work):
     """How far consumers are, as a section named ``consumers``."""
 
     def __init__(self, client: FluvioClient, picture: Picture, clock: IReactorTime) -> None:
+        super().__init__(clock)
         self._client = client
         self._picture = picture
         self._stored: list[StoredOffset] = []
         self._known = False
         self._table = Table("consumers", self._rows)
         self._told = ""
-        super().__init__(clock)
 
     def news(self) -> Iterator[Event]:
         """The rows that are new, and what is wrong."""
+        self._begin()
         if self._known:
             yield from self._table.news()
         if self.problem != self._told:

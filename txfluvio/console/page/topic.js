@@ -223,7 +223,7 @@ class Records {
     if (this.#paused) this.#held = [...this.#held, ...news.records].slice(-MOST);
     else this.#add(news.records);
     this.#told = news;
-    this.more.hidden = !news.ended || !this.#readMore();
+    this.more.hidden = !news.ended || !news.more;
     this.tell();
   }
 
@@ -232,18 +232,14 @@ class Records {
     if (this.#told !== null) this.note.textContent = this.#words(this.#told);
   }
 
-  #readMore() {
-    return this.#rate.matched >= 200;
-  }
-
-  #words({ ended, problem }) {
+  #words({ ended, more, problem }) {
     if (problem) return `${problem} Trying again.`;
     const { seen, matched, shown, perSecond } = this.#rate;
     const filtered = this.filter.value ? `, ${count(matched)} with this text` : "";
     const read = `${plural(seen, "record")} read${filtered}`;
-    if (ended) return `${read}.${this.#readMore() ? "" : " This is the end for now."}`;
-    if (this.#paused) return `Paused; ${plural(this.#held.length, "record")} waiting to be shown.`;
     const sampled = shown < matched ? ` A sample is shown: ${count(shown)} of ${count(matched)}.` : "";
+    if (ended) return `${read}.${sampled}${more ? "" : " This is the end for now."}`;
+    if (this.#paused) return `Paused; ${plural(this.#held.length, "record")} waiting to be shown.`;
     return `${read}, ${count(Math.round(perSecond))} a second now.${sampled}`;
   }
 
