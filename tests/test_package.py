@@ -77,7 +77,7 @@ def _share_dependencies(site: Path) -> None:
             (site / found.name).symlink_to(found)
 
 
-def test_the_wheel_brings_both_commands_and_takes_them_away(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_brings_its_commands_and_takes_them_away(wheel: Path, tmp_path: Path) -> None:
     home = tmp_path / "env"
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
@@ -88,6 +88,7 @@ def test_the_wheel_brings_both_commands_and_takes_them_away(wheel: Path, tmp_pat
     listed = _run(str(python), "-m", "twisted", "--help", cwd=tmp_path)
     assert "fluvio-tail" in listed
     assert "fluvio-broker" in listed
+    assert "fluvio-console" in listed
     own = _run(str(home / "bin" / "fluvio-tail"), "--version", cwd=tmp_path)
     assert own.split() == ["txfluvio", wheel.name.split("-")[1]]
     _run(*pip, "uninstall", "-q", "-y", "txfluvio", cwd=tmp_path)
