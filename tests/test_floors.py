@@ -64,6 +64,7 @@ ON_TOP = (
     "txfluvio.testing.fuzz",
     "txfluvio.testing.pytest_plugin",
     "txfluvio.testing.simulation",
+    "txfluvio.testing.soak",
     "txfluvio.testing.trial",
 )
 """What drives both the client and the fake, and stands on everything."""

@@ -134,6 +134,16 @@ class Storing(SynchronousTestCase):
         self.failureResultOf(first, ConsumerClosed)
         self.failureResultOf(second, ConsumerClosed)
 
+    def test_when_the_connection_is_lost_and_then_all_everybody_is_told(self) -> None:
+        self.bookmark.processed = 5
+        first = self.bookmark.flush()
+        self.bookmark.processed = 6
+        second = self.bookmark.flush()
+        self.bookmark.disconnect()
+        self.bookmark.fail(ConsumerClosed())
+        self.failureResultOf(first, ConsumerClosed)
+        self.failureResultOf(second, ConsumerClosed)
+
     def test_whoever_gives_up_concerns_nobody_else(self) -> None:
         self.bookmark.processed = 5
         first, second = self.bookmark.flush(), self.bookmark.flush()

@@ -11,6 +11,9 @@ from twisted.internet import reactor
 
 from txfluvio.testing.soak import Account, Soak
 
+the_reactor: Any = reactor
+with_reactor: Any = pytest_twisted.ensureDeferred
+
 
 def test_what_is_acknowledged_has_to_be_read() -> None:
     account = Account()
@@ -66,9 +69,8 @@ def test_a_lost_record_is_told() -> None:
     assert soak.violations()[0] == "1 acknowledged records are lost"
 
 
-@pytest_twisted.ensureDeferred
+@with_reactor
 async def test_a_broker_that_is_killed_has_lost_nothing(tmp_path: Path) -> None:
-    the_reactor: Any = reactor
     soak = Soak(the_reactor, tmp_path, 1.0, Random(3))
     await soak.run()
     assert soak.kills == 1

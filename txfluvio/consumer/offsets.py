@@ -126,7 +126,7 @@ class Bookmark:
     def fail(self, error: Exception) -> None:
         """Nothing can be stored: tell those who wait, and those who come before :meth:`mend`."""
         self._failure = error
-        self._answer(self._round + 1, error)
+        self._answer(max(self._waiters.values(), default=0), error)
 
     def mend(self) -> None:
         """There will be a way to the cluster again."""
