@@ -128,17 +128,10 @@ class Connections:
             del self._dialling[attempt]
             if self.closed:
                 return Failure(ClientClosed())
-            error = failure.value
-            if isinstance(error, CancelledError):
-                return failure
-            if isinstance(error, FluvioError):
-                self._metrics.failed("connect", error)
-                return failure
-            # A dialer that somebody else has made may fail with anything.
-            named = ConnectFailed(f"{host}:{port}", repr(error))
-            named.__cause__ = error
-            self._metrics.failed("connect", named)
-            return Failure(named)
+            named = _named(failure, f"{host}:{port}")
+            if isinstance(named.value, FluvioError):
+                self._metrics.failed("connect", named.value)
+            return named
 
         return attempt.addCallbacks(dialled, failed)
 
@@ -151,6 +144,16 @@ class Connections:
         for protocol in list(self._open):
             protocol.close()
         return DeferredList(gone, consumeErrors=True).addCallback(lambda _: None)
+
+
+def _named(failure: Failure, address: str) -> Failure:
+    """By an error of ours: a dialer that somebody else has made may fail with anything."""
+    error = failure.value
+    if isinstance(error, FluvioError | CancelledError):
+        return failure
+    named = ConnectFailed(address, repr(error))
+    named.__cause__ = error
+    return Failure(named)
 
 
 class Purpose(enum.Enum):
