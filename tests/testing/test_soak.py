@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,7 +13,9 @@ from twisted.internet import reactor
 from txfluvio.testing.soak import Account, Soak
 
 the_reactor: Any = reactor
-with_reactor: Any = pytest_twisted.ensureDeferred
+with_reactor: Callable[[Callable[[Path], Coroutine[Any, Any, None]]], Callable[[Path], object]] = (
+    pytest_twisted.ensureDeferred
+)
 
 
 def test_what_is_acknowledged_has_to_be_read() -> None:
