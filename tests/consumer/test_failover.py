@@ -6,6 +6,7 @@ from txfluvio.config import Isolation, OffsetReset, RetryPolicy
 from txfluvio.consumer import Consumer
 from txfluvio.errors import ConnectFailed, LogTruncated, OffsetEvicted, TopicDeleted
 from txfluvio.offset import Offset
+from txfluvio.testing.faults import Fault, LoseReply, Match
 from txfluvio.wire.records import Record
 from txfluvio.wire.spu import FetchOffsetsRequest, StreamFetchRequest
 
@@ -56,6 +57,42 @@ class LeaderChanges(Replicated):
 
     def test_the_stream_is_opened_again_at_the_new_leader(self) -> None:
         self.check_that_reading_goes_on(UNCOMMITTED)
+
+    def test_a_leader_that_went_and_came_back_unseen_is_asked_again(self) -> None:
+        # Its streams from before are silent for good, and the metadata look as ever.
+        watching = self.connected(idle_probe=5.0)
+        consumer = self.started(cluster=watching, start=END)
+        host, port = self.broker.sc_endpoint.split(":")
+        self.network.refuse(host, int(port))
+        for link in self.network.links:
+            if link.client.getPeer().port == int(port):
+                link.reset()
+        self.move()
+        self.move()
+        self.network.accept(host, int(port))
+        self.append(2)
+        self.wait(20.0)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
+        self.result(consumer.close())
+        self.result(watching.stop())
+
+    def test_a_push_that_is_lost_is_asked_for_again(self) -> None:
+        watching = self.connected(idle_probe=5.0)
+        consumer = self.started(cluster=watching, start=END)
+        self.broker.plant(Fault(Match("StreamFetch"), LoseReply()))
+        self.append(2)
+        self.wait(20.0)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
+        self.result(consumer.close())
+        self.result(watching.stop())
+
+    def test_a_stream_that_has_nothing_to_say_is_left_alone(self) -> None:
+        watching = self.connected(idle_probe=5.0)
+        consumer = self.started(cluster=watching, start=END)
+        self.wait(60.0)
+        self.assertEqual(len(self.asked(StreamFetchRequest)), 1)
+        self.result(consumer.close())
+        self.result(watching.stop())
 
     def test_the_stream_of_committed_records_is_opened_again_at_the_new_leader(self) -> None:
         self.check_that_reading_goes_on(COMMITTED)

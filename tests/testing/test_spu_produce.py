@@ -449,3 +449,19 @@ def test_a_follower_that_claims_more_than_there_is_is_not_believed() -> None:
     replica.append([Batch(TWO, 0)], 0.0)
     replica.acknowledged(5002, 3)
     assert replica.log.hw == 0
+
+
+def test_what_waits_for_replicas_fails_when_its_leader_led_anew_meanwhile() -> None:
+    kit = Kit(host=False)
+    kit.host(followers=(5002,))
+    call = kit.client().send(produce(entry(ONE), entry(ONE), isolation=ACKS_ALL, timeout_ms=1000))
+    kit.spu.follow(ORDERS)
+    kit.spu.replicas[ORDERS].log.truncate(0)
+    kit.spu.lead(ORDERS, ())
+    kit.fill(1, 1, 1)
+    kit.clock.pump([2.0] * 3)
+    parts = call.reply.responses[0].partitions
+    assert [part.error_code.code for part in parts] == [
+        Code.REQUEST_TIMED_OUT,
+        Code.NOT_LEADER_FOR_PARTITION,
+    ]

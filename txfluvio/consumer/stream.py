@@ -12,6 +12,8 @@ just fall silent, so the metadata tells), a seek.
   such a start waits until the watermark is there.
 - A push ends anywhere, perhaps inside its first batch; that batch is then fetched by itself, and
   acknowledged past.
+- A stream may fall silent though there is more, and is then opened anew
+  (:mod:`txfluvio.consumer.silence`).
 - Where SmartModules run and let nothing pass, an SPU says nothing at all. Silence behind the last
   record before the stop is then taken for the end.
 """
@@ -54,6 +56,7 @@ from .place import Place
 from .requests import LONGEST_HEADER, Target
 from .retries import Retries
 from .session import Session
+from .silence import Silence
 
 T = TypeVar("T")
 
@@ -389,6 +392,10 @@ class PartitionStream:
             and self.backlog.received > self.high_watermark
         )
 
+    def _fell_silent(self, reason: FluvioError | None) -> None:
+        self._log.info("{target}: the stream has fallen silent", target=self.target)
+        self.interrupt(reason)
+
     def interrupt(self, reason: FluvioError | None = None) -> None:
         """End the session: for a reason, which may call for a delay, or to begin another."""
         if self._interruption is None:
@@ -425,6 +432,14 @@ class PartitionStream:
         leader = self._leader = await self._until(self._led)
         connection = await self._until(lambda: self._cluster.open_connection(leader))
         session = Session(self, connection, self.target, self.backlog, self._allowance)
+        silence = Silence(
+            session,
+            self.target,
+            lambda: self.backlog.received,
+            clock=self._clock,
+            interval=self._cluster.config.idle_probe,
+            broken=self._fell_silent,
+        )
         try:
             await self._find_place(session)
             if self._resting and not self._owes:
@@ -433,6 +448,8 @@ class PartitionStream:
                 await self._enter()
             session.open(self._opening())
             self._retries.opened()
+            if not self._reading.chain:
+                silence.start()
             if self._reading.stores_on_cluster:
                 self.bookmark.connect(session.store)
             if self._reading.chain:
@@ -442,6 +459,7 @@ class PartitionStream:
                 session.oversized = Deferred()
                 await self._fetch_whole(session, needed)
         finally:
+            silence.stop()
             self._gone = session.close()
             if self._reading.stores_on_cluster:
                 self.bookmark.disconnect()

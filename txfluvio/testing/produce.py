@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 
 @attrs.define
 class _Written:
-    """One entry of a Produce: its answer so far, and the offset that has to be committed."""
+    """One entry of a Produce: its answer so far, and the offset that has to be committed.
+
+    :ivar replica: where it was appended; that role in the partition may be over since.
+    """
 
     answer: PartitionProduceResponse
     key: Key
     end: int = 0
+    replica: Replica | None = None
 
 
 def produce(
@@ -133,7 +137,7 @@ def _write(
     if appended.repaired:
         connection.complain(f"sent a batch with a wrong checksum to {topic}/{number}")
     answer = PartitionProduceResponse(partition_index=number, base_offset=appended.base)
-    return _Written(answer, key, appended.end)
+    return _Written(answer, key, appended.end, replica)
 
 
 def _transformed(
@@ -163,7 +167,7 @@ def _uncommitted(spu: Spu, written: _Written) -> bool:
     if written.answer.error_code:
         return False
     replica = spu.leads(written.key)
-    return replica is None or replica.log.hw < written.end
+    return replica is not written.replica or replica is None or replica.log.hw < written.end
 
 
 async def _wait_for_followers(
@@ -173,7 +177,8 @@ async def _wait_for_followers(
         if not _uncommitted(spu, one):
             continue
         replica = spu.leads(one.key)
-        if replica is None:
+        if replica is None or replica is not one.replica:
+            # Who leads again has another log, perhaps: what was appended may have been cut.
             code = error(Code.NOT_LEADER_FOR_PARTITION)
         elif await _committed(spu, replica, one.end, timeout_ms / 1000):
             continue

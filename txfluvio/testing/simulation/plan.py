@@ -133,14 +133,6 @@ class Reload(Trouble):
 NOT_SIMULATED = frozenset({faults.Observe, faults.FailTls})
 """Actions that do nothing here: there is no TLS in a simulated run."""
 
-UNFAIR: Collection[tuple[type[Action], str]] = frozenset(
-    {
-        (faults.LoseReply, "StreamFetch"),
-        (faults.NeverAnswer, "StreamFetch"),
-    }
-)
-"""What no client can notice: a stream is silent by design."""
-
 CALLS = (
     "ApiVersions",
     "Create",
@@ -218,7 +210,7 @@ def pairs() -> tuple[tuple[type[Action], str], ...]:
         for action in faults.ACTIONS
         if action not in NOT_SIMULATED
         for call in (*CALLS, CONNECTION)
-        if (action, call) not in UNFAIR and _makes_sense(action, call)
+        if _makes_sense(action, call)
     ]
     return tuple(found)
 
