@@ -126,8 +126,10 @@ class _Run:
 
     async def _course(self) -> None:
         await self.world.begin()
-        await self._workload(self.world)
-        await self.world.when_calm()
+        try:
+            await self._workload(self.world)
+        finally:
+            await self.world.when_calm()
 
     def _until(self, deferred: Deferred[Any], seconds: float, complaint: str | None = None) -> bool:
         world = self.world
