@@ -61,7 +61,7 @@ PATIENCE = 600
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         spec: Any = getattr(item, "callspec", None)
-        cluster = None if spec is None else spec.params.get("connect")
+        cluster = None if spec is None else spec.params.get("cluster")
         if isinstance(cluster, Named):
             item.add_marker(pytest.mark.timeout(PATIENCE))
 
@@ -94,10 +94,16 @@ def nothing_left() -> Iterator[None]:
     assert [socket for socket in _open_sockets() if socket not in sockets] == []
 
 
-@async_fixture(params=CLUSTERS, ids=str)
-async def connect(request: Any, nothing_left: None) -> AsyncIterator[Connect]:
+@pytest.fixture(params=CLUSTERS, ids=str)
+def cluster(request: pytest.FixtureRequest) -> Fake | Named:
+    """Where a test takes place; not for tests to look at."""
+    found: Fake | Named = request.param
+    return found
+
+
+@async_fixture()
+async def connect(cluster: Fake | Named, nothing_left: None) -> AsyncIterator[Connect]:
     """Makes clients of a cluster, not started, with settings by name."""
-    cluster = request.param
     if isinstance(cluster, Named):
         config = ClientConfig.from_profile(path=cluster.profile)
         yield lambda **settings: FluvioClient(the_reactor, attrs.evolve(config, **settings))
@@ -118,13 +124,34 @@ async def connect(request: Any, nothing_left: None) -> AsyncIterator[Connect]:
     await deferLater(the_reactor, 0)
 
 
+@async_fixture(scope="module")
+async def for_later() -> AsyncIterator[list[tuple[Connect, Names]]]:
+    """What is cleaned up when the tests of a module are over.
+
+    A real SC that has just deleted something may lose what SPUs report of what is new.
+    """
+    left: list[tuple[Connect, Names]] = []
+    yield left
+    for connect, names in left:
+        await _clean_up(connect, names)
+
+
+async def _clean_up(connect: Connect, names: Names) -> None:
+    async with connect() as client:
+        await Bench(client, connect, names).clean_up()
+
+
 @async_fixture()
-async def bench(connect: Connect) -> AsyncIterator[Bench]:
+async def bench(
+    cluster: Fake | Named, connect: Connect, for_later: list[tuple[Connect, Names]]
+) -> AsyncIterator[Bench]:
     """A client of a cluster, and what a test needs besides; it cleans up."""
     names = Names()
     async with connect() as client:
         bench = Bench(client, connect, names)
         await bench.ready()
         yield bench
-    async with connect() as client:
-        await Bench(client, connect, names).clean_up()
+    if isinstance(cluster, Named):
+        for_later.append((connect, names))
+    else:
+        await _clean_up(connect, names)

@@ -67,8 +67,8 @@ async def test_a_created_topic_can_be_used_at_once(bench: Bench) -> None:
 @with_reactor
 async def test_partitions_are_where_they_were_assigned(bench: Bench) -> None:
     spus = [spu.id for spu in await bench.client.admin.list_spus() if spu.online]
-    name, assignment = bench.names.new(), ((spus[-1],), (spus[0],))
-    await bench.client.admin.create_topic(name, assignment=assignment)
+    assignment = ((spus[-1],), (spus[0],))
+    name = await bench.topic(assignment=assignment)
     found = await bench.client.admin.describe_topic(name)
     assert found.assignment == assignment
     assert found.partitions is not None
@@ -170,8 +170,7 @@ async def test_added_partitions_can_be_used(bench: Bench) -> None:
 @with_reactor
 async def test_where_partitions_were_assigned_none_are_added(bench: Bench) -> None:
     (spu, *_) = [spu.id for spu in await bench.client.admin.list_spus() if spu.online]
-    name = bench.names.new()
-    await bench.client.admin.create_topic(name, assignment=[[spu]])
+    name = await bench.topic(assignment=[[spu]])
     with pytest.raises(TopicInvalidReplicaType):
         await bench.client.admin.add_partitions(name, 1)
 
