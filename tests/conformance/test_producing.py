@@ -179,7 +179,9 @@ async def test_more_than_the_buffer_holds_is_stored_all_the_same(bench: Bench) -
 @with_reactor
 async def test_a_committed_record_can_be_read_at_once_by_who_reads_only_such(bench: Bench) -> None:
     topic = await bench.topic(replication=await bench.replication())
-    async with bench.client.producer(topic, isolation=Isolation.READ_COMMITTED) as producer:
+    # A follower may take its time before it follows a new topic.
+    settings: dict[str, Any] = {"isolation": Isolation.READ_COMMITTED, "replication_timeout": 20.0}
+    async with bench.client.producer(topic, **settings) as producer:
         await producer.send_many(numbered(20))
         found = await bench.read(topic, isolation=Isolation.READ_COMMITTED)
     assert values(found) == numbered(20)
