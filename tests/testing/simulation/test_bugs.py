@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, succeed
 
 from txfluvio.consumer.backlog import Backlog
 from txfluvio.consumer.outlet import Outlet
@@ -84,6 +85,15 @@ def forget_a_waiter_on_disconnect(patch: Patch) -> None:
 
 def ignore_a_leader_change(patch: Patch) -> None:
     """A reader stays with the SPU that led its partition once."""
+    led = PartitionStream._led
+    first: dict[PartitionStream, int] = {}
+
+    def faithful(self: PartitionStream, timeout: float | None = None) -> Deferred[int]:
+        if self in first:
+            return succeed(first[self])
+        return led(self, timeout).addCallback(lambda leader: first.setdefault(self, leader))
+
+    patch.setattr(PartitionStream, "_led", faithful)
     patch.setattr(PartitionStream, "topology_changed", lambda self, topology: None)
 
 

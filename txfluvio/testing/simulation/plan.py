@@ -133,6 +133,9 @@ class Reload(Trouble):
 NOT_SIMULATED = frozenset({faults.Observe, faults.FailTls})
 """Actions that do nothing here: there is no TLS in a simulated run."""
 
+UNNOTICED = frozenset({(faults.LoseReply, "Watch")})
+"""What no client can notice before the SC loads everything anew: news that never came."""
+
 CALLS = (
     "ApiVersions",
     "Create",
@@ -210,7 +213,7 @@ def pairs() -> tuple[tuple[type[Action], str], ...]:
         for action in faults.ACTIONS
         if action not in NOT_SIMULATED
         for call in (*CALLS, CONNECTION)
-        if _makes_sense(action, call)
+        if (action, call) not in UNNOTICED and _makes_sense(action, call)
     ]
     return tuple(found)
 
