@@ -98,6 +98,11 @@ class _Site:
         for server in filter(None, (self.server, self.aside)):
             await server.stop(scheduler)
 
+BACKLOG = 1024
+"""Connections that may wait to be accepted, as on a real server: a client that comes with a hundred
+at once would otherwise have some of them try again after a second.
+"""
+
 
 class FakeBroker:
     """A fake Fluvio cluster with an SC and some SPUs.
@@ -342,7 +347,7 @@ class FakeBroker:
         endpoint: IStreamServerEndpoint
         if self._network is None:
             reactor = cast(IReactorTCP, self._reactor)
-            endpoint = TCP4ServerEndpoint(reactor, site.port, interface=site.host)
+            endpoint = TCP4ServerEndpoint(reactor, site.port, BACKLOG, site.host)
         else:
             endpoint = self._network.server_endpoint(site.host, site.port)
         factory: IProtocolFactory = site.server
