@@ -65,6 +65,11 @@ SPU_PORT_STEP = 10
 
 T = TypeVar("T")
 
+BACKLOG = 1024
+"""Connections that may wait to be accepted, as on a real server: a client that comes with a hundred
+at once would otherwise have some of them try again after a second.
+"""
+
 MAX_COMPLAINTS = 1_000
 """How many complaints are kept; the oldest go first."""
 
@@ -97,11 +102,6 @@ class _Site:
             await maybeDeferred(listening.stopListening)
         for server in filter(None, (self.server, self.aside)):
             await server.stop(scheduler)
-
-BACKLOG = 1024
-"""Connections that may wait to be accepted, as on a real server: a client that comes with a hundred
-at once would otherwise have some of them try again after a second.
-"""
 
 
 class FakeBroker:
