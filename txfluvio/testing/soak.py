@@ -25,6 +25,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall, deferLater, react
+from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from ..client import FluvioClient
@@ -278,6 +279,8 @@ async def _main(reactor: Any, seconds: float, seed: int) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """Do it under a reactor of its own."""
+    # Before a program says where its log goes, Twisted keeps it in memory.
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
     react(main, list(arguments))
 
 

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from statistics import median
 
 import attrs
+from twisted.logger import globalLogBeginner
 
 from .plan import VERSION, Plan, pairs
 from .reduction import reduced
@@ -107,7 +108,8 @@ def run_seeds(seeds: Iterable[int], workload: Workload | None = None) -> Summary
 def run_many(seeds: range, processes: int) -> Iterator[Summary]:
     """Do the runs of many seeds with the usual workload; yields parts as they are done."""
     chunks = iter([seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)])
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=log_nowhere) as pool:
         waiting: set[Future[Summary]] = {
             pool.submit(run_seeds, chunk) for chunk in islice(chunks, 2 * processes)
         }
@@ -116,6 +118,11 @@ def run_many(seeds: range, processes: int) -> Iterator[Summary]:
             waiting.remove(done)
             waiting |= {pool.submit(run_seeds, chunk) for chunk in islice(chunks, 1)}
             yield done.result()
+
+
+def log_nowhere() -> None:
+    """Let what is logged go: before a program says where it goes, Twisted keeps it in memory."""
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
 
 @attrs.frozen
