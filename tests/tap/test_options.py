@@ -160,3 +160,24 @@ def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], complaint
         parse(*arguments)
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("orders", "-B", "-d", "-n", "3"),
+        ("-B", "orders", "--disable-continuous", "--lines=3"),
+        ("orders", "-Bdn3"),
+        ("-B", "-d", "--lines", "3", "--", "orders"),
+    ],
+)
+def test_options_may_stand_behind_the_topic(arguments: tuple[str, ...]) -> None:
+    found = parse(*arguments)
+    assert found.topics.exact == ("orders",)
+    assert (found.start, found.lines, found.continuous) == (Offset.beginning(), 3, False)
+
+
+def test_behind_two_dashes_nothing_is_an_option() -> None:
+    found = parse("-B", "--", "-d")
+    assert found.topics.exact == ("-d",)
+    assert found.continuous

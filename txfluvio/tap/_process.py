@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import getopt
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,11 @@ class LoggingElsewhere(Options):
         write_all(1, f"txfluvio {version('txfluvio')}\n".encode())
         sys.exit(DONE)
 
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Take options wherever they stand, behind a topic too: hands are used to that."""
+        given = sys.argv[1:] if options is None else options
+        super().parseOptions(_options_first(given, self.shortOpt, self.longOpt))
+
     def postOptions(self) -> None:
         outer = getattr(self, "parent", None)
         if outer is None:
@@ -56,6 +62,19 @@ class LoggingElsewhere(Options):
             outer["logFile"] = sys.stderr
             if "logFormat" not in outer or outer["logFormat"] == "json":
                 outer["fileLogObserverFactory"] = textFileLogObserver
+
+
+def _options_first(given: Sequence[str], short: str, long: Sequence[str]) -> list[str]:
+    """The same arguments, the options before the others."""
+    try:
+        options, others = getopt.gnu_getopt(list(given), short, long)
+    except getopt.GetoptError:
+        return list(given)  # Whoever takes them says what is wrong.
+    first: list[str] = []
+    for name, value in options:
+        has_value = f"{name[2:]}=" in long if name.startswith("--") else f"{name[1]}:" in short
+        first += [name, value] if has_value else [name]
+    return [*first, "--", *others]
 
 
 def log_to_standard_error() -> ILogObserver:
