@@ -21,6 +21,7 @@ WORDS = frozenset(
     {
         "_callers",
         "_checks",
+        "_sites",
         "config",
         "errors",
         "interfaces",
@@ -46,7 +47,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 BESIDE_THE_FAKE = frozenset({"console", "tap"})
 """Shows or serves the fake cluster, and so stands on it as well."""
 
-WITHOUT_TWISTED = (WORDS | {"wire"}) - {"interfaces", "metrics"}
+WITHOUT_TWISTED = (WORDS | {"wire"}) - {"_sites", "interfaces", "metrics"}
 
 THE_FAKE_S_NETWORK = "txfluvio.transport.memory"
 """The one module of the client's floors that the fake cluster stands on."""

@@ -25,6 +25,7 @@ from twisted.web.server import Site
 from werkzeug.exceptions import HTTPException
 
 from .._callers import Callers
+from .._sites import QuietSite
 from ..errors import FluvioError, UsageError
 from ..offset import Offset
 from ..testing.plain import given_bytes
@@ -200,17 +201,7 @@ class Web:
 
 def console_site(web: Web, callers: Callers, reactor: Any) -> Site:
     """What serves the resources, to those who may call."""
-    site = _QuietSite(_Gate(web, callers), reactor=reactor)
-    site.noisy = False
-    site.displayTracebacks = False
-    return site
-
-
-class _QuietSite(Site):
-    """Writes no line for each request."""
-
-    def log(self, request: object) -> None:
-        pass
+    return QuietSite(_Gate(web, callers), reactor=reactor)
 
 
 class _Gate(Resource):

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
 from twisted.web.resource import Resource
-from twisted.web.server import Site
 
+from .._sites import QuietSite
 from ..prometheus import MetricsResource, PrometheusMetrics
 
 __all__ = ["PrometheusMetrics", "serve"]
@@ -20,14 +20,5 @@ def serve(reactor: Any, metrics: PrometheusMetrics, host: str, port: int) -> ILi
     """
     root = Resource()
     root.putChild(b"metrics", MetricsResource(metrics))
-    listening: IListeningPort = reactor.listenTCP(port, _QuietSite(root), interface=host)
+    listening: IListeningPort = reactor.listenTCP(port, QuietSite(root), interface=host)
     return listening
-
-
-class _QuietSite(Site):
-    """Keeps no log of who has asked."""
-
-    noisy = False
-
-    def log(self, request: object) -> None:
-        pass

@@ -20,8 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import HTTPFactory
-from twisted.web.server import Site
 
+from .._sites import QuietSite
 from ..errors import UsageError
 from ..wire.compression import Compression
 from ..wire.sc import PartitionResolution
@@ -452,17 +452,7 @@ class Control:
 
 def control_site(control: Control, reactor: Any) -> HTTPFactory:
     """What serves the calls, for whom a broker is put into the hands of."""
-    site = _QuietSite(Interface(control), reactor=reactor)
-    site.noisy = False
-    site.displayTracebacks = False
-    return site
-
-
-class _QuietSite(Site):
-    """Does not write a line for each request: they are part of the test."""
-
-    def log(self, request: Any) -> None:
-        pass
+    return QuietSite(Interface(control), reactor=reactor)
 
 
 def _undo(
