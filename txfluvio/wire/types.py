@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from ..errors import UsageError
+from . import _codec
 from .cursor import Reader, Writer
 from .records import RecordSet
 
@@ -136,13 +137,7 @@ class Varint:
                 reader.fail("a varint of more than 10 bytes", begin)
 
     def write(self, writer: Writer, value: int) -> None:
-        rest = (value << 1) ^ (value >> 63)
-        raw = bytearray()
-        while rest > 0x7F:
-            raw.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        raw.append(rest)
-        writer.parts.append(bytes(raw))
+        writer.parts.append(_codec.varint(value))
 
     def min_size(self, version: int) -> int:
         return 1
