@@ -381,6 +381,20 @@ def close(world: World) -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def nothing_is_left(world: World, unheard: list[LogEvent]) -> None:
+    """Close the client, and see that no error was left that nobody got."""
+    close(world)
+    gc.collect(1)
+    assert unheard == []
+
+
+def wait(world: World) -> None:
+    """Let enough time go by for a state to show."""
+    for seconds in (0.0, 0.3, 0.3):
+        world.clock.advance(seconds)
+        world.turn()
+
+
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 @pytest.mark.parametrize(("name", "call"), CALLS.items(), ids=CALLS.keys())
@@ -396,16 +410,12 @@ def test_a_call_can_be_ended_in_any_state(
     state(world)
     world.turn()
     called = call(world.client)
-    for seconds in (0.0, 0.3, 0.3):
-        world.clock.advance(seconds)
-        world.turn()
+    wait(world)
     assert not called.called
     ending.end(world, called)
     world.turn()
     assert isinstance(outcome(called), ending.expected(name))
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
@@ -424,16 +434,12 @@ def test_what_a_producer_was_asked_can_be_ended_in_any_state(
     state(world)
     world.turn()
     called = call(world, producer)
-    for seconds in (0.0, 0.3, 0.3):
-        world.clock.advance(seconds)
-        world.turn()
+    wait(world)
     assert not called.called
     ending.end(world, called)
     world.turn()
     assert isinstance(outcome(called), ending.expected(name))
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
@@ -452,9 +458,7 @@ def test_what_a_consumer_was_asked_can_be_ended_in_any_state(
     state(world)
     world.turn()
     called = call(world, consumer)
-    for seconds in (0.0, 0.3, 0.3):
-        world.clock.advance(seconds)
-        world.turn()
+    wait(world)
     if (name, state) in BY_ITSELF:
         assert isinstance(outcome(called), FluvioError)
     else:
@@ -462,9 +466,7 @@ def test_what_a_consumer_was_asked_can_be_ended_in_any_state(
         ending.end(world, called)
         world.turn()
         assert isinstance(outcome(called), ending.expected(name))
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
@@ -487,9 +489,7 @@ def test_a_service_that_stops_can_be_ended_with_a_record_in_hand(
     world.turn()
     assert isinstance(outcome(stopping), ending.expected("stopService"))
     assert in_hand.called
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
@@ -508,9 +508,7 @@ def test_waiting_for_the_cluster_can_be_ended_in_any_state(
     ending.end(world, connected)
     world.turn()
     assert isinstance(outcome(connected), ending.errors)
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
@@ -519,17 +517,13 @@ def test_starting_can_be_ended_inside_the_handshake_of_tls(
 ) -> None:
     world = World(tls=TlsConfig.insecure_anonymous())
     starting = world.client.start()
-    for seconds in (0.0, 0.3, 0.3):
-        world.clock.advance(seconds)
-        world.turn()
+    wait(world)
     assert not starting.called
     ending.end(world, starting)
     for _ in range(3):
         world.turn()
     assert isinstance(outcome(starting), ending.errors)
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("state", [refusing, hanging, mute, silent], ids=lambda s: s.__name__)
@@ -540,17 +534,13 @@ def test_starting_can_be_ended_in_any_state(
     world = World()
     state(world)
     starting = world.client.start()
-    for seconds in (0.0, 0.3, 0.3):
-        world.clock.advance(seconds)
-        world.turn()
+    wait(world)
     assert not starting.called
     ending.end(world, starting)
     for _ in range(3):
         world.turn()
     assert isinstance(outcome(starting), ending.errors)
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -569,6 +559,4 @@ def test_a_service_can_be_stopped_in_any_state(
         world.turn()
     assert outcome(stopping) is None
     assert isinstance(outcome(connected), FluvioError)
-    close(world)
-    gc.collect(1)
-    assert unheard == []
+    nothing_is_left(world, unheard)
