@@ -53,9 +53,12 @@ class Budget:
 
     def admits(self, holder: Holder) -> bool:
         """Whether ``holder`` may take in a piece now; if not, it waits in line for its turn."""
-        if self.used < self._limit and (not self._line or next(iter(self._line)) is holder):
-            self._line.pop(holder, None)
-            return True
+        if self.used < self._limit:
+            if not self._line:
+                return True
+            if next(iter(self._line)) is holder:
+                del self._line[holder]
+                return True
         if holder not in self._line:
             self._line[holder] = None
             if len(self._line) == 1:

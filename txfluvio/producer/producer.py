@@ -54,6 +54,10 @@ class _State(enum.Enum):
     CLOSED = "closed"
 
 
+_RUNNING = _State.RUNNING
+"""Looked up once: before Python 3.12 that takes as long as encoding a record."""
+
+
 @implementer(IFluvioProducer)
 class Producer:
     """Gets records of one topic stored.
@@ -239,7 +243,8 @@ class Producer:
             was stored: see its ``effect``.
         """
         try:
-            self._check_running()
+            if self._state is not _RUNNING:
+                self._check_running()
             check_record(key, value, self._config.max_request_size)
             place = self._placement.place(key, value, partition)
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)

@@ -33,6 +33,7 @@ from ..errors import (
     RequestTimedOut,
     WaitTimedOut,
 )
+from ..transport.calls import Call
 from ..transport.protocol import FluvioProtocol
 from ..wire.compression import Compression
 from ..wire.records import RecordSet
@@ -103,6 +104,9 @@ class Sender:
         self._working = False
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
+        self._call: Call | None = None
+        self._route: tuple[Topology, FluvioProtocol] | None = None
+        self._committed = config.isolation is Isolation.READ_COMMITTED
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
         self._failures = 0
@@ -128,9 +132,14 @@ class Sender:
         delay = due - self._shared.clock.seconds()
         if delay > 0:
             self._linger = self._shared.clock.callLater(delay, self._lingered)
+            return
+        self._working = True
+        connection = self._at_hand()
+        if connection is not None:
+            self._send(connection)
         else:
-            self._working = True
-            Deferred.fromCoroutine(self._work()).addErrback(self._broke)
+            connecting = Deferred.fromCoroutine(self._connect())
+            connecting.addCallbacks(self._send, self._not_sent).addErrback(self._broke)
 
     def expire(self, now: float) -> None:
         """Give up what has waited as long as delivery may take.
@@ -160,6 +169,8 @@ class Sender:
             self._linger = None
         if self._awaited is not None:
             self._awaited.cancel()
+        if self._call is not None:
+            self._call.abandon()
         self._end(failed=[(batch, self._too_late(batch, seconds)) for batch in batches])
 
     def _lingered(self) -> None:
@@ -167,54 +178,97 @@ class Sender:
         self.look()
 
     def _broke(self, failure: Failure) -> None:
+        self._working = False
         if not self._stopped:
             self._log.failure("Sending to {what} broke", failure, what=self._what)
-
-    async def _work(self) -> None:
-        try:
-            while not self._stopped:
-                await self._attempt()
-                due = self._due()
-                if due is None or due > self._shared.clock.seconds():
-                    break
-        finally:
-            self._working = False
-        self.look()
 
     def _due(self) -> float | None:
         """When the first batch may leave; None if there is none."""
         return self.queue.due(hurry=self._shared.hurried()) if len(self.queue) else None
 
-    async def _attempt(self) -> None:
-        """Send what is due in one request, once there is a connection to send it on."""
-        batches: list[Held] = []
-        answers: Sequence[int | FluvioError | None]
+    # One attempt: a connection, a request, and what came of it.
+
+    def _at_hand(self) -> FluvioProtocol | None:
+        """The connection of the last request, where nothing has changed since."""
+        if self._failures or self._route is None:
+            return None
+        topology, connection = self._route
+        if topology is self._shared.cluster.topology and connection.writable:
+            return connection
+        return None
+
+    async def _connect(self) -> FluvioProtocol:
+        """A connection to the leader, as soon as there are both and it has room."""
+        if self._failures:
+            await self._pause()
+        cluster = self._shared.cluster
+        topology, self._route, self._tried = cluster.topology, None, None
+        leader = self._find(topology)
+        self._tried = await self._leader() if leader is None else leader
+        connection = await self._wait(
+            cluster.produce_connection(self._tried, committed=self._committed)
+        )
+        if not connection.writable:
+            await self._wait(connection.when_writable())
+        if not self._committed:
+            # Those that wait for replicas are chosen anew each time, by who waits on them.
+            self._route = topology, connection
+        return connection
+
+    def _send(self, connection: FluvioProtocol) -> None:
+        """Send what is due in one request."""
+        batches = self._take()
+        if not batches:
+            self._working = False
+            self.look()
+            return
+
+        def answered(reply: ProduceResponse) -> None:
+            answers: Sequence[int | FluvioError | None]
+            try:
+                answers = self._answers(reply, len(batches))
+            except Exception as error:
+                answers = [self._named(error)] * len(batches)
+            self._done(batches, answers)
+
+        def failed(error: FluvioError) -> None:
+            if isinstance(error, RequestTimedOut):
+                # It answers in order: what is asked there next would wait behind this. And what is
+                # sent again elsewhere must not be stored here later.
+                connection.abort()
+            self._done(batches, [error] * len(batches))
+
+        # The leader waits for its replicas for each batch in turn.
+        longest = self._shared.cluster.config.request_timeout
+        if self._committed:
+            longest += self._shared.config.replication_timeout * len(batches)
+        self._sent = self._shared.clock.seconds()
         try:
-            if self._failures:
-                await self._pause()
-            self._tried = None
-            leader = self._find(self._shared.cluster.topology)
-            self._tried = await self._leader() if leader is None else leader
-            connection: FluvioProtocol = await self._wait(
-                self._shared.cluster.produce_connection(self._tried, committed=self._committed)
-            )
-            if not connection.writable:
-                await self._wait(connection.when_writable())
+            self._call = connection.send(self._request(batches), answered, failed, longest)
+        except Exception as error:
+            self._done(batches, [self._named(error)] * len(batches))
+
+    def _not_sent(self, failure: Failure) -> None:
+        """There is no connection to be had."""
+        if self._stopped:
+            return
+        assert failure.value is not None
+        error = self._named(failure.value)
+        if self._may_repeat(error):
+            self._note(error)
+            self._working = False
+            self.look()
+        else:
             batches = self._take()
-            if not batches:
-                return
-            answers = self._answers(await self._request(connection, batches), len(batches))
-        except Exception as caught:
-            if self._stopped:
-                raise
-            error = self._named(caught)
-            if not batches:
-                if self._may_repeat(error):
-                    self._note(error)
-                    return
-                batches = self._take()
-            answers = [error] * len(batches)
-        self._settle(batches, answers)
+            self._done(batches, [error] * len(batches))
+
+    def _done(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
+        self._call = None
+        try:
+            self._settle(batches, answers)
+        finally:
+            self._working = False
+        self.look()
 
     async def _pause(self) -> None:
         """Wait before the next attempt, but no longer than until there is another leader."""
@@ -255,11 +309,9 @@ class Sender:
             self._end(stored=[(batch, None) for batch in empty])
         return self._under_way
 
-    async def _request(
-        self, connection: FluvioProtocol, batches: Sequence[Held]
-    ) -> ProduceResponse:
+    def _request(self, batches: Sequence[Held]) -> ProduceRequest:
         shared, config = self._shared, self._shared.config
-        message = ProduceRequest(
+        return ProduceRequest(
             isolation=ACKS_ALL if self._committed else ACKS_LEADER,
             timeout_ms=int(config.replication_timeout * 1000),
             topics=(
@@ -276,18 +328,6 @@ class Sender:
             ),
             smartmodules=shared.chain.invocations,
         )
-        # The leader waits for its replicas for each batch in turn.
-        longest = shared.cluster.config.request_timeout
-        if self._committed:
-            longest += config.replication_timeout * len(batches)
-        self._sent = shared.clock.seconds()
-        try:
-            return await self._wait(connection.request(message, timeout=longest))
-        except RequestTimedOut:
-            # It answers in order: what is asked there next would wait behind this. And what is sent
-            # again elsewhere must not be stored here later.
-            connection.abort()
-            raise
 
     def _answers(self, reply: ProduceResponse, expected: int) -> list[int | FluvioError | None]:
         entries = [(topic.name, entry) for topic in reply.responses for entry in topic.partitions]
@@ -366,10 +406,10 @@ class Sender:
         self._shared.cluster.metrics.failed("produce", error)
         self._log.info("{what}: {error}; trying again", what=self._what, error=str(error))
 
-    def _named(self, error: Exception) -> FluvioError:
+    def _named(self, error: BaseException) -> FluvioError:
         if isinstance(error, FluvioError):
             return error
-        self._log.failure("Sending to {what} broke", what=self._what)
+        self._log.failure("Sending to {what} broke", Failure(error), what=self._what)
         named = FluvioError(f"{self._what}: {error!r}")
         named.effect = Effect.UNKNOWN
         named.__cause__ = error
@@ -413,10 +453,6 @@ class Sender:
                 )
         for _, error in failed:
             metrics.failed("produce", error)
-
-    @property
-    def _committed(self) -> bool:
-        return self._shared.config.isolation is Isolation.READ_COMMITTED
 
     async def _wait(self, deferred: Deferred[T]) -> T:
         """Await what :meth:`abandon` may cancel."""
