@@ -75,13 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
     if find_spec("fluvio") is None:
         print("the official client (PyPI fluvio) is not installed: ours alone", file=sys.stderr)
         loads = [plan.alone(load) for load in loads]
-    at: AbstractContextManager[dict[str, str]] = (
+    at: AbstractContextManager[server.Server] = (
         server.real(chosen.profile_file) if chosen.profile_file else server.fake(tls=chosen.tls)
     )
     progress = _Progress(chosen.rounds * sum(len(load.runs) for load in loads))
-    with at as env:
+    with at as served:
         try:
-            results = runner.measure(loads, chosen.rounds, env, progress)
+            results = runner.measure(loads, chosen.rounds, served, progress)
         except runner.Failed as error:
             progress.end()
             print(error, file=sys.stderr)

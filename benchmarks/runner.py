@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .plan import Run, Workload
+from .server import Server
 
 DEADLINE = 300
 """Seconds for one program."""
@@ -25,11 +26,11 @@ class Failed(Exception):
 def measure(
     plan: Iterable[Workload],
     rounds: int,
-    env: dict[str, str],
+    server: Server,
     progress: Callable[[str], None],
 ) -> Results:
     """Run everything ``rounds`` times, interleaved: a round is every program once."""
-    bench = _Bench(env)
+    bench = _Bench(server)
     plan = list(plan)
     results: Results = {load.name: {_key(run): [] for run in load.runs} for load in plan}
     try:
@@ -48,8 +49,8 @@ def _key(run: Run) -> str:
 
 
 class _Bench:
-    def __init__(self, env: dict[str, str]) -> None:
-        self._env = env
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._numbers = itertools.count()
         self._filled: dict[str, str] = {}
         self._topics: list[str] = []
@@ -81,6 +82,7 @@ class _Bench:
         return topic
 
     def _live(self, run: Run, spec: dict[str, Any]) -> dict[str, Any]:
+        self._server.split_pushes(spec["topic"])
         with self._begin(run.client, spec) as consumer:
             assert consumer.stdout is not None
             consumer.stdout.readline()
@@ -94,7 +96,7 @@ class _Bench:
     def _begin(self, client: str, spec: dict[str, Any]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"benchmarks.{client}", json.dumps(spec)]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._env
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._server.env
         )
 
     def _end(self, process: subprocess.Popen[bytes], spec: dict[str, Any]) -> dict[str, Any]:

@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
+
+from txfluvio.testing.faults import Fault, Match, SplitPush
 from txfluvio.testing.process import BrokerProcess, Option
 
 
+@attrs.frozen
+class Server:
+    """A server that runs.
+
+    :ivar env: the environment in which clients find it.
+    """
+
+    env: Mapping[str, str]
+    _fake: BrokerProcess | None = None
+
+    def split_pushes(self, topic: str) -> None:
+        """Let what is pushed of a topic leave as a real SPU writes it: in two pieces, the second of
+        which TCP holds back until the client has acknowledged the first."""
+        if self._fake is not None:
+            match = Match("StreamFetch", topic=topic)
+            self._fake.plant(Fault(match, SplitPush(delay=None), times=None))
+
+
 @contextmanager
-def fake(*, tls: bool = False) -> Iterator[dict[str, str]]:
+def fake(*, tls: bool = False) -> Iterator[Server]:
     """Serve a fake cluster as long as the block runs.
 
     :param tls: let it speak TLS, and want certificates of clients.
-    :returns: the environment in which clients find it.
     """
     with tempfile.TemporaryDirectory() as folder:
         options: dict[str, Option] = {}
         if tls:
             options = {"tls": Path(folder), "tls_preset": "client-required"}
         with BrokerProcess(1, None, **options) as broker:
-            yield {**os.environ, "FLV_PROFILE_PATH": str(broker.profile)}
+            yield Server({**os.environ, "FLV_PROFILE_PATH": str(broker.profile)}, broker)
 
 
 @contextmanager
-def real(profile_file: str) -> Iterator[dict[str, str]]:
+def real(profile_file: str) -> Iterator[Server]:
     """A running cluster: the current one of a profile file."""
-    yield {**os.environ, "FLV_PROFILE_PATH": str(Path(profile_file).resolve())}
+    yield Server({**os.environ, "FLV_PROFILE_PATH": str(Path(profile_file).resolve())})

@@ -145,11 +145,11 @@ def main(arguments: list[str] | None = None) -> int:
     count = int(chosen.bytes // chosen.size)
     if chosen.fill:
         task.react(lambda reactor: Deferred.fromCoroutine(fill(reactor, count, chosen.size)))
-    with server.fake() as env:
+    with server.fake() as served:
         command = [sys.executable, "-m", "benchmarks.slow_consumer", "--fill"]
         sizes = ["--bytes", str(chosen.bytes), "--size", str(chosen.size)]
-        subprocess.run([*command, *sizes], env=env, check=True)
-        os.environ["FLV_PROFILE_PATH"] = env["FLV_PROFILE_PATH"]
+        subprocess.run([*command, *sizes], env=served.env, check=True)
+        os.environ["FLV_PROFILE_PATH"] = served.env["FLV_PROFILE_PATH"]
         found = _consumed(count, chosen.size)
     print(_report(found))
     if chosen.json is not None:

@@ -12,8 +12,8 @@ from txfluvio.profile import load
 
 
 def test_over_tls_clients_show_a_certificate() -> None:
-    with server.fake(tls=True) as env:
-        tls = load(Path(env["FLV_PROFILE_PATH"])).client_config().tls
+    with server.fake(tls=True) as served:
+        tls = load(Path(served.env["FLV_PROFILE_PATH"])).client_config().tls
         assert tls is not None
         assert tls.has_certificate
         assert b"PRIVATE KEY" in (tls.inline().key_pem or b"")

@@ -447,6 +447,16 @@ def test_a_push_is_split_before_its_records(kit: FaultKit) -> None:
     assert int.from_bytes(first[-4:], "big") == len(records)
 
 
+def test_the_second_piece_of_a_push_may_be_left_to_tcp(kit: FaultKit) -> None:
+    kit.plant(SplitPush(delay=None), api="StreamFetch")
+    kit.broker.append("orders", [b"a"])
+    peer = kit.spu()
+    peer.send(RECORDS)
+    first = peer.data
+    kit.clock.pump([0, 0, 0])
+    assert peer.data == first + bytes(peer.replies(1)[0].partition.records)
+
+
 def test_a_push_without_records_can_not_be_split(kit: FaultKit) -> None:
     planted = kit.plant(SplitPush())
     peer = kit.spu()

@@ -482,10 +482,11 @@ class SplitPush(Action):
     So does a real SPU, which writes records from a file: Nagle's algorithm then makes them wait
     for the delayed acknowledgement of the first piece.
 
-    :ivar delay: seconds between the pieces.
+    :ivar delay: seconds between the pieces. ``None``: as a real SPU has it, so that the second
+        leaves as soon as the peer's TCP has acknowledged the first; in memory that is at once.
     """
 
-    delay: float = 0.04
+    delay: float | None = 0.04
     calls = _WITH_RECORDS
 
     def contradiction(self) -> str | None:

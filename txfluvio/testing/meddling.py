@@ -48,7 +48,7 @@ from .faults import (
     WrongCorrelation,
     WrongLength,
 )
-from .outbox import Barrier, End, Outbox, Pause, Step, Until
+from .outbox import Barrier, End, Nagle, Outbox, Pause, Step, Until
 from .planting import FaultsOf, Planted
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Meddler:
             write=protocol.write,
             end=protocol.cut,
             hold=protocol.hold,
+            nagle=protocol.nagle,
         )
 
     def accepted(self) -> None:
@@ -288,7 +289,10 @@ def _steps(frame: bytes, planted: Planted, occasion: Occasion) -> Iterable[Step]
             return _trickle(frame, size, interval)
         case SplitPush(delay):
             cut = len(frame) - len(damage.last_records(occasion.reply))
-            return [frame[:cut], Pause(delay), frame[cut:]]
+            if delay is not None:
+                return [frame[:cut], Pause(delay), frame[cut:]]
+            # In the second turn the first piece has left, and they are not joined.
+            return [Nagle(), frame[:cut], Pause(0), Pause(0), frame[cut:]]
         case Repeat(times):
             return [frame] * (1 + times)
     return [_damaged(frame, planted, occasion)]

@@ -48,7 +48,11 @@ class End:
     reset: bool
 
 
-Step = bytes | Pause | Until | Barrier | End
+class Nagle:
+    """From now on, let TCP hold back what follows a piece until the peer has acknowledged that."""
+
+
+Step = bytes | Pause | Until | Barrier | End | Nagle
 
 
 class Outbox:
@@ -57,6 +61,7 @@ class Outbox:
     :param write: sends bytes.
     :param end: ends the connection, at once if it is given ``True``.
     :param hold: told whether others are held up, whenever that changes.
+    :param nagle: lets TCP hold back pieces.
     """
 
     def __init__(
@@ -66,11 +71,13 @@ class Outbox:
         write: Callable[[bytes], object],
         end: Callable[[bool], object],
         hold: Callable[[bool], object],
+        nagle: Callable[[], object],
     ) -> None:
         self._timers = timers
         self._write = write
         self._end = end
         self._hold = hold
+        self._nagle = nagle
         self._frames: deque[tuple[Iterator[Step], int]] = deque()
         self._under_way = 0
         self._stuck = False
@@ -133,6 +140,8 @@ class Outbox:
             self._stop_waiting = step.opened.cancel
             self._stuck = True
             step.opened.addCallbacks(self._go_on, _given_up)
+        elif isinstance(step, Nagle):
+            self._nagle()
         else:
             self.drop()
             self._end(step.reset)

@@ -311,6 +311,10 @@ class ServerProtocol(TwistedProtocol):
         """Send bytes, whatever they are."""
         self.tcp.write(data)
 
+    def nagle(self) -> None:
+        """Let TCP hold back small pieces, as on the connections of a real server."""
+        self.tcp.setTcpNoDelay(False)
+
     def cut(self, reset: bool) -> None:
         """End the connection, whatever there is left to send or to do."""
         self.ended = True
