@@ -202,11 +202,7 @@ WORKS = {"consume": ("consume_batches", bare_consume), "produce": ("produce_many
 
 def measure(broker: BrokerProcess, what: str, rounds: int, count: int) -> None:
     """Let both clients take turns, and print a line of each and one of the ratios."""
-    works = {
-        "consume": ("consume_batches", bare_consume),
-        "produce": ("produce_many", bare_produce),
-    }
-    work, bare = works[what]
+    work, bare = WORKS[what]
     found: list[tuple[Figure, Figure]] = []
     for _ in range(rounds):
         broker.reset()
