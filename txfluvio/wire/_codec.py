@@ -2,8 +2,9 @@
 
 Plain functions over ``bytes`` and positions, which mypyc can compile as they are. A record's
 varints are nearly always one or two bytes, so those are read in line from a table and everything
-longer by :func:`_varint`. For a byte with its high bit set, ``_LOW`` holds the value of its seven
-low bits; xor with the second byte, shifted, completes the zig-zag.
+longer by :func:`_varint`. ``_LOW`` holds the value of a byte's seven low bits; if there is a second
+byte, xor with 64 times that completes the zig-zag. ``_LENGTH`` is for what is never negative:
+there a second byte is added, and a negative length is one that reaches behind everything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Any, Final
 from ..errors import ProtocolError
 from ._compat import i64, mypyc_attr
 
+_FAR: Final = 2**62
 _LOW: Final = tuple(((byte & 0x7F) >> 1) ^ -(byte & 1) for byte in range(256))
+_LENGTH: Final = tuple(_FAR if byte & 1 else (byte & 0x7F) >> 1 for byte in range(256))
 _SMALLEST_RECORD: Final = 7
 _WORD: Final = 2**64 - 1
 
@@ -103,97 +106,125 @@ def decode_records(
 
     :raises ProtocolError: a record does not add up, or fewer than ``count`` are there.
     """
-    found: list[Record] = []
     _check_count(count, pos, end)
-    start = pos
+    offset, time = base_offset or 0, first_timestamp or 0
+    found = _decode_usual(data, pos, end, count, offset, time, topic, partition)
+    if found is None:
+        found = [
+            _record(
+                topic,
+                partition,
+                offset + raw.offset_delta,
+                raw.key,
+                raw.value,
+                time + raw.timestamp_delta,
+            )
+            for raw in decode_raw_records(data, pos, end, count)
+        ]
+    if base_offset is None:
+        for record in found:
+            record.offset = None
+    if first_timestamp is None:
+        for record in found:
+            record.timestamp = None
+    return found
+
+
+def _decode_usual(
+    data: bytes,
+    pos: i64,
+    end: i64,
+    count: i64,
+    base_offset: int,
+    first_timestamp: int,
+    topic: str,
+    partition: int,
+) -> list[Record] | None:
+    """The records, if they are as a producer writes them; else None: look again, carefully.
+
+    What is wrong is not asked here. Positions only grow, so a record that ends where its length
+    says has no field outside, and if the last one ends within bounds then all do.
+    """
+    found: list[Record] = []
+    low, length_of = _LOW, _LENGTH
     size: i64
     last: i64
     try:
         for _ in range(count):
-            start = pos
             byte = data[pos]
-            size = _LOW[byte]
-            pos += 1
-            if byte > 127:
-                more = data[pos]
-                if more < 128:
-                    size ^= more << 6
-                    pos += 1
-                else:
-                    size, pos = _varint(data, pos - 1)
-            if size < 0 or size > end - pos:
-                raise _damaged("its length is more than what is left", start)
+            if byte < 128:
+                size = length_of[byte]
+                pos += 1
+            elif (more := data[pos + 1]) < 128:
+                size = length_of[byte] + more * 64
+                pos += 2
+            else:
+                size, pos = _long_length(data, pos)
             stop = pos + size
             byte = data[pos + 1]
-            delta = _LOW[byte]
-            pos += 2
-            if byte > 127:
-                more = data[pos]
-                if more < 128:
-                    delta ^= more << 6
-                    pos += 1
-                else:
-                    delta, pos = _varint(data, pos - 1)
+            if byte < 128:
+                time = first_timestamp + low[byte] if byte else first_timestamp
+                pos += 2
+            else:
+                delta, pos = _varint(data, pos + 1)
+                time = first_timestamp + delta
             byte = data[pos]
-            offset = _LOW[byte]
-            pos += 1
-            if byte > 127:
-                more = data[pos]
-                if more < 128:
-                    offset ^= more << 6
-                    pos += 1
-                else:
-                    offset, pos = _varint(data, pos - 1)
+            if byte < 128:
+                offset = base_offset + low[byte]
+                pos += 1
+            elif (more := data[pos + 1]) < 128:
+                offset = base_offset + (low[byte] ^ more * 64)
+                pos += 2
+            else:
+                delta, pos = _varint(data, pos)
+                offset = base_offset + delta
             flag = data[pos]
             pos += 1
             key = None
             if flag:
-                if flag != 1:
-                    raise _damaged(f"its key flag is {flag}", start)
                 byte = data[pos]
-                size = _LOW[byte]
-                pos += 1
-                if byte > 127:
-                    more = data[pos]
-                    if more < 128:
-                        size ^= more << 6
-                        pos += 1
-                    else:
-                        size, pos = _varint(data, pos - 1)
-                if size < 0 or size > stop - pos:
-                    raise _damaged("its key is longer than the record", start)
-                key = data[pos : pos + size]
-                pos += size
-            byte = data[pos]
-            size = _LOW[byte]
-            pos += 1
-            if byte > 127:
-                more = data[pos]
-                if more < 128:
-                    size ^= more << 6
+                if byte < 128:
+                    size = length_of[byte]
                     pos += 1
+                elif (more := data[pos + 1]) < 128:
+                    size = length_of[byte] + more * 64
+                    pos += 2
                 else:
-                    size, pos = _varint(data, pos - 1)
-            if size < 0 or size >= stop - pos:
-                raise _damaged("its value is longer than the record", start)
+                    size, pos = _long_length(data, pos)
+                last = pos + size
+                if flag != 1 or last >= stop:
+                    return None
+                key = data[pos:last]
+                pos = last
+            byte = data[pos]
+            if byte < 128:
+                size = length_of[byte]
+                pos += 1
+            elif (more := data[pos + 1]) < 128:
+                size = length_of[byte] + more * 64
+                pos += 2
+            else:
+                size, pos = _long_length(data, pos)
             last = pos + size
+            if data[last] > 127 or last + 1 != stop:
+                return None
             record = Record()
             record.value = data[pos:last]
-            if data[last] < 128:
-                pos = last + 1
-            else:
-                _, pos = _varint(data, last)
-            if pos != stop:
-                raise _damaged("its fields do not add up to its length", start)
             record.key = key
-            record.offset = None if base_offset is None else base_offset + offset
-            record.timestamp = None if first_timestamp is None else first_timestamp + delta
+            record.offset = offset
+            record.timestamp = time
             record.partition = partition
             record.topic = topic
             found.append(record)
-    except IndexError as error:
-        raise _damaged("it ends early", start) from error
-    return found
+            pos = stop
+    except (IndexError, ProtocolError):
+        return None
+    return found if pos <= end else None
+
+
+def _long_length(data: bytes, pos: i64) -> tuple[i64, i64]:
+    value, pos = _varint(data, pos)
+    return (value if 0 <= value < _FAR else _FAR), pos
 
 
 class RawRecord:
