@@ -8,9 +8,10 @@ import sys
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from . import plan, report, runner, server
+from . import builds, plan, report, runner, server
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -28,6 +29,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="workloads whose names contain this")
     parser.add_argument("--profile-file", help="a real cluster: the current one of this file")
     parser.add_argument("--tls", action="store_true", help="over mutual TLS, with the fake")
+    parser.add_argument(
+        "--compiled", action="store_true", help="build the compiled wheel, and measure it too"
+    )
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1:
@@ -78,10 +82,15 @@ def main(arguments: list[str] | None = None) -> int:
     at: AbstractContextManager[server.Server] = (
         server.real(chosen.profile_file) if chosen.profile_file else server.fake(tls=chosen.tls)
     )
+    if chosen.compiled:
+        loads = [plan.both_builds(load) for load in loads]
     progress = _Progress(chosen.rounds * sum(len(load.runs) for load in loads))
-    with at as served:
+    with at as served, TemporaryDirectory() as folder:
         try:
-            results = runner.measure(loads, chosen.rounds, served, progress)
+            site = None
+            if chosen.compiled:
+                site = builds.compiled(Path(folder), isolated=False)
+            results = runner.measure(loads, chosen.rounds, served, progress, site)
         except runner.Failed as error:
             progress.end()
             print(error, file=sys.stderr)

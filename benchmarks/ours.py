@@ -27,6 +27,7 @@ from txfluvio import (  # noqa: E402
     Offset,
     ProducerConfig,
 )
+from txfluvio.wire import COMPILED  # noqa: E402
 
 from . import payload  # noqa: E402
 
@@ -236,6 +237,7 @@ async def main(reactor: Any, spec: dict[str, Any]) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     result["peak"] = usage.ru_maxrss * 1024
     result["cpu"] = usage.ru_utime + usage.ru_stime
+    result["compiled"] = COMPILED
     print(json.dumps(result), flush=True)
 
 

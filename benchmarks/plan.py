@@ -16,7 +16,7 @@ COUNTS = {16: 300_000, 100: 200_000, 1024: 50_000}
 class Run:
     """One program's part in a workload.
 
-    :ivar client: ``"ours"`` or ``"official"``.
+    :ivar client: ``"ours"``, ``"compiled"`` (ours too, the compiled build) or ``"official"``.
     :ivar work: the name of the function that does it.
     :ivar label: how the table calls it.
     :ivar scale: the part of the workload's records that it gets, where it is much slower.
@@ -134,6 +134,16 @@ def workloads(*, full: bool) -> list[Workload]:
 def alone(load: Workload) -> Workload:
     """The workload without the official client."""
     return attrs.evolve(load, runs=tuple(run for run in load.runs if run.client == "ours"))
+
+
+def both_builds(load: Workload) -> Workload:
+    """The workload with the compiled build beside the plain one."""
+    runs: list[Run] = []
+    for run in load.runs:
+        runs.append(run)
+        if run.client == "ours":
+            runs.append(attrs.evolve(run, client="compiled"))
+    return attrs.evolve(load, runs=tuple(runs))
 
 
 def scaled(load: Workload, scale: float) -> Workload:

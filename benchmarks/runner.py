@@ -7,10 +7,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from .plan import Run, Workload
 from .server import Server
+
+ROOT = Path(__file__).parent.parent
 
 DEADLINE = 300
 """Seconds for one program."""
@@ -28,9 +31,13 @@ def measure(
     rounds: int,
     server: Server,
     progress: Callable[[str], None],
+    compiled: Path | None = None,
 ) -> Results:
-    """Run everything ``rounds`` times, interleaved: a round is every program once."""
-    bench = _Bench(server)
+    """Run everything ``rounds`` times, interleaved: a round is every program once.
+
+    :param compiled: where the compiled build is unpacked, if any program is to run with it.
+    """
+    bench = _Bench(server, compiled)
     plan = list(plan)
     results: Results = {load.name: {_key(run): [] for run in load.runs} for load in plan}
     try:
@@ -49,8 +56,9 @@ def _key(run: Run) -> str:
 
 
 class _Bench:
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, compiled: Path | None) -> None:
         self._server = server
+        self._compiled = compiled
         self._numbers = itertools.count()
         self._filled: dict[str, str] = {}
         self._topics: list[str] = []
@@ -61,11 +69,11 @@ class _Bench:
             spec["topic"] = self._full(load)
         elif load.topic:
             spec["topic"] = self._new({})
-        if load.topic == "live":
-            return self._live(run, spec)
-        result = self._program(run.client, spec)
+        result = self._live(run, spec) if load.topic == "live" else self._program(run.client, spec)
         if load.topic == "write":
             self._drop([spec["topic"]])
+        if run.client != "official" and result["compiled"] != (run.client == "compiled"):
+            raise Failed(f"{run.client} {run.label} ran with the other build")
         return result
 
     def _full(self, load: Workload) -> str:
@@ -94,9 +102,14 @@ class _Bench:
             return self._end(process, spec)
 
     def _begin(self, client: str, spec: dict[str, Any]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"benchmarks.{client}", json.dumps(spec)]
+        module = "ours" if client == "compiled" else client
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._server.env
+            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(spec)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._server.env,
+            # The folder that a program starts in is where its modules are looked for first.
+            cwd=self._compiled if client == "compiled" else ROOT,
         )
 
     def _end(self, process: subprocess.Popen[bytes], spec: dict[str, Any]) -> dict[str, Any]:

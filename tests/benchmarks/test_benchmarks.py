@@ -64,6 +64,20 @@ def test_workloads_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_the_compiled_build_stands_beside_the_plain_one() -> None:
+    load = plan.both_builds(CONSUMING)
+    assert [run.client for run in load.runs] == ["ours", "compiled", "official"]
+    lines = table(
+        load,
+        {
+            "ours async for record": [seen(100, 2.0)],
+            "compiled async for record": [seen(100, 1.0)],
+            "official stream()": [seen(100, 4.0)],
+        },
+    )
+    assert [line.split()[-1] for line in lines[1:3]] == ["2.00x", "4.00x"]
+
+
 @pytest.mark.parametrize("size", plan.SIZES)
 def test_values_have_exactly_their_size(size: int) -> None:
     assert {len(value) for value in payload.values(size)} == {size}
