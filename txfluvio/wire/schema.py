@@ -149,12 +149,9 @@ class _Vector(Generic[T]):
 
     def write(self, writer: Writer, value: Sequence[T]) -> None:
         writer.parts.append(u32.pack(len(value)))
-        element = self._element
-        if isinstance(element, StructType):
-            element.write_rows(writer, value)
-        else:
-            for item in value:
-                element.write(writer, item)
+        write = self._element.write
+        for item in value:
+            write(writer, item)
 
     def min_size(self, version: int) -> int:
         return 4
@@ -268,94 +265,115 @@ def tagged(variants: Mapping[int, type]) -> WireType[Any]:
     return _Tagged(variants)
 
 
-@attrs.frozen
 class _Field:
-    name: str
-    type: WireType[Any]
-    since: int
-    until: int | None
+    """A field of a struct.
+
+    :ivar put: sets it in an instance, which is frozen to everybody else.
+    """
+
+    def __init__(self, cls: type, attribute: attrs.Attribute[Any]) -> None:
+        self.name = attribute.name
+        type_, self.since, self.until = attribute.metadata[_WIRE]
+        self.type: WireType[Any] = wire_type(type_)
+        self.default = attribute.default
+        self.put: Callable[[Any, Any], None] = vars(cls)[self.name].__set__
 
     def on_wire(self, version: int) -> bool:
         return self.since <= version and (self.until is None or version <= self.until)
 
 
-class _Single:
-    """A field, as a step in reading and writing a struct."""
+_UNSENDABLE = (_struct.error, TypeError, AttributeError)
+"""What a value of a wrong kind, or out of range, makes of an attempt to write it."""
 
-    def __init__(self, name: str, type_: WireType[Any]) -> None:
-        self._name = name
-        self._read = type_.read
-        self._write = type_.write
 
-    def read(self, reader: Reader, values: dict[str, Any]) -> None:
-        try:
-            values[self._name] = self._read(reader)
-        except ProtocolError as error:
-            raise error.within(self._name) from error.__cause__
-
-    def write(self, writer: Writer, value: Any) -> None:
-        try:
-            self._write(writer, getattr(value, self._name))
-        except (_struct.error, TypeError, AttributeError) as error:
-            what = f"{type(value).__name__}.{self._name}"
-            raise UsageError(f"{what} can not be sent: {error}") from error
+def _unsendable(value: Any, name: str, error: Exception) -> UsageError:
+    return UsageError(f"{type(value).__name__}.{name} can not be sent: {error}")
 
 
 class _Run:
-    """Numbers next to each other, read and written at once.
+    """Fields next to each other that are numbers, read and written at once.
 
     Where that does not go well they are taken one by one, which finds out the field.
     """
 
-    def __init__(self, numbers: Sequence[tuple[str, Number]]) -> None:
-        packer = _struct.Struct(">" + "".join(number.code for _, number in numbers))
-        self._names = [name for name, _ in numbers]
-        self._singles = [_Single(name, number) for name, number in numbers]
+    def __init__(self, fields: Sequence[_Field]) -> None:
+        numbers = [cast(Number, field.type) for field in fields]
+        packer = _struct.Struct(">" + "".join(number.code for number in numbers))
+        self._numbers = [
+            (field.name, number) for field, number in zip(fields, numbers, strict=True)
+        ]
+        self.puts = [field.put for field in fields]
+        self.size = packer.size
+        self.rows = packer.iter_unpack
         self._unpack = packer.unpack_from
         self._pack = packer.pack
-        self._size = packer.size
-        self._get = attrgetter(*self._names)
+        get: Any = attrgetter(*[field.name for field in fields])
+        self._get = get if len(fields) > 1 else lambda value: (get(value),)
 
-    def read(self, reader: Reader, values: dict[str, Any]) -> None:
+    def read(self, reader: Reader, made: Any) -> None:
         start = reader.pos
-        stop = start + self._size
+        stop = start + self.size
         if stop > reader.end:
-            for single in self._singles:
-                single.read(reader, values)
+            for name, number in self._numbers:
+                reader.read(name, number)
         reader.pos = stop
-        values.update(zip(self._names, self._unpack(reader.data, start), strict=True))
+        for put, value in zip(self.puts, self._unpack(reader.data, start)):  # noqa: B905
+            put(made, value)
 
     def write(self, writer: Writer, value: Any) -> None:
         try:
             writer.parts.append(self._pack(*self._get(value)))
-        except (_struct.error, TypeError, AttributeError):
-            for single in self._singles:
-                single.write(writer, value)
+        except _UNSENDABLE:
+            for name, number in self._numbers:
+                try:
+                    number.write(writer, getattr(value, name))
+                except _UNSENDABLE as error:
+                    raise _unsendable(value, name, error) from error
 
 
 class _Layout:
     """A struct at one version.
 
     :ivar fields: the names and types of the fields it carries, in order.
-    :ivar steps: what reads and writes them.
+    :ivar absent: the other fields.
+    :ivar reads: what reads it, in order: a field and the function that reads its value, or None and
+        one that reads a run of numbers into the struct.
+    :ivar writes: what writes it, likewise; what writes a run is given the whole struct.
     :ivar min_size: bytes it has at least.
-    :ivar packer: reads and writes all of it, if it is nothing but numbers.
+    :ivar run: reads and writes all of it, if it is nothing but numbers.
     """
 
     def __init__(self, fields: Sequence[_Field], version: int) -> None:
-        self.fields = tuple((f.name, f.type) for f in fields if f.on_wire(version))
-        self.min_size = sum(type_.min_size(version) for _, type_ in self.fields)
-        self.steps: list[_Single | _Run] = []
-        for fixed, group in groupby(self.fields, lambda item: isinstance(item[1], Number)):
-            members = list(group)
-            if fixed and len(members) > 1:
-                self.steps.append(_Run(cast("list[tuple[str, Number]]", members)))
+        present = [field for field in fields if field.on_wire(version)]
+        self.fields = tuple((field.name, field.type) for field in present)
+        self.absent = [(field.put, field.default) for field in fields if field not in present]
+        self.min_size = sum(field.type.min_size(version) for field in present)
+        self.reads: list[tuple[_Field | None, Callable[..., Any]]] = []
+        self.writes: list[tuple[str, Callable[[Writer, Any], None]]] = []
+        self.run: _Run | None = None
+        for fixed, group in groupby(present, lambda field: isinstance(field.type, Number)):
+            if fixed:
+                run = _Run(list(group))
+                self.reads.append((None, run.read))
+                self.writes.append(("", run.write))
+                self.run = run
             else:
-                self.steps += [_Single(name, type_) for name, type_ in members]
-        numbers = [type_.code for _, type_ in self.fields if isinstance(type_, Number)]
-        self.packer: _struct.Struct | None = None
-        if numbers and len(numbers) == len(self.fields):
-            self.packer = _struct.Struct(">" + "".join(numbers))
+                for field in group:
+                    self.reads.append((field, field.type.read))
+                    self.writes.append((field.name, field.type.write))
+        if len(self.reads) > 1:
+            self.run = None
+
+
+class _Layouts(dict[int, _Layout]):
+    """A struct's layouts by version, each made when it is first asked for."""
+
+    def __init__(self, fields: Sequence[_Field]) -> None:
+        self._fields = fields
+
+    def __missing__(self, version: int) -> _Layout:
+        made = self[version] = _Layout(self._fields, version)
+        return made
 
 
 class StructType:
@@ -364,17 +382,11 @@ class StructType:
     def __init__(self, cls: type, fields: Sequence[_Field]) -> None:
         self._cls = cls
         self._fields = tuple(fields)
-        self._layouts: dict[int, _Layout] = {}
-
-    def _layout(self, version: int) -> _Layout:
-        known = self._layouts.get(version)
-        if known is None:
-            known = self._layouts[version] = _Layout(self._fields, version)
-        return known
+        self._layouts = _Layouts(self._fields)
 
     def fields_at(self, version: int) -> tuple[tuple[str, WireType[Any]], ...]:
         """The names and types of the fields that version ``version`` carries, in order."""
-        return self._layout(version).fields
+        return self._layouts[version].fields
 
     @property
     def fields(self) -> tuple[_Field, ...]:
@@ -382,46 +394,54 @@ class StructType:
         return self._fields
 
     def read(self, reader: Reader) -> Any:
+        layout = self._layouts[reader.version]
         if reader.spans is not None:
-            fields = self.fields_at(reader.version)
-            return self._cls(**{name: reader.read(name, type_) for name, type_ in fields})
-        values: dict[str, Any] = {}
-        for step in self._layout(reader.version).steps:
-            step.read(reader, values)
-        return self._cls(**values)
+            return self._cls(**{name: reader.read(name, type_) for name, type_ in layout.fields})
+        made: Any = object.__new__(self._cls)
+        for put, default in layout.absent:
+            put(made, default)
+        field = None
+        try:
+            for field, read in layout.reads:
+                if field is None:
+                    read(reader, made)
+                else:
+                    field.put(made, read(reader))
+        except ProtocolError as error:
+            raise (error.within(field.name) if field else error) from error.__cause__
+        return made
 
     def is_numbers(self, version: int) -> bool:
         """Whether it is nothing but numbers at this version, and so always of one size."""
-        return self._layout(version).packer is not None
+        return self._layouts[version].run is not None
 
     def read_rows(self, reader: Reader, count: int) -> list[Any]:
         """Several in a row, of nothing but numbers; the reader has bytes for all of them."""
-        layout = self._layout(reader.version)
-        packer = layout.packer
-        assert packer is not None
+        layout = self._layouts[reader.version]
+        assert layout.run is not None
+        cls, absent, puts = self._cls, layout.absent, layout.run.puts
         start = reader.pos
-        reader.pos = start + count * packer.size
-        rows = packer.iter_unpack(memoryview(reader.data)[start : reader.pos])
-        cls = self._cls
-        if len(layout.fields) == 1:
-            ((name, _),) = layout.fields
-            return [cls(**{name: value}) for (value,) in rows]
-        names = [name for name, _ in layout.fields]
-        return [cls(**dict(zip(names, row, strict=True))) for row in rows]
-
-    def write_rows(self, writer: Writer, values: Sequence[Any]) -> None:
-        """Several in a row."""
-        steps = self._layout(writer.version).steps
-        for value in values:
-            for step in steps:
-                step.write(writer, value)
+        reader.pos = start + count * layout.run.size
+        found = []
+        for row in layout.run.rows(memoryview(reader.data)[start : reader.pos]):
+            made: Any = object.__new__(cls)
+            for put, default in absent:
+                put(made, default)
+            for put, value in zip(puts, row):  # noqa: B905
+                put(made, value)
+            found.append(made)
+        return found
 
     def write(self, writer: Writer, value: Any) -> None:
-        for step in self._layout(writer.version).steps:
-            step.write(writer, value)
+        name = ""
+        try:
+            for name, write in self._layouts[writer.version].writes:
+                write(writer, getattr(value, name) if name else value)
+        except _UNSENDABLE as error:
+            raise _unsendable(value, name, error) from error
 
     def min_size(self, version: int) -> int:
-        return self._layout(version).min_size
+        return self._layouts[version].min_size
 
 
 def wire_type(thing: Any) -> WireType[Any]:
@@ -452,16 +472,42 @@ def field(
     return attrs.field(default=default, metadata={_WIRE: (type_, since, until)})
 
 
+class _Value:
+    """What declared classes have in common, made once and not again for each of them.
+
+    There are some two hundred, and methods of their own would make the import slow.
+    """
+
+    __wire_names__: ClassVar[tuple[str, ...]]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__wire_names__)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *[getattr(self, name) for name in self.__wire_names__]))
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__wire_names__)
+        return f"{type(self).__qualname__.rpartition('>.')[2]}({values})"
+
+
+_IN_COMMON = {name: getattr(_Value, name) for name in ("__eq__", "__hash__", "__repr__")}
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def struct(cls: type[T]) -> type[T]:
     """Make a class with :func:`field` declarations a frozen, comparable value with a wire form."""
-    made = attrs.frozen(kw_only=True, slots=True)(cls)
-    declared = []
-    for attribute in attrs.fields(made):  # type: ignore[arg-type]
-        type_, since, until = attribute.metadata[_WIRE]
-        declared.append(_Field(attribute.name, wire_type(type_), since, until))
-    made.__wire__ = StructType(made, declared)  # type: ignore[attr-defined]
-    return made
+    for name, method in _IN_COMMON.items():
+        if name not in vars(cls):
+            setattr(cls, name, method)
+    made: Any = attrs.frozen(kw_only=True, slots=True, eq=False, repr=False)(cls)
+    fields = [_Field(made, attribute) for attribute in attrs.fields(made)]
+    made.__wire__ = StructType(made, fields)
+    made.__wire_names__ = tuple(field.name for field in fields)
+    declared: type[T] = made
+    return declared
 
 
 def evolve(value: T, **changes: Any) -> T:
