@@ -296,8 +296,9 @@ class _ErrorCodeType:
         return ErrorCode(code, detail.read(reader))
 
     def write(self, writer: Writer, value: ErrorCode) -> None:
-        i16.write(writer, value.code)
-        detail = self._types.get(value.code)
+        code = value.code
+        writer.parts.append(i16.pack(code))
+        detail = self._types.get(code)
         if detail is not None:
             detail.write(writer, value.detail)
 

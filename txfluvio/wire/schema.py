@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import enum
 import struct as _struct
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby, repeat
 from operator import attrgetter
 from typing import (
     Any,
@@ -365,6 +366,9 @@ class _Layout:
             self.run = None
 
 
+_exhaust: Callable[[Iterable[None]], object] = deque(maxlen=0).extend
+
+
 class _Layouts(dict[int, _Layout]):
     """A struct's layouts by version, each made when it is first asked for."""
 
@@ -419,18 +423,16 @@ class StructType:
         """Several in a row, of nothing but numbers; the reader has bytes for all of them."""
         layout = self._layouts[reader.version]
         assert layout.run is not None
-        cls, absent, puts = self._cls, layout.absent, layout.run.puts
         start = reader.pos
         reader.pos = start + count * layout.run.size
-        found = []
-        for row in layout.run.rows(memoryview(reader.data)[start : reader.pos]):
-            made: Any = object.__new__(cls)
-            for put, default in absent:
-                put(made, default)
-            for put, value in zip(puts, row):  # noqa: B905
-                put(made, value)
-            found.append(made)
-        return found
+        rows = layout.run.rows(memoryview(reader.data)[start : reader.pos])
+        made: list[Any] = [object.__new__(self._cls) for _ in range(count)]
+        # Field by field, and not struct by struct, this takes a third of the time.
+        for put, column in zip(layout.run.puts, zip(*rows, strict=True), strict=True):
+            _exhaust(map(put, made, column))
+        for put, default in layout.absent:
+            _exhaust(map(put, made, repeat(default)))
+        return made
 
     def write(self, writer: Writer, value: Any) -> None:
         name = ""
