@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import attrs
@@ -24,7 +24,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .admin import Admin
 from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
@@ -36,6 +35,9 @@ from .offset import Offset
 from .producer import Budget, Producer
 from .transport.dialer import Dialer, TcpDialer
 from .transport.waiting import Waiting
+
+if TYPE_CHECKING:
+    from .admin import Admin
 
 ConfigT = TypeVar("ConfigT", ProducerConfig, ConsumerConfig)
 
@@ -96,7 +98,7 @@ class FluvioClient(Service):
             rng=self._rng,
             metrics=self._metrics,
         )
-        self._admin = Admin(self._cluster, clock=self._clock, rng=self._rng)
+        self._admin: Admin | None = None
         self._budget = Budget(self._config.buffer_memory)
         self._producers: WeakValueDictionary[int, Producer] = WeakValueDictionary()
         self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
@@ -125,6 +127,11 @@ class FluvioClient(Service):
     @property
     def admin(self) -> Admin:
         """What an administrator does: create topics, list SPUs, and so on."""
+        if self._admin is None:
+            # Whoever only produces or consumes need not wait for the import of all this.
+            from .admin import Admin
+
+            self._admin = Admin(self._cluster, clock=self._clock, rng=self._rng)
         return self._admin
 
     @property

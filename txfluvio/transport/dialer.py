@@ -8,10 +8,9 @@ ask for it. Whom to dial, when, and how often is decided above.
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import (
     IReactorTCP,
     IReactorTime,
@@ -22,9 +21,11 @@ from twisted.python.failure import Failure
 from ..config import ClientConfig
 from ..errors import HandshakeFailed, InvalidConfig
 from .factory import connect
-from .memory import MemoryNetwork
 from .protocol import FluvioProtocol
-from .tls import Tls, TlsAttempt
+
+if TYPE_CHECKING:
+    from .memory import MemoryNetwork
+    from .tls import Tls, TlsAttempt
 
 
 class Dialer(Protocol):
@@ -62,6 +63,9 @@ class _Way:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._config.tls is None:
             return connect(endpoint, self._config, clock=self._clock, address=address)
+        # It brings pyOpenSSL along, which plain connections need not wait for.
+        from .tls import Tls
+
         try:
             if self._tls is None:
                 self._tls = Tls(self._config.tls)
@@ -119,6 +123,9 @@ def _tcp_endpoint(
     reactor: IReactorTCP, host: str, port: int, timeout: float
 ) -> IStreamClientEndpoint:
     """An endpoint that troubles the resolver's threads only where there is a name to resolve."""
+    # They bring pyOpenSSL along as well, and who makes a client need not wait for that.
+    from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+
     try:
         version = ip_address(host).version
     except ValueError:

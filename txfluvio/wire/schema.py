@@ -366,7 +366,7 @@ class _Layout:
             self.run = None
 
 
-_exhaust: Callable[[Iterable[None]], object] = deque(maxlen=0).extend
+_exhaust: Callable[[Iterable[object]], object] = deque[object](maxlen=0).extend
 
 
 class _Layouts(dict[int, _Layout]):
