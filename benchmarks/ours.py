@@ -193,6 +193,13 @@ async def connect(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> R
     return {"count": 1, "seconds": perf_counter() - BEGAN}
 
 
+async def meet(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
+    """Connect once more, and get to know every topic and partition of the cluster."""
+    began = perf_counter()
+    async with FluvioClient(reactor, ClientConfig.from_profile()):
+        return {"count": 1, "seconds": perf_counter() - began}
+
+
 async def fill(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
     """Make a topic, with ``count`` records in it."""
     await client.admin.create_topic(spec["topic"], partitions=spec.get("partitions", 1))
@@ -224,6 +231,7 @@ WORKS: dict[str, Work] = {
         consumers,
         spread,
         connect,
+        meet,
         fill,
         drop,
     )

@@ -128,6 +128,16 @@ def workloads(*, full: bool) -> list[Workload]:
                 "read",
             )
         )
+    for partitions in (1, 100, 1000, 10_000) if full else (10_000,):
+        plan.append(
+            Workload(
+                f"connect to a cluster with {partitions:,} partitions more",
+                (Run("ours", "meet", "FluvioClient"),),
+                {"size": 100, "count": 1, "partitions": partitions},
+                "read",
+                "seconds",
+            )
+        )
     return plan
 
 
