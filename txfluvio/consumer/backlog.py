@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections import deque
 
 from ..errors import ProtocolError
-from ..wire.compression import Compression
 from ..wire.records import Batch, BatchLimits, Record, RecordSet
 
 CHUNK_SIZE = 64 * 1024
@@ -153,8 +152,9 @@ class Backlog:
         fresh = []
         end = self.received
         for batch in batches:
-            if batch.next_offset > end:
-                end = batch.next_offset
+            behind = batch.next_offset
+            if behind > end:
+                end = behind
                 if self.stop is None or batch.base_offset < self.stop:
                     fresh.append(batch)
         if end == self.received:
@@ -210,7 +210,7 @@ class Backlog:
                     break
                 raise
             push.index += 1
-            if batch.compression is not Compression.NONE:
+            if batch.compressed:
                 size += sum(len(record.value) for record in found)
             if records:
                 records += found
@@ -233,9 +233,11 @@ class Backlog:
         self.position = chunk.start
 
     def _advance(self, offset: int) -> None:
-        if self.stop is not None and not self._filtered:
-            offset = min(offset, self.stop)
-        self.position = max(self.position, offset)
+        stop = self.stop
+        if stop is not None and offset > stop and not self._filtered:
+            offset = stop
+        if offset > self.position:
+            self.position = offset
 
     def _decode(self, batch: Batch) -> list[Record]:
         if self._check_crc:

@@ -51,6 +51,7 @@ _FIXED = HEADER - PREAMBLE
 _CRC_START = 21
 _SCHEMA_BIT = 0x10
 _CODEC_BITS = 0x07
+_CODECS = tuple(Compression)
 _LAYOUT = struct.Struct(">qiibIhiqqqhi")
 _PREAMBLE = struct.Struct(">qi")
 _AFTER_CRC = struct.Struct(">hiqqqhi")
@@ -93,6 +94,8 @@ class Batch:
     """One batch: its header by name, its records when asked for.
 
     It refers to the bytes it was read from and keeps them alive.
+
+    :ivar end: where the batch ends in ``data``.
     """
 
     __slots__ = (
@@ -102,6 +105,7 @@ class Batch:
         "batch_length",
         "crc",
         "data",
+        "end",
         "first_sequence",
         "first_timestamp",
         "last_offset_delta",
@@ -145,6 +149,7 @@ class Batch:
         ) = _LAYOUT.unpack_from(data, start)
         self.data = data
         self.start = start
+        self.end = start + PREAMBLE + self.batch_length
         self.schema_id = None
         self._blob = start + HEADER
         if self.attributes & _SCHEMA_BIT:
@@ -159,14 +164,14 @@ class Batch:
         return PREAMBLE + self.batch_length
 
     @property
-    def end(self) -> int:
-        """Where the batch ends in ``data``."""
-        return self.start + PREAMBLE + self.batch_length
-
-    @property
     def next_offset(self) -> int:
         """The offset that follows the batch, however many records it holds."""
         return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the blob is compressed, by whatever codec."""
+        return self.attributes & _CODEC_BITS != 0
 
     @property
     def compression(self) -> Compression:
@@ -175,11 +180,11 @@ class Batch:
         :raises ProtocolError: bits that stand for none.
         """
         bits = self.attributes & _CODEC_BITS
-        if bits > Compression.ZSTD:
+        if bits >= len(_CODECS):
             raise ProtocolError(
                 f"{bits} is no codec", field="batch.attributes", position=self.start + _CRC_START
             )
-        return Compression(bits)
+        return _CODECS[bits]
 
     def check_crc(self) -> None:
         """Compare the checksum, which covers everything behind it.
@@ -266,10 +271,10 @@ class Batch:
         return self.pack(compress(self.compression, pack_records(records)))
 
     def _open(self, limits: BatchLimits) -> tuple[bytes, int, int]:
-        if self.compression is Compression.NONE:
-            return self.data, self._blob, self.end
-        blob = self.blob(limits)
-        return blob, 0, len(blob)
+        if self.compressed:
+            blob = self.blob(limits)
+            return blob, 0, len(blob)
+        return self.data, self._blob, self.end
 
 
 def unpack_records(data: bytes, start: int = 0, end: int | None = None) -> list[RawRecord]:
