@@ -51,8 +51,10 @@ def acknowledge_now(tcp: socket.socket) -> None:
     by itself, so it is asked for after each receive.
     """
     if _QUICK_ACK is not None:
-        with suppress(OSError):
+        try:
             tcp.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        except OSError:
+            return
 
 
 def _socket_of(transport: ITransport) -> socket.socket | None:

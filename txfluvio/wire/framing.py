@@ -28,9 +28,9 @@ def frame(*parts: bytes | memoryview) -> bytes:
 class Frames:
     """Cuts a stream of bytes into frames, copying each byte once.
 
-    What arrives of an unfinished frame is kept as the pieces it came in and joined when the last
-    one is there; small pieces are gathered into larger ones, so that a frame that drips in byte by
-    byte takes no more memory than its size.
+    A size is read once and not kept. What arrives of an unfinished frame is kept as the pieces it
+    came in and joined when the last one is there; small pieces are gathered into larger ones, so
+    that a frame that drips in byte by byte takes no more memory than its size.
 
     :param max_frame_size: the largest frame accepted, in bytes without the prefix.
     """
@@ -40,12 +40,13 @@ class Frames:
         self._pieces: list[bytes | bytearray] = []
         self._held = 0
         self._wanted = 0
+        self._size = 0
         self._broken: ProtocolError | None = None
 
     @property
     def pending(self) -> int:
         """Bytes held of a frame that is not complete; 0 between frames."""
-        return self._held
+        return self._held + (_PREFIX if self._size else 0)
 
     @property
     def broken(self) -> ProtocolError | None:
@@ -72,21 +73,28 @@ class Frames:
             self._pieces = []
         frames: list[bytes] = []
         pos, end = 0, len(data)
-        self._wanted = _PREFIX
-        while end - pos >= _PREFIX:
-            (size,) = _SIZE.unpack_from(data, pos)
-            if not 0 < size <= self._limit:
-                self._broken = self._refusal(size)
-                self._held = 0
-                if frames:
-                    return frames
-                raise self._broken
-            stop = pos + _PREFIX + size
+        size = self._size
+        while True:
+            if not size:
+                if end - pos < _PREFIX:
+                    break
+                (size,) = _SIZE.unpack_from(data, pos)
+                if not 0 < size <= self._limit:
+                    self._broken = self._refusal(size)
+                    self._held = self._size = 0
+                    if frames:
+                        return frames
+                    raise self._broken
+                pos += _PREFIX
+            stop = pos + size
             if stop > end:
-                self._wanted = _PREFIX + size
                 break
-            frames.append(data[pos + _PREFIX : stop])
+            # Where this is all there is, it is no copy.
+            frames.append(data[pos:stop])
             pos = stop
+            size = 0
+        self._size = size
+        self._wanted = size or _PREFIX
         self._held = end - pos
         if pos < end:
             self._pieces.append(data[pos:] if pos else data)
