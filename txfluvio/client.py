@@ -396,11 +396,14 @@ class FluvioClient(Service):
 def _settings(kind: type[ConfigT], config: ConfigT | None, overrides: dict[str, Any]) -> ConfigT:
     if config is not None and not isinstance(config, kind):
         raise InvalidConfig("config", config, f"a {kind.__name__}")
+    settings = kind() if config is None else config
+    if not overrides:
+        return settings
     known = {field.name for field in attrs.fields(kind)}
     for name, value in overrides.items():
         if name not in known:
             raise InvalidConfig(f"{kind.__name__}.{name}", value, "no such setting")
-    return attrs.evolve(kind() if config is None else config, **overrides)
+    return attrs.evolve(settings, **overrides)
 
 
 def _expected(failure: Failure) -> None:
