@@ -9,6 +9,7 @@ from txfluvio.errors import ProtocolError
 from txfluvio.wire._codec import (
     RawRecord,
     Record,
+    _decode_usual,
     decode_raw_records,
     decode_records,
     encode_raw_records,
@@ -67,6 +68,25 @@ def test_both_decoders_and_the_declaration_agree(records: list[RawRecord], front
     assert [(r.offset, r.timestamp, r.key, r.value) for r in found] == [
         (1000 + d.offset_delta, 5000 + d.timestamp_delta, d.key, d.value) for d in declared
     ]
+
+
+@given(st.lists(raw_records, max_size=4))
+def test_nothing_is_told_of_what_is_not_known(records: list[RawRecord]) -> None:
+    data = encode_raw_records(records)
+    found = decode_records(data, 0, len(data), len(records), None, None, "t", 7)
+    assert [(r.offset, r.timestamp, r.key, r.value) for r in found] == [
+        (None, None, record.key, record.value) for record in records
+    ]
+
+
+@given(st.lists(st.tuples(deltas, deltas, st.none() | blobs, blobs), max_size=6))
+def test_records_of_a_producer_are_read_once(
+    contents: list[tuple[int, int, bytes | None, bytes]],
+) -> None:
+    records = [RawRecord(0, time, offset, key, value, 0) for time, offset, key, value in contents]
+    data = encode_raw_records(records)
+    found = _decode_usual(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    assert found == decode_records(data, 0, len(data), len(records), 1000, 5000, "t", 7)
 
 
 @given(st.integers(-(2**62), 2**62 - 1))
