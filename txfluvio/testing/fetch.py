@@ -74,8 +74,10 @@ def fetch_offsets(
         FetchOffsetTopicResponse(
             name=topic.name,
             partitions=tuple(
-                _ends(spu, (topic.name, one.partition_index), message.consumer_id)
-                for one in topic.partitions
+                [
+                    _ends(spu, (topic.name, one.partition_index), message.consumer_id)
+                    for one in topic.partitions
+                ]
             ),
         )
         for topic in message.topics

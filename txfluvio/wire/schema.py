@@ -121,6 +121,10 @@ class _Optional(Generic[T]):
         return 1
 
 
+_MANY = 16
+"""Structs of numbers that are read together; fewer are faster read one by one."""
+
+
 class _Vector(Generic[T]):
     """A 32-bit count, taken as signed and as "empty" when not positive; then the elements."""
 
@@ -137,7 +141,11 @@ class _Vector(Generic[T]):
         reader.count(count, max(1, element.min_size(reader.version)))
         if reader.spans is not None:
             return tuple([reader.read(f"[{index}]", element) for index in range(count)])
-        if isinstance(element, StructType) and element.is_numbers(reader.version):
+        if (
+            count >= _MANY
+            and isinstance(element, StructType)
+            and element.is_numbers(reader.version)
+        ):
             return tuple(element.read_rows(reader, count))
         read = element.read
         found: list[T] = []
@@ -150,9 +158,12 @@ class _Vector(Generic[T]):
 
     def write(self, writer: Writer, value: Sequence[T]) -> None:
         writer.parts.append(u32.pack(len(value)))
-        write = self._element.write
-        for item in value:
-            write(writer, item)
+        element = self._element
+        if isinstance(element, StructType):
+            element.write_rows(writer, value)
+        else:
+            for item in value:
+                element.write(writer, item)
 
     def min_size(self, version: int) -> int:
         return 4
@@ -435,10 +446,17 @@ class StructType:
         return made
 
     def write(self, writer: Writer, value: Any) -> None:
+        self.write_rows(writer, (value,))
+
+    def write_rows(self, writer: Writer, values: Sequence[Any]) -> None:
+        """Several in a row."""
+        writes = self._layouts[writer.version].writes
+        value = None
         name = ""
         try:
-            for name, write in self._layouts[writer.version].writes:
-                write(writer, getattr(value, name) if name else value)
+            for value in values:
+                for name, write in writes:
+                    write(writer, getattr(value, name) if name else value)
         except _UNSENDABLE as error:
             raise _unsendable(value, name, error) from error
 
