@@ -435,9 +435,27 @@ class DeliveryTimeoutTests(Case):
         first = producer.send(b"a")
         self.turn(5.0)
         self.late(first)
-        self.assertEqual(len(self.leader.connections), 1)
-        self.turn(REQUEST_TIMEOUT)
+        self.turn()
         self.assertEqual(len(self.leader.connections), 0)
+
+    def test_a_request_that_waits_for_many_replicas_holds_nothing_up_when_all_in_it_is_late(
+        self,
+    ) -> None:
+        producer = self.started(
+            delivery_timeout=5.0,
+            isolation=Isolation.READ_COMMITTED,
+            replication_timeout=5.0,
+            batch_size=100,
+        )
+        self.leader.holding = True
+        first = producer.send_many([b"x" * 50] * 10)
+        self.turn(5.0)
+        self.failureResultOf(first, NotAllStored)
+        self.leader.owed.clear()
+        self.leader.holding = False
+        after = producer.send(b"after")
+        self.turn(FIRST_RETRY)
+        self.assertEqual(self.successResultOf(after).offset, 0)
 
     def test_the_producer_goes_on_afterwards(self) -> None:
         self.refuse()

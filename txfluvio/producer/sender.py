@@ -238,10 +238,13 @@ class Sender:
                 connection.abort()
             self._done(batches, [error] * len(batches))
 
-        # The leader waits for its replicas for each batch in turn.
+        # The leader waits for its replicas for each batch in turn. When everything in the request
+        # has been given up, it only holds up what was sent since.
+        config = self._shared.config
         longest = self._shared.cluster.config.request_timeout
         if self._committed:
-            longest += self._shared.config.replication_timeout * len(batches)
+            longest += config.replication_timeout * len(batches)
+        longest = min(longest, config.delivery_timeout)
         self._sent = self._shared.clock.seconds()
         try:
             self._call = connection.send(self._request(batches), answered, failed, longest)
