@@ -350,3 +350,30 @@ class TestValues:
     def test_a_class_without_a_declaration_is_no_wire_type(self) -> None:
         with pytest.raises(TypeError, match="no wire declaration"):
             wire_type(int)
+
+
+@struct
+class Mark:
+    x: int = field(u8)
+    y: int = field(i16, since=2, default=-1)
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 300])
+@pytest.mark.parametrize("version", [1, 2])
+def test_any_number_of_structs_of_numbers_is_read_as_it_was_written(
+    count: int, version: int
+) -> None:
+    marks = tuple(Mark(x=x % 256, y=-x if version == 2 else -1) for x in range(count))
+    assert read(vector(Mark), written(vector(Mark), marks, version), version) == marks
+
+
+class TestDeclaredClasses:
+    def test_equal_are_values_of_one_class_with_equal_fields(self) -> None:
+        assert Point(x=1, y=2) == Point(x=1, y=2)
+        assert hash(Point(x=1, y=2)) == hash(Point(x=1, y=2))
+        assert Point(x=1, y=2) != Point(x=1, y=3)
+        assert Point(x=1, y=2) != Mark(x=1, y=2)
+
+    def test_they_show_their_fields(self) -> None:
+        assert repr(Point(x=1, y=2)) == "Point(x=1, y=2)"
+        assert repr(Empty()) == "Empty()"

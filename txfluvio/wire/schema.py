@@ -134,7 +134,8 @@ class _Vector(Generic[T]):
     def read(self, reader: Reader) -> tuple[T, ...]:
         start = reader.pos
         count = i32.read(reader)
-        reader.mark("count", start, count)
+        if reader.spans is not None:
+            reader.mark("count", start, count)
         if count <= 0:
             return ()
         element = self._element
