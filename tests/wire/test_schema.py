@@ -372,7 +372,8 @@ class TestDeclaredClasses:
         assert Point(x=1, y=2) == Point(x=1, y=2)
         assert hash(Point(x=1, y=2)) == hash(Point(x=1, y=2))
         assert Point(x=1, y=2) != Point(x=1, y=3)
-        assert Point(x=1, y=2) != Mark(x=1, y=2)
+        other: object = Mark(x=1, y=2)
+        assert Point(x=1, y=2) != other
 
     def test_they_show_their_fields(self) -> None:
         assert repr(Point(x=1, y=2)) == "Point(x=1, y=2)"
