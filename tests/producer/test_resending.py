@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import Deferred, fail
 
+from tests.cluster.objects import spu
 from tests.producer.kit import FIRST_RETRY, NAME, REQUEST_TIMEOUT, ProducerTestCase
 from txfluvio.config import Delivery, Isolation
 from txfluvio.errors import (
@@ -30,6 +31,7 @@ from txfluvio.errors import (
 )
 from txfluvio.producer import RecordMetadata
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
+from txfluvio.wire.sc import SPU, IngressAddr
 from txfluvio.wire.spu import PartitionProduceResponse, ProduceResponse, TopicProduceResponse
 
 NOT_LEADER = error(Code.NOT_LEADER_FOR_PARTITION)
@@ -153,6 +155,29 @@ class AtLeastOnceTests(Case):
         producer.send(b"b")
         self.turn()
         self.assertEqual((self.leader.values(), self.other.values()), ([b"a"], [b"b"]))
+
+    def test_a_leader_at_another_address_is_asked_there_though_the_old_one_is_still_connected(
+        self,
+    ) -> None:
+        producer = self.started()
+        producer.send(b"a")
+        self.turn()
+        moved = spu(1, ingress=(IngressAddr(hostname="spu-2.test"),), port=9005)
+        self.sc.tell(SPU, moved)
+        self.turn()
+        producer.send(b"b")
+        self.turn()
+        self.assertEqual((self.leader.values(), self.other.values()), ([b"a"], [b"b"]))
+
+    def test_news_of_the_partition_do_not_change_the_connection(self) -> None:
+        producer = self.started()
+        for _ in range(3):
+            producer.send(b"a")
+            self.turn()
+            self.lead({0: 1})
+            self.turn()
+        self.assertEqual(len(self.leader.values()), 3)
+        self.assertEqual(len({asked.connection for asked in self.leader.asked}), 1)
 
     def test_where_the_leader_has_changed_they_are_sent_again_to_the_new_one(self) -> None:
         producer = self.started()

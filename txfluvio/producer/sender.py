@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from ..cluster.chain import Chain
 from ..cluster.cluster import Cluster
-from ..cluster.topology import Topology
+from ..cluster.topology import SpuInfo, Topology
 from ..config import Delivery, Isolation, ProducerConfig
 from ..errors import (
     BrokerError,
@@ -105,7 +105,7 @@ class Sender:
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
         self._call: Call | None = None
-        self._route: tuple[Topology, FluvioProtocol] | None = None
+        self._route: tuple[SpuInfo, FluvioProtocol] | None = None
         self._committed = config.isolation is Isolation.READ_COMMITTED
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
@@ -189,11 +189,13 @@ class Sender:
     # One attempt: a connection, a request, and what came of it.
 
     def _at_hand(self) -> FluvioProtocol | None:
-        """The connection of the last request, where nothing has changed since."""
+        """The connection of the last request, where the leader and its address are the same."""
         if self._failures or self._route is None:
             return None
-        topology, connection = self._route
-        if topology is self._shared.cluster.topology and connection.writable:
+        spu, connection = self._route
+        topology = self._shared.cluster.topology
+        leads = topology.leader_of(self._shared.topic, self.partition) == spu.id
+        if leads and topology.spus[spu.id] is spu and connection.writable:
             return connection
         return None
 
@@ -202,9 +204,10 @@ class Sender:
         if self._failures:
             await self._pause()
         cluster = self._shared.cluster
-        topology, self._route, self._tried = cluster.topology, None, None
-        leader = self._find(topology)
+        self._route, self._tried = None, None
+        leader = self._find(cluster.topology)
         self._tried = await self._leader() if leader is None else leader
+        spu = cluster.topology.spu(self._tried)
         connection = await self._wait(
             cluster.produce_connection(self._tried, committed=self._committed)
         )
@@ -212,7 +215,7 @@ class Sender:
             await self._wait(connection.when_writable())
         if not self._committed:
             # Those that wait for replicas are chosen anew each time, by who waits on them.
-            self._route = topology, connection
+            self._route = spu, connection
         return connection
 
     def _send(self, connection: FluvioProtocol) -> None:
