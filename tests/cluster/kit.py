@@ -62,6 +62,9 @@ class Script:
         self.mute = False
         self.server = Server(name, self, count=itertools.count(1).__next__)
 
+    def identified(self, connection: Connection) -> None:
+        """Everybody is served."""
+
     def half_alive(self, connection: Connection, /) -> bool:
         return False
 

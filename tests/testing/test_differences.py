@@ -21,7 +21,7 @@ from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
 from tests.testing.test_replay import REAL
 from txfluvio.client import FluvioClient
 from txfluvio.config import TlsConfig, TlsVersion
-from txfluvio.testing import FakeBroker, FakeTls, Preset, Roles
+from txfluvio.testing import FakeBroker, FakeTls, Preset
 from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
@@ -276,12 +276,6 @@ def met(tls: FakeTls, config: TlsConfig, **settings: Any) -> Any:
     Deferred.fromCoroutine(ask()).addBoth(outcome.append)
     clock.pump([0.1] * 20)
     return outcome[0]
-
-
-def test_nameless_clients() -> None:
-    tls = FakeTls(Preset.CLIENT_REQUIRED, client_name=None)
-    policy = Roles(scopes={"": ["Root"]}, rules={})
-    assert met(tls, tls.client_config(), topics={"orders": 1}, policy=policy) == []
 
 
 def test_missing_certificate_in_old_tls() -> None:

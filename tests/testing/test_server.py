@@ -51,6 +51,9 @@ class Service:
         self.waiting.append(done)
         return done
 
+    def identified(self, connection: Connection) -> None:
+        """Everybody is served."""
+
     def half_alive(self, connection: Connection) -> bool:
         return self.stays
 

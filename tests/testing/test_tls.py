@@ -16,6 +16,7 @@ from txfluvio.errors import (
     CertificateNameMismatch,
     ClientCertificateRefused,
     ConnectFailed,
+    HandshakeFailed,
     PermissionDenied,
 )
 from txfluvio.testing import FakeTls, Preset, ReadOnly, Roles
@@ -170,6 +171,18 @@ class Principals(TlsCase):
         self.settle(creating, 5)
         self.failureResultOf(creating, PermissionDenied)
         self.assertEqual(self.result(self.client.admin.list_topics()), [])
+
+    def test_the_sc_hangs_up_on_one_without_a_name(self) -> None:
+        self.use(FakeTls(Preset.CLIENT_REQUIRED, client_name=None), policy=ROLES)
+        starting = self.client.start()
+        self.settle(starting, 60)
+        error = self.failureResultOf(starting, HandshakeFailed).value
+        self.assertIn("the client's certificate has no common name", str(error))
+
+    def test_without_roles_nobody_needs_a_name(self) -> None:
+        self.use(FakeTls(Preset.CLIENT_REQUIRED, client_name=None))
+        self.connect()
+        self.assertEqual(len(self.result(self.client.admin.list_topics())), 1)
 
     def test_a_cluster_that_nobody_may_change_is_still_read(self) -> None:
         self.use(FakeTls(), policy=ReadOnly())

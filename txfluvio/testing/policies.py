@@ -28,6 +28,11 @@ class Policy(Protocol):
         """Whether the SC's metadata comes from a file and does not change."""
         ...
 
+    @property
+    def wants_names(self) -> bool:
+        """Whether the SC hangs up on a client whose certificate has no common name."""
+        ...
+
     def allows(self, principal: str, kind: str, action: Action) -> bool:
         """Whether ``principal``, the common name of a client's certificate, may do this.
 
@@ -41,6 +46,7 @@ class Root:
     """Everybody may do everything: the default."""
 
     read_only: bool = attrs.field(default=False, init=False)
+    wants_names: bool = attrs.field(default=False, init=False)
 
     def allows(self, principal: str, kind: str, action: Action) -> bool:
         return True
@@ -51,6 +57,7 @@ class ReadOnly:
     """An SC started with read-only metadata: only custom SPUs come and go."""
 
     read_only: bool = attrs.field(default=True, init=False)
+    wants_names: bool = attrs.field(default=False, init=False)
 
     def allows(self, principal: str, kind: str, action: Action) -> bool:
         return action is Action.READ or kind == "CustomSpu"
@@ -69,6 +76,7 @@ class Roles:
     scopes: Mapping[str, Sequence[str]]
     rules: Mapping[str, Mapping[str, Sequence[str]]]
     read_only: bool = attrs.field(default=False, init=False)
+    wants_names: bool = attrs.field(default=True, init=False)
 
     def allows(self, principal: str, kind: str, action: Action) -> bool:
         for scope in self.scopes.get(principal, ()):

@@ -130,6 +130,11 @@ class Sc:
             return self._mirror(message, request, session)
         return session.run(self._answer(message, request, connection))
 
+    def identified(self, connection: Connection) -> None:
+        """Hang up on who has no name, where names decide what one may do."""
+        if self.operations.policy.wants_names and not connection.principal:
+            connection.abort()
+
     def half_alive(self, connection: Connection) -> bool:
         """Whether a connection that sent an impossible frame size stays, with nothing more read."""
         return self._session(connection).watched

@@ -73,6 +73,10 @@ class Incoming:
 class Service(Protocol):
     """What a server does with requests."""
 
+    def identified(self, connection: Connection, /) -> None:
+        """A client has shown its certificate; its common name is in ``connection.principal``."""
+        ...
+
     def requested(self, request: Incoming, connection: Connection, /) -> Deferred[None] | None:
         """Deal with one request; the next of its connection has to wait for the Deferred.
 
@@ -219,6 +223,7 @@ class ServerProtocol(TwistedProtocol):
         certificate = self.tcp.getPeerCertificate()
         if certificate is not None:
             self.connection.principal = common_name(certificate.to_cryptography())
+            self._service.identified(self.connection)
 
     def readConnectionLost(self) -> None:
         """The peer sends no more: what came before is still answered."""

@@ -338,6 +338,9 @@ class Spu:
         message = api.request.decode(request.payload, header.api_version, request.body)
         return call(self, message, request, connection)
 
+    def identified(self, connection: Connection) -> None:
+        """Nothing: an SPU serves everybody whose certificate is good."""
+
     def half_alive(self, connection: Connection) -> bool:
         """No: an impossible frame size ends the connection."""
         return False

@@ -34,6 +34,7 @@ class ObservedPolicy:
 
     refused: frozenset[tuple[str, Action]]
     read_only: bool
+    wants_names: bool = False
 
     def allows(self, principal: str, kind: str, action: Action) -> bool:
         return (kind, action) not in self.refused
