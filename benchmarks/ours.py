@@ -36,6 +36,9 @@ CHUNK = 1000
 AHEAD = 20
 """Calls of ``send_many`` under way at once."""
 
+BUFFER = 64 * 1024 * 1024
+"""Bytes that a consumer may hold which is to hold everything."""
+
 Result = dict[str, Any]
 Work = Callable[[Any, FluvioClient, dict[str, Any]], Coroutine[Any, Any, Result]]
 
@@ -188,6 +191,32 @@ async def spread(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Re
     return {"count": count, "seconds": perf_counter() - began}
 
 
+async def held(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
+    """Receive everything and hand out nothing: how much memory a record takes that waits."""
+    began, before = perf_counter(), resident()
+    async with client.consumer(
+        spec["topic"], start=Offset.beginning(), buffer_memory=BUFFER
+    ) as records:
+        still = 0
+        while still < 5:
+            buffered = records.buffered
+            await task.deferLater(reactor, 0.1)
+            still = still + 1 if records.buffered == buffered else 0
+        grown = resident() - before
+        # That they were all there is seen by reading them.
+        async for record in records:
+            if record.offset == spec["count"] - 1:
+                break
+    seconds = perf_counter() - began
+    return {"count": spec["count"], "seconds": seconds, "bytes_each": grown / spec["count"]}
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
 async def connect(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
     """Nothing: what counts is the time from the start of the program until it is connected."""
     return {"count": 1, "seconds": perf_counter() - BEGAN}
@@ -230,6 +259,7 @@ WORKS: dict[str, Work] = {
         latency,
         consumers,
         spread,
+        held,
         connect,
         meet,
         fill,

@@ -38,7 +38,7 @@ class Workload:
     :ivar topic: ``"read"``: a topic filled once before the first round; ``"write"``: an empty one
         for each run; ``"live"``: an empty one that another process produces into; ``""``: none.
     :ivar measure: ``"rate"``: records a second; ``"latency"``: seconds at p50 and p99;
-        ``"seconds"``: how long it takes.
+        ``"seconds"``: how long it takes; ``"bytes"``: memory for each record.
     """
 
     name: str
@@ -118,6 +118,16 @@ def workloads(*, full: bool) -> list[Workload]:
             "seconds",
         ),
     ]
+    for size in SIZES if full else (100,):
+        plan.append(
+            Workload(
+                f"memory of a record that waits ({size} B)",
+                (Run("ours", "held", "consumer"),),
+                {"size": size, "count": COUNTS[size]},
+                "read",
+                "bytes",
+            )
+        )
     for partitions in (1, 10, 100, 1000) if full else (1, 100):
         spec = {"size": 100, "count": 100_000, "partitions": partitions}
         plan.append(

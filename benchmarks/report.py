@@ -68,6 +68,8 @@ def _figures(measure: str, seen: list[dict[str, Any]]) -> dict[str, Any]:
         extra = {"p99": median(ninety_nine for _, ninety_nine in each)}
     elif measure == "seconds":
         values, extra = [result["seconds"] for result in seen], {}
+    elif measure == "bytes":
+        values, extra = [result["bytes_each"] for result in seen], {}
     else:
         values, extra = [result["count"] / result["seconds"] for result in seen], {}
     return {
@@ -129,6 +131,8 @@ def _cells(row: dict[str, Any], wanted: int) -> list[str]:
 def _shown(value: float, measure: str) -> str:
     if measure == "rate":
         return f"{value:,.0f}/s"
+    if measure == "bytes":
+        return f"{value:,.0f} B"
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 

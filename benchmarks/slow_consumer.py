@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from txfluvio import ClientConfig, FluvioClient, Offset, Record
 
 from . import payload, server
+from .ours import resident
 
 MIB = 1024 * 1024
 LIMIT = 64 * MIB
@@ -37,12 +38,6 @@ CHUNK = 2 * MIB
 """Bytes of records in one call of ``send_many``."""
 POOL = 64 * MIB
 """Bytes of all the values there are; they are sent again and again."""
-
-
-def resident() -> int:
-    """Bytes of this process in memory now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def values(size: int) -> list[bytes]:
