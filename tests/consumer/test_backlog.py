@@ -150,6 +150,16 @@ def test_batches_that_lead_nowhere_are_the_peers_mistake() -> None:
     assert mine.received == 3
 
 
+def test_of_committed_records_none_above_the_high_watermark_are_taken() -> None:
+    first, second = log(3, 2)
+    mine = backlog()
+    mine.add(RecordSet.of(first), committed=3)
+    with pytest.raises(ProtocolError, match="up to 5, where those below 3 are committed"):
+        mine.add(RecordSet.of(second), committed=3)
+    assert offsets(drain(mine)) == [0, 1, 2]
+    assert mine.received == 3
+
+
 def test_a_batch_that_was_received_before_is_not_delivered_again() -> None:
     first, second = log(3, 2)
     mine = backlog()

@@ -14,12 +14,14 @@ from txfluvio.errors import (
     InvalidConfig,
     OffsetEvicted,
     OffsetOutOfRange,
+    ProtocolError,
     PartitionNotFound,
     TopicNotFound,
     UsageError,
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
+from txfluvio.testing.faults import Fault, Match, ShortCommittedFrame
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Record, encode_batch
 from txfluvio.wire.spu import StreamFetchRequest
@@ -251,6 +253,19 @@ class Committed(ConsumerCase):
         self.resume()
         self.assertEqual(self.offsets(self.read(consumer, 2)), [6, 7])
         self.assertEqual(list(self.broker.complaints), [])
+
+    def test_uncommitted_records_that_a_leader_pushes_all_the_same_are_its_mistake(self) -> None:
+        # Each batch is as large as the reader allows, so the short frame of a real SPU is whole.
+        self.broker.plant(Fault(Match("StreamFetch"), ShortCommittedFrame()))
+        consumer = self.started(start=BEGINNING, isolation=Isolation.READ_COMMITTED, max_bytes=93)
+        self.assertEqual(self.offsets(self.read(consumer, 4)), [0, 1, 2, 3])
+        following = consumer.next()
+        self.wait(2.0)
+        self.failureResultOf(following, ProtocolError)
+        consumer.seek(0, 4)
+        self.nothing_comes(consumer)
+        self.resume()
+        self.assertEqual(self.offsets(self.read(consumer, 4)), [4, 5, 6, 7])
 
     def test_a_batch_that_is_not_committed_is_not_fetched_by_itself(self) -> None:
         consumer = self.started(start=BEGINNING, isolation=Isolation.READ_COMMITTED, max_bytes=20)

@@ -139,11 +139,20 @@ class Backlog:
         else:
             self.position = offset
 
-    def add(self, records: RecordSet, next_filter_offset: int = 0, *, failed: bool = False) -> bool:
+    def add(
+        self,
+        records: RecordSet,
+        next_filter_offset: int = 0,
+        *,
+        failed: bool = False,
+        committed: int | None = None,
+    ) -> bool:
         """Take in what a reply brought; False if it holds no complete batch.
 
         :param failed: whether a SmartModule has failed on a record behind these.
-        :raises ProtocolError: an impossible batch, or batches that do not lead on.
+        :param committed: the high watermark, where nothing above it is to be read.
+        :raises ProtocolError: an impossible batch, batches that do not lead on, or that lead beyond
+            the high watermark.
         """
         batches = records.batches(check_crc=False)
         if self._filtered and next_filter_offset > 0:
@@ -164,6 +173,11 @@ class Backlog:
                     field="records",
                 )
             return False
+        if committed is not None and end > committed:
+            raise ProtocolError(
+                f"records up to {end}, where those below {committed} are committed",
+                field="records",
+            )
         self.received = end
         self._keep(fresh, len(records))
         return True

@@ -8,8 +8,9 @@ just fall silent, so the metadata tells), a seek.
 
 - Elections can make a log shorter and retention takes its beginning away, so the ends of the log
   are asked for before any opening.
-- Under ReadCommitted an SPU sends broken frames to a stream that starts above the high watermark:
-  such a start waits until the watermark is there.
+- Under ReadCommitted an SPU sends broken frames, or uncommitted records, to a stream that starts
+  above the high watermark: such a start waits until the watermark is there, and what comes from
+  above it is refused.
 - A push ends anywhere, perhaps inside its first batch; that batch is then fetched by itself, and
   acknowledged past.
 - A stream may fall silent though there is more, and is then opened anew
@@ -327,7 +328,12 @@ class PartitionStream:
             metrics = self._cluster.metrics
             metrics.received(target.topic, target.partition, len(brought.records))
         failed = bool(brought.error_code)
-        whole = self.backlog.add(brought.records, brought.next_filter_offset, failed=failed)
+        whole = self.backlog.add(
+            brought.records,
+            brought.next_filter_offset,
+            failed=failed,
+            committed=brought.high_watermark if self._reading.committed_only else None,
+        )
         if not brought.error_code:
             self.high_watermark = brought.high_watermark
         self._allowance.account(held=self.backlog.held, credit=0)
