@@ -49,10 +49,14 @@ def summary(plan: Iterable[Workload], results: Results) -> list[dict[str, Any]]:
     rows = []
     for load in plan:
         found = {key: _figures(load.measure, seen) for key, seen in results[load.name].items()}
-        official = {key: row for key, row in found.items() if key.startswith("official ")}
+        official = {
+            key: row
+            for key, row in found.items()
+            if key.startswith("official ") and "failed" not in row
+        }
         for key, row in found.items():
             row |= {"workload": load.name, "program": key, "measure": load.measure}
-            if key not in official:
+            if not key.startswith("official "):
                 row["ratios"] = {
                     other.removeprefix("official "): _ratio(row, theirs, load.measure)
                     for other, theirs in official.items()
@@ -62,6 +66,9 @@ def summary(plan: Iterable[Workload], results: Results) -> list[dict[str, Any]]:
 
 
 def _figures(measure: str, seen: list[dict[str, Any]]) -> dict[str, Any]:
+    for result in seen:
+        if "failed" in result:
+            return {"failed": result["failed"]}
     if measure == "latency":
         each = [[p50(result["latencies"]), p99(result["latencies"])] for result in seen]
         values = [fifty for fifty, _ in each]
@@ -111,6 +118,8 @@ def table(plan: Iterable[Workload], rows: list[dict[str, Any]]) -> str:
 
 def _cells(row: dict[str, Any], wanted: int) -> list[str]:
     measure = row["measure"]
+    if "failed" in row:
+        return [row["workload"], row["program"], "failed", "", "", row["failed"]]
     shown = _shown(row["median"], measure)
     if "p99" in row:
         shown += f", p99 {_shown(row['p99'], measure)}"

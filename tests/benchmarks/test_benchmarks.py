@@ -64,6 +64,19 @@ def test_workloads_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_what_the_other_client_can_not_do_is_told() -> None:
+    lines = table(
+        CONSUMING,
+        {
+            "ours async for record": [seen(100, 2.0)],
+            "official stream()": [seen(100, 4.0), {"failed": "it gave up"}],
+        },
+    )
+    assert "50/s" in lines[1]
+    assert "x" not in lines[1].split("MiB")[1]
+    assert lines[2].split()[-4:] == ["failed", "it", "gave", "up"]
+
+
 def test_the_compiled_build_stands_beside_the_plain_one() -> None:
     load = plan.both_builds(CONSUMING)
     assert [run.client for run in load.runs] == ["ours", "compiled", "official"]
