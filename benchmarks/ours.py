@@ -27,6 +27,7 @@ from txfluvio import (  # noqa: E402
     Offset,
     ProducerConfig,
 )
+from txfluvio.testing.memory import resident  # noqa: E402
 from txfluvio.wire import COMPILED  # noqa: E402
 
 from . import payload  # noqa: E402
@@ -209,12 +210,6 @@ async def held(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Resu
                 break
     seconds = perf_counter() - began
     return {"count": spec["count"], "seconds": seconds, "bytes_each": grown / spec["count"]}
-
-
-def resident() -> int:
-    """Bytes of this process in memory now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 async def connect(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:

@@ -21,9 +21,9 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from txfluvio import ClientConfig, FluvioClient, Offset, Record
+from txfluvio.testing.memory import resident
 
 from . import payload, server
-from .ours import resident
 
 MIB = 1024 * 1024
 LIMIT = 64 * MIB

@@ -244,7 +244,7 @@ class Producer:
         """
         try:
             if self._state is not _RUNNING:
-                self._check_running()
+                raise self._not_running()
             check_record(key, value, self._config.max_request_size)
             place = self._placement.place(key, value, partition)
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
@@ -288,7 +288,8 @@ class Producer:
             :class:`RecordTooLarge`, :class:`NotStarted` and :class:`ProducerClosed`.
         """
         try:
-            self._check_running()
+            if self._state is not _RUNNING:
+                raise self._not_running()
             keys, values = columns(records, self._config.max_request_size)
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
             lots = self._placement.sort(keys, values, partition)
@@ -300,11 +301,10 @@ class Producer:
         self._add(many)
         return many.deferred
 
-    def _check_running(self) -> None:
-        if self._state is not _State.RUNNING:
-            if self._state in (_State.NEW, _State.STARTING):
-                raise NotStarted("producer")
-            raise ProducerClosed()
+    def _not_running(self) -> FluvioError:
+        if self._state in (_State.NEW, _State.STARTING):
+            return NotStarted("producer")
+        return ProducerClosed()
 
     def _add(self, many: Many) -> None:
         self._watch_time()
@@ -400,11 +400,8 @@ class Producer:
 
         :raises NotStarted: at once; so is :class:`ProducerClosed`.
         """
-        if self._state is not _State.CLOSING:
-            try:
-                self._check_running()
-            except FluvioError as error:
-                return fail(error)
+        if self._state not in (_State.RUNNING, _State.CLOSING):
+            return fail(self._not_running())
         countdown = Countdown(self._flushed)
         for sender in self._senders.values():
             for batch in sender.held:

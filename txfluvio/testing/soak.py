@@ -33,6 +33,7 @@ from ..config import ClientConfig
 from ..errors import FluvioError
 from ..offset import Offset
 from ..producer import Producer, RecordMetadata
+from .memory import resident
 
 TOPIC = "soak"
 PARTITIONS = 2
@@ -235,12 +236,6 @@ class Soak:
         if abs(last - first) > TOLERANCE * first:
             wrong.append(f"memory went from {first:.0f} to {last:.0f} bytes")
         return wrong
-
-
-def resident() -> int:
-    """Bytes of memory that this process has."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _free_port() -> int:

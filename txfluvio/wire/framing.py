@@ -28,9 +28,9 @@ def frame(*parts: bytes | memoryview) -> bytes:
 class Frames:
     """Cuts a stream of bytes into frames, copying each byte once.
 
-    A size is read once and not kept. What arrives of an unfinished frame is kept as the pieces it
-    came in and joined when the last one is there; small pieces are gathered into larger ones, so
-    that a frame that drips in byte by byte takes no more memory than its size.
+    A size is taken off as soon as it is there. What arrives of an unfinished frame is kept as the
+    pieces it came in and joined when the last one is there; small pieces are gathered into larger
+    ones, so that a frame that drips in byte by byte takes no more memory than its size.
 
     :param max_frame_size: the largest frame accepted, in bytes without the prefix.
     """
@@ -39,7 +39,6 @@ class Frames:
         self._limit = max_frame_size
         self._pieces: list[bytes | bytearray] = []
         self._held = 0
-        self._wanted = 0
         self._size = 0
         self._broken: ProtocolError | None = None
 
@@ -67,7 +66,7 @@ class Frames:
         if self._pieces:
             self._keep(data)
             self._held += len(data)
-            if self._held < self._wanted:
+            if self._held < (self._size or _PREFIX):
                 return []
             data = b"".join(self._pieces)
             self._pieces = []
@@ -94,7 +93,6 @@ class Frames:
             pos = stop
             size = 0
         self._size = size
-        self._wanted = size or _PREFIX
         self._held = end - pos
         if pos < end:
             self._pieces.append(data[pos:] if pos else data)

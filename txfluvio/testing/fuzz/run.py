@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from ...errors import UsageError
+from .. import memory
 from .corpus import Case, Corpus
 from .ends import BrokerEnd, ClientEnd, End
 
@@ -167,7 +168,6 @@ def _silence() -> None:
 def resident() -> int:
     """Bytes of memory that this process has now; 0 where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return memory.resident()
     except OSError:
         return 0
-    return pages * 4096
