@@ -137,7 +137,7 @@ class FluvioClient(Service):
     @property
     def buffered(self) -> int:
         """Bytes of records that its producers hold, sent or not, and that have no outcome yet."""
-        return self._budget.used
+        return sum(producer.buffered for producer in self._producers.values())
 
     def facts(self) -> ClientFacts:
         """How things stand now; looks at what is known, and asks nobody."""

@@ -30,7 +30,7 @@ def queue(
 
 def fill(q: PartitionQueue[str], *values: bytes, now: float = 0.0, timestamp: int = 1000) -> None:
     for value in values:
-        q.append(None, value, timestamp, now)
+        q.extend(None, [value], 0, timestamp, now)
 
 
 def values(batch: Batch[Any]) -> list[bytes]:
@@ -66,7 +66,7 @@ def test_a_record_larger_than_a_batch_goes_alone() -> None:
 
 def test_appending_says_how_many_bytes_it_took() -> None:
     q = queue(batch_size=200)
-    grown = [q.append(None, b"x" * size, 1000, 0.0) for size in (50, 60, 70, 500)]
+    grown = [q.extend(None, [b"x" * size], 0, 1000, 0.0)[1] for size in (50, 60, 70, 500)]
     assert sum(grown) == sum(batch.size for batch in q)
     _, more = q.extend(None, [b"a", b"b"], 0, 1000, 0.0)
     assert sum(grown) + more == sum(batch.size for batch in q)
@@ -74,10 +74,10 @@ def test_appending_says_how_many_bytes_it_took() -> None:
 
 def test_a_timestamp_too_far_from_the_batch_opens_another() -> None:
     q = queue()
-    q.append(None, b"a", 1000, 0.0)
-    q.append(None, b"b", 1000 + 2**31, 0.0)
-    q.extend(None, [b"c"], 0, 1000, 0.0)
-    assert [values(batch) for batch in q.take(0.0)] == [[b"a"], [b"b"], [b"c"]]
+    q.extend(None, [b"a"], 0, 1000, 0.0)
+    q.extend(None, [b"b"], 0, 1000 + 2**31, 0.0)
+    q.extend(None, [b"c", b"d"], 0, 1000, 0.0)
+    assert [values(batch) for batch in q.take(0.0)] == [[b"a"], [b"b"], [b"c", b"d"]]
 
 
 @given(
@@ -93,7 +93,7 @@ def test_many_at_once_make_the_batches_of_one_at_a_time(
 ) -> None:
     many, single = queue(batch_size=batch_size), queue(batch_size=batch_size)
     for key, value in pairs:
-        single.append(key, value, 1000, 0.0)
+        single.extend([key], [value], 0, 1000, 0.0)
     start = 0
     while start < len(pairs):
         keys, rest = [key for key, _ in pairs], [value for _, value in pairs]
@@ -212,48 +212,49 @@ def test_clearing_gives_everything() -> None:
 def waiting(*names: str) -> Batch[str]:
     batch = Batch[str](0.0, 1000)
     for index, name in enumerate(names):
-        batch.builder.fit(None, name.encode(), 1000, 10_000)
-        batch.receipts.append((index, 1, 1000, name))
+        batch.builder.append(None, name.encode())
+        batch.receipts.append((index, name))
     return batch
 
 
-def test_a_record_withdrawn_is_not_sent_and_the_others_keep_their_places() -> None:
+def test_a_record_withdrawn_is_not_sent_and_the_others_move_up() -> None:
     batch = waiting("a", "b", "c", "d")
-    batch.withdraw("b")
+    assert batch.withdraw(1)
     assert values(batch) == [b"a", b"c", b"d"]
-    assert [(first, who) for first, _, _, who in batch.receipts] == [(0, "a"), (1, "c"), (2, "d")]
+    assert [(first, who) for first, who in batch.told() if who != "b"] == [
+        (0, "a"),
+        (1, "c"),
+        (2, "d"),
+    ]
 
 
-def test_records_that_wait_together_are_withdrawn_together() -> None:
-    batch = Batch[str](0.0, 1000)
-    batch.builder.extend(None, [b"a", b"b", b"c"], 0, 1000, 10_000)
-    batch.receipts += [(0, 2, 1000, "many"), (2, 1, 1000, "one")]
-    batch.withdraw("many")
-    assert values(batch) == [b"c"]
-    assert batch.receipts == [(0, 1, 1000, "one")]
+def test_several_in_a_row_can_be_withdrawn_at_once() -> None:
+    batch = waiting("a", "b", "c", "d")
+    assert batch.withdraw(1, 2)
+    assert values(batch) == [b"a", b"d"]
+    assert (batch.count, batch.remaining) == (4, 2)
 
 
 def test_a_batch_is_empty_when_every_record_was_withdrawn() -> None:
     batch = waiting("a", "b")
-    batch.withdraw("a")
+    batch.withdraw(0)
     assert not batch.empty
-    batch.withdraw("b")
+    batch.withdraw(1)
     assert batch.empty
 
 
-def test_once_sent_only_the_waiter_goes_and_the_record_stays() -> None:
+def test_once_sent_nothing_can_be_withdrawn() -> None:
     batch = waiting("a", "b")
     before = batch.encode(Compression.NONE)
-    batch.withdraw("a")
+    assert not batch.withdraw(0)
     assert batch.encode(Compression.NONE) == before
-    assert not batch.empty
-    assert [(first, who) for first, _, _, who in batch.receipts] == [(1, "b")]
+    assert batch.told() == [(0, "a"), (1, "b")]
 
 
-def test_withdrawing_who_does_not_wait_changes_nothing() -> None:
+def test_who_waits_is_told_once() -> None:
     batch = waiting("a")
-    batch.withdraw("z")
-    assert values(batch) == [b"a"]
+    assert batch.told() == [(0, "a")]
+    assert batch.told() == []
 
 
 @given(st.binary(max_size=300), st.none() | st.binary(max_size=300))

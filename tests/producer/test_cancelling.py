@@ -145,3 +145,67 @@ class CancelTests(ProducerTestCase):
         producer.send(b"b")
         self.turn()
         self.assertEqual(len(self.leader.asked), 1)
+
+    def test_of_those_that_linger_in_one_batch_any_can_be_withdrawn(self) -> None:
+        producer = self.started(linger=1.0)
+        sent = [producer.send(b"%d" % number) for number in range(6)]
+        self.turn(0.5)
+        self.cancel(sent[0], sent[3], sent[4])
+        self.turn(0.5)
+        self.assertEqual(self.leader.values(), [b"1", b"2", b"5"])
+        self.assertEqual([self.successResultOf(sent[n]).offset for n in (1, 2, 5)], [0, 1, 2])
+
+    def test_where_all_that_linger_are_withdrawn_a_close_waits_for_nothing(self) -> None:
+        producer = self.started(linger=1.0)
+        sent = [producer.send(b"a"), producer.send(b"b")]
+        self.turn(0.5)
+        self.cancel(*sent)
+        closed = producer.close()
+        self.turn()
+        self.successResultOf(closed)
+        self.assertEqual(self.leader.asked, [])
+
+    def test_some_of_those_that_wait_for_room_together_are_withdrawn(self) -> None:
+        self.leader.holding = True
+        producer = self.started(buffer_memory=1000, batch_size=1000, max_request_size=1000)
+        producer.send(b"x" * 900)
+        self.turn()
+        sent = [producer.send(b"%d" % number * 300) for number in range(9)]
+        self.turn()
+        self.cancel(sent[0], sent[4], sent[8])
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+        left = [1, 2, 3, 5, 6, 7]
+        self.assertEqual(self.leader.values()[1:], [b"%d" % number * 300 for number in left])
+        self.assertEqual([self.successResultOf(sent[n]).offset for n in left], list(range(1, 7)))
+        self.assertEqual(producer.buffered, 0)
+
+    def test_whoever_waits_for_room_alone_and_cancels_holds_up_nothing(self) -> None:
+        self.leader.holding = True
+        producer = self.started(buffer_memory=1000, batch_size=1000, max_request_size=1000)
+        for _ in range(2):
+            producer.send(b"x" * 900)
+            self.turn()
+        late = producer.send(b"y")
+        self.turn(0.1)
+        self.cancel(late)
+        closed = producer.close()
+        for _ in range(2):
+            self.leader.answer()
+            self.turn()
+        self.successResultOf(closed)
+        self.assertEqual(len(self.leader.values()), 2)
+
+    def test_a_flush_does_not_wait_for_what_is_withdrawn(self) -> None:
+        producer = self.started(linger=5.0)
+        self.lead({0: None})
+        sent = [producer.send(b"a"), producer.send(b"b")]
+        flushed = producer.flush()
+        self.turn()
+        self.assertNoResult(flushed)
+        self.cancel(*sent)
+        self.lead({0: 1})
+        self.turn()
+        self.successResultOf(flushed)
+        self.assertEqual(self.leader.asked, [])

@@ -16,7 +16,7 @@ from txfluvio.errors import (
     RecordTooLarge,
 )
 from txfluvio.interfaces import IPartitioner
-from txfluvio.producer import RecordMetadata
+from txfluvio.producer import RecordMetadata, SiphashRoundRobinPartitioner
 from txfluvio.producer.checks import size_alone
 from txfluvio.wire.sc import PARTITION, Deduplication, PartitionResolution
 
@@ -207,6 +207,44 @@ class PartitionTests(ProducerTestCase):
         self.assertEqual(self.placed(), {0: [b"", b""], 1: [b"b"], 2: [b"aa", b"cc"]})
         self.failureResultOf(producer.send(b"ccc"), PartitionNotFound)
         self.failureResultOf(producer.send_many([b"c", b"ccc"]), PartitionNotFound)
+
+    def test_of_the_usual_partitioner_a_user_may_make_another(self) -> None:
+        class Last(SiphashRoundRobinPartitioner):
+            def choose(
+                self, key: bytes | None, value: bytes, partition_count: int, online: Sequence[int]
+            ) -> int:
+                return partition_count - 1
+
+        producer = self.started(partitioner=Last())
+        producer.send(b"a")
+        producer.send_many([b"b", b"c"])
+        producer.send_many([(b"key", b"d")])
+        self.turn()
+        self.assertEqual(self.leader.values(2), [b"a", b"b", b"c", b"d"])
+
+    def test_within_a_turn_some_may_go_to_partitions_of_their_own(self) -> None:
+        producer = self.started()
+        sent = [
+            producer.send(b"a"),
+            producer.send(b"b", partition=2),
+            producer.send(b"c"),
+            producer.send(b"d", b"key", partition=0),
+            producer.send(b"e"),
+        ]
+        self.turn()
+        stored = [self.successResultOf(one) for one in sent]
+        self.assertEqual([one.partition for one in stored], [0, 2, 1, 0, 2])
+        self.assertEqual([one.offset for one in stored], [0, 0, 0, 1, 1])
+
+    def test_the_calls_of_a_turn_are_stored_in_their_order_whatever_their_kind(self) -> None:
+        producer = self.started()
+        producer.send(b"a", partition=0)
+        producer.send_many([b"b", b"c"], partition=0)
+        producer.send(b"d", partition=0)
+        producer.send(b"e", partition=0, timestamp=5000)
+        producer.send_many([b"f"], partition=0)
+        self.turn()
+        self.assertEqual(self.leader.values(), [b"a", b"b", b"c", b"d", b"e", b"f"])
 
     def test_what_a_partitioner_raises_is_what_the_call_fails_with(self) -> None:
         @implementer(IPartitioner)

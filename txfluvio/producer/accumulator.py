@@ -1,8 +1,8 @@
 """Records gathered into batches: what one partition of a producer holds that is not under way.
 
-Pure: the time is an argument, and whoever waits for a record's outcome is an opaque waiter kept
-beside it. When a batch is due, how much goes at once, and what becomes of records withdrawn or too
-old is decided here; connections, leaders and retries are not known here.
+Pure: the time is an argument, and whoever waits for the outcome of records is an opaque waiter,
+kept beside them. When a batch is due, how much goes at once, and what becomes of records withdrawn
+or too old is decided here; connections, leaders and retries are not known here.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import Effect
 from ..wire.compression import Compression
 from ..wire.records import BatchBuilder
 
 W = TypeVar("W")
-
-Receipt: TypeAlias = tuple[int, int, int, W]
-"""The index of a waiter's first record in its batch, how many it has, their timestamp, and who."""
 
 
 class Batch(Generic[W]):
@@ -30,7 +27,7 @@ class Batch(Generic[W]):
     :ivar sent: it was encoded to leave; nothing can be withdrawn from it any more.
     :ivar effect: what the attempts so far may have done.
     :ivar builder: takes the records.
-    :ivar receipts: who waits, in the order of their records.
+    :ivar receipts: who waits, each with the index of its first record, in their order.
     """
 
     __slots__ = (
@@ -51,7 +48,7 @@ class Batch(Generic[W]):
         self.closed = False
         self.created = created
         self.effect = Effect.NONE
-        self.receipts: list[Receipt[W]] = []
+        self.receipts: list[tuple[int, W]] = []
         self.sent = False
 
     @property
@@ -69,14 +66,22 @@ class Batch(Generic[W]):
         """Bytes before compression."""
         return self.builder.size
 
-    def withdraw(self, waiter: W) -> None:
-        """Forget a waiter; where the batch has not been sent, its records are not sent either."""
-        for position, (first, count, _, who) in enumerate(self.receipts):
-            if who is waiter:
-                del self.receipts[position]
-                if not self.sent:
-                    self._withdrawn.update(range(first, first + count))
-                return
+    def withdraw(self, first: int, count: int = 1) -> bool:
+        """Leave ``count`` records out, from the index ``first`` on; False: they have been sent."""
+        if not self.sent:
+            self._withdrawn.update(range(first, first + count))
+        return not self.sent
+
+    def told(self) -> list[tuple[int, W]]:
+        """Who waited, for the batch has its outcome; each with its first record's place in it.
+
+        That is the place among the records sent: those withdrawn do not count.
+        """
+        receipts, self.receipts = self.receipts, []
+        if not self._withdrawn:
+            return receipts
+        gone = sorted(self._withdrawn)
+        return [(first - bisect_left(gone, first), waiter) for first, waiter in receipts]
 
     @property
     def empty(self) -> bool:
@@ -89,16 +94,7 @@ class Batch(Generic[W]):
             self.closed = self.sent = True
             self._data = self.builder.build(compression, self._withdrawn)
             self.builder.discard()
-            if self._withdrawn:
-                self._move_up()
         return self._data
-
-    def _move_up(self) -> None:
-        gone = sorted(self._withdrawn)
-        self.receipts = [
-            (first - bisect_left(gone, first), count, timestamp, waiter)
-            for first, count, timestamp, waiter in self.receipts
-        ]
 
 
 class PartitionQueue(Generic[W]):
@@ -142,26 +138,6 @@ class PartitionQueue(Generic[W]):
     def __iter__(self) -> Iterator[Batch[W]]:
         return iter(self._batches)
 
-    def append(self, key: bytes | None, value: bytes, timestamp: int, now: float) -> int:
-        """Add a record, which is then the last of :attr:`last`; return how many bytes that took.
-
-        :param timestamp: milliseconds since the Unix epoch.
-        :param now: seconds, by the producer's clock.
-        """
-        batch = self._open
-        if batch is not None and now <= batch.created + self._patience:
-            builder = batch.builder
-            before = builder.size
-            if builder.fit(key, value, timestamp, self._batch_size):
-                if builder.size >= self._batch_size:
-                    self._close()
-                return builder.size - before
-        builder = self._begin(timestamp, now)
-        builder.fit(key, value, timestamp, self._max_request_size)
-        if builder.size >= self._batch_size:
-            self._close()
-        return builder.size
-
     def extend(
         self,
         keys: Sequence[bytes | None] | None,
@@ -172,6 +148,8 @@ class PartitionQueue(Generic[W]):
     ) -> tuple[int, int]:
         """Add ``values[start:]`` as far as one batch goes, which is then :attr:`last`.
 
+        :param timestamp: milliseconds since the Unix epoch.
+        :param now: seconds, by the producer's clock.
         :returns: where in ``values`` that ends, at least one further, and how many bytes it took.
         """
         batch = self._open

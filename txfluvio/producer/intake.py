@@ -10,14 +10,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from .budget import Budget
-from .outcomes import Many
+from .outcomes import Sent
 
 
 class Intake:
     """What a producer holds, and who waits to get in.
 
     :param limit: bytes, exceeded by at most one record, or one batch of records sent together.
-    :param take_in: puts into a batch as many as one holds of the records whose turn it is.
+    :param take_in: puts into a batch as sent as one holds of the records whose turn it is.
     :param hurry: called when somebody begins to wait: nothing held should linger.
 
     :ivar held: bytes of records taken in that have no outcome yet, before compression.
@@ -28,7 +28,7 @@ class Intake:
         limit: int,
         budget: Budget,
         *,
-        take_in: Callable[[Many], None],
+        take_in: Callable[[Sent], None],
         hurry: Callable[[], None],
     ) -> None:
         self.held = 0
@@ -37,9 +37,9 @@ class Intake:
         self._budget = budget
         self._take_in = take_in
         # Who is in the middle may leave, so that a queue would be searched for each that does.
-        self._waiting: OrderedDict[Many, None] = OrderedDict()
+        self._waiting: OrderedDict[Sent, None] = OrderedDict()
 
-    def __iter__(self) -> Iterator[Many]:
+    def __iter__(self) -> Iterator[Sent]:
         return iter(self._waiting)
 
     def __len__(self) -> int:
@@ -63,10 +63,6 @@ class Intake:
         """Count no longer; nothing is held by then."""
         self._budget.leave(self)
 
-    def admits(self) -> bool:
-        """Whether a record may go straight into a batch; :meth:`hold` what it takes."""
-        return not self._waiting and self.held < self._limit and self._budget.admits(self)
-
     def hold(self, size: int) -> None:
         """Hold ``size`` bytes more."""
         self.held += size
@@ -78,28 +74,28 @@ class Intake:
         self._budget.give(size)
         self._admit()
 
-    def add(self, many: Many) -> None:
+    def add(self, sent: Sent) -> None:
         """Take records in, now or as there is room."""
-        self._waiting[many] = None
+        self._waiting[sent] = None
         self._admit()
-        if self._waiting and self._first is many:
+        if self._waiting and self._first is sent:
             self.hurry()
 
-    def withdraw(self, many: Many) -> None:
+    def withdraw(self, sent: Sent) -> None:
         """Forget who waits, if it does."""
-        if many in self._waiting:
-            del self._waiting[many]
+        if sent in self._waiting:
+            del self._waiting[sent]
             self._renounce()
 
-    def late(self, now: float, age: float) -> list[Many]:
-        """Remove and return those who have waited so many seconds."""
-        late: list[Many] = []
+    def late(self, now: float, age: float) -> list[Sent]:
+        """Remove and return those who have waited so sent seconds."""
+        late: list[Sent] = []
         while self._waiting and self._first.since + age <= now:
             late.append(self._waiting.popitem(last=False)[0])
         self._renounce()
         return late
 
-    def clear(self) -> list[Many]:
+    def clear(self) -> list[Sent]:
         """Remove and return all who wait."""
         waiting = list(self._waiting)
         self._waiting.clear()
@@ -113,7 +109,7 @@ class Intake:
         return bool(self._waiting) and self.held < self._limit
 
     @property
-    def _first(self) -> Many:
+    def _first(self) -> Sent:
         return next(iter(self._waiting))
 
     def _admit(self) -> None:
@@ -121,10 +117,10 @@ class Intake:
             self._next()
 
     def _next(self) -> None:
-        many = self._first
-        self._take_in(many)
-        if not many.lots:
-            del self._waiting[many]
+        sent = self._first
+        self._take_in(sent)
+        if not sent.lots:
+            del self._waiting[sent]
 
     def _renounce(self) -> None:
         if not self._waiting:

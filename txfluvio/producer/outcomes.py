@@ -1,22 +1,26 @@
 """What becomes of records: stored at an offset, or an error; told to whoever waits for it.
 
-A record sent by itself is waited for by a Deferred. Records sent together share one object,
-:class:`Many`, to which each batch reports what became of its part; so does a record that has to
-wait before it gets into a batch. Nothing here knows connections or time.
+Records sent together share one object, a :class:`Sent`, to which each batch reports what became of
+its part. They are those of one call (:class:`Many`), or those of the single calls within a turn of
+the reactor (:class:`Each`). Nothing here knows connections or time.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from itertools import count, repeat
 from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
 from twisted.internet.defer import Deferred
 
 from ..errors import Effect, FluvioError, NotAllStored
 from .accumulator import Batch
+from .checks import Keys
 
 Positions: TypeAlias = "range | list[int]"
 """Which of the records sent together some are."""
@@ -105,8 +109,8 @@ class Waiter(Protocol):
         """The batch was not stored, or not for certain."""
 
 
-Held: TypeAlias = Batch["Waiter | Deferred[RecordMetadata]"]
-"""A batch of a producer. A record sent by itself is waited for by its Deferred alone."""
+Held: TypeAlias = Batch[Waiter]
+"""A batch of a producer."""
 
 
 class Lot:
@@ -120,7 +124,7 @@ class Lot:
     def __init__(
         self,
         partition: int,
-        keys: list[bytes | None] | None,
+        keys: Keys,
         values: list[bytes],
         positions: Positions,
     ) -> None:
@@ -132,73 +136,81 @@ class Lot:
 
 
 class Part:
-    """Those of some records sent together that are in one batch."""
+    """Those of some records sent together that are in one batch.
 
-    __slots__ = ("_many", "batch", "positions")
+    :ivar positions: which of them, ascending.
+    """
 
-    def __init__(self, many: Many, batch: Held, positions: Positions) -> None:
-        self._many = many
-        self.batch = batch
+    __slots__ = ("_batch", "_first", "_sent", "positions")
+
+    def __init__(self, sent: Sent, batch: Held, first: int, positions: Positions) -> None:
+        self._sent = sent
+        self._batch = batch
+        self._first = first
         self.positions = positions
 
+    def withdraw(self) -> None:
+        """Leave all out, if the batch has not been sent."""
+        self._batch.withdraw(self._first, len(self.positions))
+
+    def withdraw_one(self, position: int) -> bool:
+        """Leave out the one at ``position``; False: the batch has been sent."""
+        return self._batch.withdraw(self._first + bisect_left(self.positions, position))
+
     def stored(self, partition: int, offset: int | None) -> None:
-        self._many.part_stored(self, partition, offset)
+        self._sent.part_ended(self, partition, offset)
 
     def failed(self, partition: int, error: FluvioError) -> None:
-        self._many.part_failed(self, error)
+        self._sent.part_ended(self, partition, error)
 
 
-class Many:
-    """Records sent together, until all have their outcomes, and the Deferred for them.
-
-    Cancelling that withdraws those of them that were not sent yet.
+class Sent(ABC):
+    """Records sent together, at one time, until all have their outcomes.
 
     :param timestamp: milliseconds since the Unix epoch.
     :param since: when they were sent, by the producer's clock.
-    :param on_cancel: called with this when the caller has cancelled.
+    :param on_cancel: called with this when the caller has cancelled all that had no outcome.
 
     :ivar lots: what is still to be taken in.
     :ivar followers: told once, when all have their outcomes.
     """
 
+    __slots__ = (
+        "_left",
+        "_on_cancel",
+        "_parts",
+        "_topic",
+        "followers",
+        "lots",
+        "since",
+        "timestamp",
+    )
+
     def __init__(
-        self,
-        topic: str,
-        lots: list[Lot],
-        timestamp: int,
-        since: float,
-        on_cancel: Callable[[Many], object],
+        self, topic: str, timestamp: int, since: float, on_cancel: Callable[[Sent], object]
     ) -> None:
-        self.deferred: Deferred[Any] = Deferred(self._cancelled)
-        self.lots = deque(lots)
+        self.lots: deque[Lot] = deque()
         self.timestamp = timestamp
         self.since = since
         self.followers: list[Countdown] = []
         self._topic = topic
         self._on_cancel = on_cancel
-        self._total = self._left = sum(len(lot.values) for lot in lots)
+        self._left = 0
         self._parts: dict[Part, None] = {}
-        self._runs: list[tuple[Positions, int, int | None]] = []
-        self._failures: list[tuple[Positions, FluvioError]] = []
 
-    def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> None:
+    def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
         """Note that the records of ``lot`` up to ``stop`` are in ``batch``, from ``first`` on."""
-        part = Part(self, batch, lot.positions[lot.start : stop])
+        part = Part(self, batch, first, lot.positions[lot.start : stop])
         self._parts[part] = None
-        batch.receipts.append((first, stop - lot.start, self.timestamp, part))
+        batch.receipts.append((first, part))
         lot.start = stop
+        return part
 
-    def part_stored(self, part: Part, partition: int, offset: int | None) -> None:
+    def part_ended(self, part: Part, partition: int, outcome: int | FluvioError | None) -> None:
+        """A batch has its outcome: an error, or where the first of ``part`` is, if that is told."""
         if part in self._parts:
             del self._parts[part]
-            self._runs.append((part.positions, partition, offset))
-            self._ended(len(part.positions))
-
-    def part_failed(self, part: Part, error: FluvioError) -> None:
-        if part in self._parts:
-            del self._parts[part]
-            self._failures.append((part.positions, error))
-            self._ended(len(part.positions))
+            self._tell(part.positions, partition, outcome)
 
     def give_up(self, error: Callable[[int], FluvioError]) -> None:
         """Fail what has not been taken in yet.
@@ -208,18 +220,61 @@ class Many:
         lots = list(self.lots)
         self.lots.clear()
         for lot in lots:
-            positions = lot.positions[lot.start :]
-            self._failures.append((positions, error(lot.partition)))
-            self._ended(len(positions))
+            self._tell(lot.positions[lot.start :], lot.partition, error(lot.partition))
 
-    def _ended(self, count: int) -> None:
-        self._left -= count
-        if self._left:
-            return
+    @abstractmethod
+    def _tell(
+        self, positions: Positions, partition: int, outcome: int | FluvioError | None
+    ) -> None:
+        """Tell or keep the outcome of some records, and count them with :meth:`_ended`."""
+
+    def _ended(self, number: int) -> None:
+        self._left -= number
+        if not self._left:
+            self._end()
+
+    def _end(self) -> None:
+        """All have their outcomes, or nobody waits for them."""
         followers, self.followers = self.followers, []
-        self._fire()
         for follower in followers:
             follower.ended()
+
+
+class Many(Sent):
+    """Records sent by one call, and the Deferred for all of them.
+
+    Cancelling that withdraws those of them that were not sent yet.
+    """
+
+    __slots__ = ("_failures", "_runs", "_total", "deferred")
+
+    def __init__(
+        self,
+        topic: str,
+        lots: list[Lot],
+        timestamp: int,
+        since: float,
+        on_cancel: Callable[[Sent], object],
+    ) -> None:
+        super().__init__(topic, timestamp, since, on_cancel)
+        self.deferred: Deferred[Sequence[RecordMetadata]] = Deferred(self._cancelled)
+        self.lots.extend(lots)
+        self._total = self._left = sum(len(lot.values) for lot in lots)
+        self._runs: list[tuple[Positions, int, int | None]] = []
+        self._failures: list[tuple[Positions, FluvioError]] = []
+
+    def _tell(
+        self, positions: Positions, partition: int, outcome: int | FluvioError | None
+    ) -> None:
+        if isinstance(outcome, FluvioError):
+            self._failures.append((positions, outcome))
+        else:
+            self._runs.append((positions, partition, outcome))
+        self._ended(len(positions))
+
+    def _end(self) -> None:
+        self._fire()
+        super()._end()
 
     def _fire(self) -> None:
         stored = StoredRecords(self._topic, self.timestamp, self._total, self._runs)
@@ -245,24 +300,118 @@ class Many:
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
         parts, self._parts = self._parts, {}
-        followers, self.followers = self.followers, []
         self.lots.clear()
         for part in parts:
-            part.batch.withdraw(part)
+            part.withdraw()
         self._on_cancel(self)
-        for follower in followers:
-            follower.ended()
+        super()._end()
 
 
-class One(Many):
-    """A record sent by itself that has to wait before it gets into a batch."""
+class Each(Sent):
+    """Records sent by a call each within one turn of the reactor, and a Deferred for each of them.
 
-    def _fire(self) -> None:
-        if self._failures:
-            self.deferred.errback(self._failures[0][1])
+    Cancelling one withdraws its record, if that was not sent yet.
+    """
+
+    __slots__ = ("_cancel", "_deferreds", "_early", "_positions", "_rows", "_withdrawn")
+
+    def __init__(
+        self, topic: str, timestamp: int, since: float, on_cancel: Callable[[Sent], object]
+    ) -> None:
+        super().__init__(topic, timestamp, since, on_cancel)
+        # Of each record its key, its value, its partition if that is known, and its Deferred: one
+        # list, since that takes the least time.
+        self._rows: list[Any] = []
+        self._deferreds: list[Deferred[RecordMetadata]] | None = None
+        self._positions: dict[Deferred[RecordMetadata], int] | None = None
+        self._withdrawn: set[int] | None = None
+        self._early = False
+        # Bound once: what the garbage collector has to look through counts more than it takes.
+        self._cancel: Callable[[Deferred[RecordMetadata]], None] | None = self._cancelled
+
+    def add(
+        self, key: bytes | None, value: bytes, partition: int | None
+    ) -> Deferred[RecordMetadata]:
+        """Add a record, and give the Deferred for its outcome.
+
+        :param partition: its partition; None: to be chosen.
+        """
+        deferred: Deferred[RecordMetadata] = Deferred(self._cancel)
+        self._rows += (key, value, partition, deferred)
+        return deferred
+
+    def close(self) -> tuple[list[int | None], list[bytes | None], list[bytes]]:
+        """There will be no more.
+
+        :returns: the partitions that are known, the keys and the values: what :attr:`lots` are made
+            of. Nothing, if all were cancelled.
+        """
+        rows, self._rows = self._rows, []
+        deferreds = self._deferreds = rows[3::4]
+        self._left = len(deferreds)
+        if self._early:
+            self._withdrawn = {index for index, one in enumerate(deferreds) if one.called}
+            self._left -= len(self._withdrawn)
+            if not self._left:
+                return [], [], []
+        return rows[2::4], rows[0::4], rows[1::4]
+
+    def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
+        part = super().take_in(batch, lot, first, stop)
+        if self._withdrawn:
+            for position in self._withdrawn.intersection(part.positions):
+                part.withdraw_one(position)
+        return part
+
+    def _tell(
+        self, positions: Positions, partition: int, outcome: int | FluvioError | None
+    ) -> None:
+        deferreds = self._deferreds or []
+        if self._withdrawn:
+            positions = [position for position in positions if position not in self._withdrawn]
+        if isinstance(positions, range):
+            told = deferreds[positions.start : positions.stop : positions.step]
         else:
-            (_, partition, offset) = self._runs[0]
-            self.deferred.callback(RecordMetadata(self._topic, partition, offset, self.timestamp))
+            told = [deferreds[position] for position in positions]
+        if isinstance(outcome, FluvioError):
+            for deferred in told:
+                if not deferred.called:
+                    deferred.errback(_another(outcome))
+        else:
+            new, topic, timestamp = tuple.__new__, self._topic, self.timestamp
+            offsets = repeat(None) if outcome is None else count(outcome)
+            for deferred, offset in zip(told, offsets, strict=False):
+                if not deferred.called:
+                    # A named tuple's own way takes twice as long.
+                    deferred.callback(new(RecordMetadata, (topic, partition, offset, timestamp)))
+        self._ended(len(told))
+
+    def _end(self) -> None:
+        self._cancel = None
+        super()._end()
+
+    def _cancelled(self, deferred: Deferred[RecordMetadata]) -> None:
+        if self._deferreds is None:
+            self._early = True
+            return
+        if self._positions is None:
+            self._positions = {one: position for position, one in enumerate(self._deferreds)}
+        position = self._positions[deferred]
+        part = next((part for part in self._parts if position in part.positions), None)
+        if part is not None:
+            if not part.withdraw_one(position):
+                # It is under way: what becomes of it is counted, and told to nobody.
+                return
+        elif not any(position in lot.positions[lot.start :] for lot in self.lots):
+            # Its outcome is just being told.
+            return
+        self._withdrawn = self._withdrawn or set()
+        self._withdrawn.add(position)
+        self._left -= 1
+        if not self._left:
+            self.lots.clear()
+            self._on_cancel(self)
+            self._end()
 
 
 class Countdown:
@@ -285,11 +434,11 @@ class Countdown:
 
     def watch(self, batch: Held) -> None:
         self._left += 1
-        batch.receipts.append((batch.count, 0, 0, self))
+        batch.receipts.append((batch.count, self))
 
-    def follow(self, many: Many) -> None:
+    def follow(self, sent: Sent) -> None:
         self._left += 1
-        many.followers.append(self)
+        sent.followers.append(self)
 
     def stored(self, partition: int, offset: int | None) -> None:
         self.ended()
@@ -304,24 +453,20 @@ class Countdown:
             self.deferred.callback(None)
 
 
-def tell_stored(held: Held, topic: str, partition: int, base: int | None) -> None:
+def tell_stored(held: Held, partition: int, base: int | None) -> None:
     """Tell those who wait that a batch was stored, its first record at ``base``."""
-    receipts, held.receipts = held.receipts, []
-    for first, _, timestamp, waiter in receipts:
-        offset = None if base is None else base + first
-        if not isinstance(waiter, Deferred):
-            waiter.stored(partition, offset)
-        elif not waiter.called:
-            waiter.callback(RecordMetadata(topic, partition, offset, timestamp))
+    for first, waiter in held.told():
+        waiter.stored(partition, None if base is None else base + first)
 
 
 def tell_failed(held: Held, partition: int, error: FluvioError) -> None:
     """Tell those who wait that a batch failed, each by an error of its own."""
-    receipts, held.receipts = held.receipts, []
-    for _, _, _, waiter in receipts:
-        own = copy(error)
-        own.__cause__ = error.__cause__
-        if not isinstance(waiter, Deferred):
-            waiter.failed(partition, own)
-        elif not waiter.called:
-            waiter.errback(own)
+    for _, waiter in held.told():
+        waiter.failed(partition, _another(error))
+
+
+def _another(error: FluvioError) -> FluvioError:
+    """The same error as an object of its own: whoever gets it may change it, or raise it."""
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    return own

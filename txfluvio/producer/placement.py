@@ -22,6 +22,9 @@ class Placement:
     """Places the records of one topic.
 
     :param partitioner: an ``IPartitioner``; None: the one all Fluvio clients use.
+
+    :ivar at_once: whether a record has to be placed when it is sent, for a user's own partitioner
+        may fail. The usual one never does, and many records at once take it less time.
     """
 
     def __init__(self, topic: str, partitioner: Any = None) -> None:
@@ -29,6 +32,7 @@ class Placement:
         self._partitioner = partitioner or SiphashRoundRobinPartitioner()
         self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
         self._choose = self._partitioner.choose
+        self.at_once = type(self._partitioner) is not SiphashRoundRobinPartitioner
         self._count = 0
         self._online: tuple[int, ...] = ()
 
@@ -48,8 +52,7 @@ class Placement:
         """
         if partition is None:
             partition = self._choose(key, value, self._count, self._online)
-        if type(partition) is not int or not 0 <= partition < self._count:
-            self._check(partition)
+        self._check(partition)
         return partition
 
     def sort(self, keys: Keys, values: list[bytes], partition: int | None) -> list[Lot]:
@@ -58,34 +61,41 @@ class Placement:
             self._check(partition)
             return [Lot(partition, keys, values, range(len(values)))] if values else []
         chooser = self._partitioner
-        if not isinstance(chooser, SiphashRoundRobinPartitioner):
-            return self._sorted(
-                [
-                    self._choose(key, value, self._count, self._online)
-                    for key, value in zip(keys or repeat(None), values, strict=False)
-                ],
-                keys,
-                values,
-            )
+        if self.at_once:
+            places = [
+                self._choose(key, value, self._count, self._online)
+                for key, value in zip(keys or repeat(None), values, strict=False)
+            ]
+            for place in set(places):
+                self._check(place)
+            return _sorted(places, keys, values)
         if keys is not None:
-            return self._sorted(chooser.choose_all(keys, self._count, self._online), keys, values)
+            return _sorted(chooser.choose_all(keys, self._count, self._online), keys, values)
         return [
             Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
             for place, taken in chooser.choose_turns(len(values), self._count, self._online)
         ]
 
-    def _sorted(self, places: list[int], keys: Keys, values: list[bytes]) -> list[Lot]:
-        positions: dict[int, list[int]] = {}
-        for position, place in enumerate(places):
-            if place in positions:
-                positions[place].append(position)
-            else:
-                self._check(place)
-                positions[place] = [position]
-        return [
-            Lot(place, keys and [keys[p] for p in taken], [values[p] for p in taken], taken)
-            for place, taken in positions.items()
+    def sort_placed(
+        self, places: list[int | None], keys: list[bytes | None], values: list[bytes]
+    ) -> list[Lot]:
+        """Records by partition, of which some were placed before; never raises.
+
+        :param places: the partition of each; None: the partitioner chooses.
+        """
+        if len(values) == 1:
+            place, key = places[0], keys[0]
+            if place is None:
+                place = self._choose(key, values[0], self._count, self._online)
+            return [Lot(place, None if key is None else keys, values, range(1))]
+        unkeyed = keys.count(None) == len(keys)
+        if places.count(None) == len(places):
+            return self.sort(None if unkeyed else keys, values, None)
+        chosen = [
+            self._choose(key, value, self._count, self._online) if place is None else place
+            for place, key, value in zip(places, keys, values, strict=True)
         ]
+        return _sorted(chosen, None if unkeyed else keys, values)
 
     def _check(self, partition: int) -> None:
         if not isinstance(partition, int) or isinstance(partition, bool):
@@ -94,6 +104,19 @@ class Placement:
             )
         if not 0 <= partition < self._count:
             raise PartitionNotFound(self._topic, partition, self._count)
+
+
+def _sorted(places: list[int], keys: Keys, values: list[bytes]) -> list[Lot]:
+    positions: dict[int, list[int]] = {}
+    for position, place in enumerate(places):
+        if place in positions:
+            positions[place].append(position)
+        else:
+            positions[place] = [position]
+    return [
+        Lot(place, keys and [keys[p] for p in taken], [values[p] for p in taken], taken)
+        for place, taken in positions.items()
+    ]
 
 
 def _takes_turns(partition: PartitionInfo) -> bool:

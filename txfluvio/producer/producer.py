@@ -41,7 +41,7 @@ from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
 from .checks import Given, check_record, check_timestamp, columns
 from .intake import Intake
-from .outcomes import Countdown, Lot, Many, One, RecordMetadata, StoredRecords
+from .outcomes import Countdown, Each, Many, RecordMetadata, Sent, StoredRecords
 from .placement import Placement
 from .sender import Sender, Shared
 
@@ -117,6 +117,7 @@ class Producer:
             release=self._intake.release,
             settled=self._settled,
         )
+        self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
         self._stirred: dict[Sender, None] = {}
         self._flushes: dict[Countdown, None] = {}
@@ -141,6 +142,7 @@ class Producer:
     @property
     def buffered(self) -> int:
         """Bytes of records taken in that have no outcome yet, before compression."""
+        self._land()
         return self._intake.held
 
     def __repr__(self) -> str:
@@ -246,26 +248,15 @@ class Producer:
             if self._state is not _RUNNING:
                 raise self._not_running()
             check_record(key, value, self._config.max_request_size)
-            place = self._placement.place(key, value, partition)
+            if partition is not None or self._placement.at_once:
+                partition = self._placement.place(key, value, partition)
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
         except Exception as error:
             return fail(error)
-        now = self._clock.seconds()
-        if not self._intake.admits():
-            lot = Lot(place, None if key is None else [key], [value], range(1))
-            one = One(self.topic, [lot], stamp, now, self._withdrawn)
-            self._add(one)
-            return one.deferred
-        sender = self._senders.get(place) or self._sender(place)
-        grown = sender.queue.append(key, value, stamp, now)
-        batch = sender.queue.last
-        index = batch.builder.count - 1
-        deferred: Deferred[RecordMetadata] = Deferred(batch.withdraw)
-        batch.receipts.append((index, 1, stamp, deferred))
-        self._intake.hold(grown)
-        if not index or batch.closed:
-            self._stir(sender)
-        return deferred
+        each = self._each
+        if each is None or each.timestamp != stamp:
+            each = self._begin(stamp)
+        return each.add(key, value, partition)
 
     def send_many(
         self,
@@ -292,6 +283,7 @@ class Producer:
                 raise self._not_running()
             keys, values = columns(records, self._config.max_request_size)
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
+            self._land()
             lots = self._placement.sort(keys, values, partition)
         except Exception as error:
             return fail(error)
@@ -306,28 +298,44 @@ class Producer:
             return NotStarted("producer")
         return ProducerClosed()
 
-    def _add(self, many: Many) -> None:
+    def _begin(self, timestamp: int) -> Each:
+        """Gather what is sent from now on: it is taken in together, at the end of this turn."""
+        self._land()
+        self._each = Each(self.topic, timestamp, self._clock.seconds(), self._withdrawn)
         self._watch_time()
-        self._intake.add(many)
+        self._look_later()
+        return self._each
 
-    def _take_in(self, many: Many) -> None:
+    def _land(self) -> None:
+        """Take in what was gathered."""
+        each, self._each = self._each, None
+        if each is not None:
+            each.lots.extend(self._placement.sort_placed(*each.close()))
+            if each.lots:
+                self._intake.add(each)
+
+    def _add(self, sent: Sent) -> None:
+        self._watch_time()
+        self._intake.add(sent)
+
+    def _take_in(self, sent: Sent) -> None:
         """Put as many of the records that have waited longest as one batch holds into it."""
-        lot = many.lots[0]
+        lot = sent.lots[0]
         sender = self._sender(lot.partition)
         stop, grown = sender.queue.extend(
-            lot.keys, lot.values, lot.start, many.timestamp, many.since
+            lot.keys, lot.values, lot.start, sent.timestamp, sent.since
         )
         batch = sender.queue.last
-        many.take_in(batch, lot, batch.count - (stop - lot.start), stop)
+        sent.take_in(batch, lot, batch.count - (stop - lot.start), stop)
         if stop < len(lot.values):
-            many.lots.rotate(-1)
+            sent.lots.rotate(-1)
         else:
-            many.lots.popleft()
+            sent.lots.popleft()
         self._intake.hold(grown)
         self._stir(sender)
 
-    def _withdrawn(self, many: Many) -> None:
-        self._intake.withdraw(many)
+    def _withdrawn(self, sent: Sent) -> None:
+        self._intake.withdraw(sent)
         self._settled()
 
     # Records out.
@@ -344,11 +352,14 @@ class Producer:
         Not at once: what is sent in a row leaves together, also without linger.
         """
         self._stirred[sender] = None
+        self._look_later()
+
+    def _look_later(self) -> None:
         if self._look_call is None:
             self._look_call = self._clock.callLater(0, self._look)
-        self._watch_time()
 
     def _look(self) -> None:
+        self._land()
         self._look_call = None
         stirred, self._stirred = self._stirred, {}
         for sender in stirred:
@@ -361,7 +372,7 @@ class Producer:
 
     def _hurried(self) -> bool:
         """Whether nothing should linger now."""
-        return bool(self._flushes or self._intake.tight or self._state is _State.CLOSING)
+        return bool(self._flushes or self._state is not _RUNNING or self._intake.tight)
 
     def _watch_time(self) -> None:
         """See to it that what was just sent is given up in time: one timer does for all."""
@@ -370,8 +381,9 @@ class Producer:
 
     def _expire(self) -> None:
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
-        for many in self._intake.late(now, timeout):
-            many.give_up(lambda partition: self._no_room(partition, timeout))
+        self._land()
+        for sent in self._intake.late(now, timeout):
+            sent.give_up(lambda partition: self._no_room(partition, timeout))
         for sender in list(self._senders.values()):
             sender.expire(now)
         self._settled()
@@ -381,7 +393,7 @@ class Producer:
         ends = [
             batch.created + timeout for sender in self._senders.values() for batch in sender.held
         ]
-        ends += [many.since + timeout for many in self._intake]
+        ends += [sent.since + timeout for sent in self._intake]
         if ends:
             self._expire_call = self._clock.callLater(min(ends) - now, self._expire)
 
@@ -402,12 +414,13 @@ class Producer:
         """
         if self._state not in (_State.RUNNING, _State.CLOSING):
             return fail(self._not_running())
+        self._land()
         countdown = Countdown(self._flushed)
         for sender in self._senders.values():
             for batch in sender.held:
                 countdown.watch(batch)
-        for many in self._intake:
-            countdown.follow(many)
+        for sent in self._intake:
+            countdown.follow(sent)
         if countdown.done:
             return succeed(None)
         self._flushes[countdown] = None
@@ -434,6 +447,7 @@ class Producer:
         closed: Deferred[None] = Deferred(self._close_cancelled)
         self._closes[closed] = None
         if self._state is _State.RUNNING:
+            self._land()
             self._state = _State.CLOSING
             self._closing_since = self._clock.seconds()
             self._close_call = self._clock.callLater(self._config.close_timeout, self._close_late)
@@ -454,8 +468,8 @@ class Producer:
         waiting = self._intake.clear()
         for sender in list(self._senders.values()):
             sender.abandon(seconds)
-        for many in waiting:
-            many.give_up(lambda partition: self._no_room(partition, seconds))
+        for sent in waiting:
+            sent.give_up(lambda partition: self._no_room(partition, seconds))
         self._finish()
 
     def _settled(self) -> None:

@@ -47,7 +47,7 @@ from ..wire.spu import (
     TopicProduceData,
 )
 from .accumulator import PartitionQueue
-from .outcomes import Held, RecordMetadata, Waiter, tell_failed, tell_stored
+from .outcomes import Held, Waiter, tell_failed, tell_stored
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Sender:
     def __init__(self, partition: int, shared: Shared) -> None:
         config = shared.config
         self.partition = partition
-        self.queue: PartitionQueue[Waiter | Deferred[RecordMetadata]] = PartitionQueue(
+        self.queue: PartitionQueue[Waiter] = PartitionQueue(
             linger=config.linger,
             batch_size=config.batch_size,
             max_request_size=config.max_request_size,
@@ -146,6 +146,8 @@ class Sender:
 
         A request in which some of it is under way goes on: what is sent next would overtake it.
         """
+        if not self._under_way and not len(self.queue):
+            return
         timeout = self._shared.config.delivery_timeout
         late = [batch for batch in self._under_way if batch.created + timeout <= now]
         if late:
@@ -437,7 +439,7 @@ class Sender:
         self._shared.release(sum(batch.size for batch, _ in (*stored, *failed)))
         self._count(stored, failed)
         for batch, base in stored:
-            tell_stored(batch, self._shared.topic, self.partition, base)
+            tell_stored(batch, self.partition, base)
         for batch, error in failed:
             tell_failed(batch, self.partition, error)
         self._shared.settled()

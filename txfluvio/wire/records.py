@@ -454,6 +454,9 @@ class BatchBuilder:
         :returns: where in ``values`` it stopped: at ``start`` also where the timestamp is too far
             from the batch's.
         """
+        if start + 1 == len(values):
+            key = None if keys is None else keys[start]
+            return start + self.fit(key, values[start], timestamp, limit)
         delta = timestamp - self._first
         if not -_MAX_DELTA <= delta <= _MAX_DELTA:
             return start
