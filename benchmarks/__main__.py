@@ -95,6 +95,10 @@ def main(arguments: list[str] | None = None) -> int:
             progress.end()
             print(error, file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            progress.end()
+            print("interrupted", file=sys.stderr)
+            return 130
     progress.end()
     rows = report.summary(loads, results)
     host = report.machine()

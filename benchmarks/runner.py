@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,15 @@ def measure(
                 for run in load.runs:
                     progress(f"round {number + 1}: {load.name}: {run.client} {run.label}")
                     results[load.name][_key(run)].append(bench.run(load, run))
-    finally:
+    except KeyboardInterrupt:
+        # So was a fake, by the same key, and then there is nothing to clean.
+        with suppress(Failed):
+            bench.clean()
+        raise
+    except BaseException:
         bench.clean()
+        raise
+    bench.clean()
     return results
 
 
@@ -75,10 +83,9 @@ class _Bench:
             if run.client != "official":
                 raise
             # Ours has to do it all; what the other can not do is a result.
-            return {"failed": str(error).strip().splitlines()[-1]}
-        finally:
-            if load.topic == "write":
-                self._drop([spec["topic"]])
+            result = {"failed": str(error).strip().splitlines()[-1]}
+        if load.topic == "write":
+            self._drop([spec["topic"]])
         if run.client != "official" and result["compiled"] != (run.client == "compiled"):
             raise Failed(f"{run.client} {run.label} ran with the other build")
         return result

@@ -42,12 +42,15 @@ class NodeClient:
         return ended.stdout.decode()
 
 
-def node_client(cache: pytest.Cache) -> NodeClient:
-    """The package, installed if need be; the test is skipped where that is not possible."""
+def node_client(kept: Path) -> NodeClient:
+    """The package, installed if need be; the test is skipped where that is not possible.
+
+    :param kept: the folder to install it in.
+    """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node.js (node and npm) is not installed")
-    folder = cache.mkdir("official-npm") / "_".join(PACKAGES).replace("/", "-")
+    folder = kept / "_".join(PACKAGES).replace("/", "-")
     if not folder.exists():
         _install(npm, node, folder)
     return NodeClient(node, folder)

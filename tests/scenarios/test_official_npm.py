@@ -74,8 +74,11 @@ EXPECTED = [[f"key {number}", value] for number, value in enumerate(VALUES)]
 
 
 @pytest.fixture(scope="module")
-def client(request: pytest.FixtureRequest) -> NodeClient:
-    return node_client(request.config.cache)
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NodeClient:
+    # Kept from run to run, unless pytest was told to keep nothing.
+    cache = getattr(request.config, "cache", None)
+    make = tmp_path_factory.mktemp if cache is None else cache.mkdir
+    return node_client(make("official-npm"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from random import Random
+from subprocess import PIPE
 
 import pytest
 
@@ -187,6 +192,21 @@ def test_several_seeds_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None
     printed = capsys.readouterr()
     assert printed.out.startswith("2 runs, 0 with a violation\nrecords a run: median ")
     assert "] 2/2, 0 failed" in printed.err
+
+
+def test_interrupted_it_tells_what_was_done() -> None:
+    command = [sys.executable, "-m", "txfluvio.testing.simulation", "--seeds", "1000"]
+    with subprocess.Popen(
+        command, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stderr is not None
+        told = running.stderr.read(1)
+        # As from a terminal: to the command and to its processes.
+        os.killpg(running.pid, signal.SIGINT)
+        found, rest = running.communicate(timeout=100)
+    assert "Traceback" not in told + rest
+    assert rest.endswith("interrupted\n")
+    assert " runs, 0 with a violation" in found
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``python -m txfluvio.testing.fuzz``: damaged frames into a client and into the fake.
 
 It ends with status 0 if nothing was found, 1 if something was, 2 if it was called wrongly.
+Interrupted, it says what came of those done so far.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"fuzz: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted", end="", file=sys.stderr)
     return _conclude(total, options.seed, time.monotonic() - began)
 
 

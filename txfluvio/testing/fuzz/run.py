@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,6 +143,8 @@ def run(archive: Path, seed: int, numbers: Sequence[int], processes: int) -> Ite
 
 
 def _begin(archive: Path, seed: int) -> None:
+    # Whoever interrupts the command interrupts its processes too: they just end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _Worker.corpus = Corpus.read(archive)
     _Worker.seed = seed
     _silence()

@@ -65,11 +65,14 @@ def _one(seed: int, seeds: int, without: Sequence[int], *, traced: bool) -> int:
 
 def _many(seeds: range, processes: int) -> int:
     summary, begun = Summary(), time.monotonic()
-    for part in run_many(seeds, processes):
-        summary.merge(part)
-        for seed, violations in part.failures.items():
-            print(f"\nseed {seed}: {violations[0]}", file=sys.stderr)
-        _progress(summary, len(seeds), time.monotonic() - begun)
+    try:
+        for part in run_many(seeds, processes):
+            summary.merge(part)
+            for seed, violations in part.failures.items():
+                print(f"\nseed {seed}: {violations[0]}", file=sys.stderr)
+            _progress(summary, len(seeds), time.monotonic() - begun)
+    except KeyboardInterrupt:
+        print("\ninterrupted", end="", file=sys.stderr)
     print(file=sys.stderr)
     for line in summary.lines():
         print(line)

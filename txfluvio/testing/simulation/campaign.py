@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -109,15 +110,24 @@ def run_many(seeds: range, processes: int) -> Iterator[Summary]:
     """Do the runs of many seeds with the usual workload; yields parts as they are done."""
     chunks = iter([seeds[first : first + CHUNK] for first in range(0, len(seeds), CHUNK)])
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=log_nowhere) as pool:
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin) as pool:
         waiting: set[Future[Summary]] = {
             pool.submit(run_seeds, chunk) for chunk in islice(chunks, 2 * processes)
         }
-        while waiting:
-            done = next(as_completed(waiting))
-            waiting.remove(done)
-            waiting |= {pool.submit(run_seeds, chunk) for chunk in islice(chunks, 1)}
-            yield done.result()
+        try:
+            while waiting:
+                done = next(as_completed(waiting))
+                waiting.remove(done)
+                waiting |= {pool.submit(run_seeds, chunk) for chunk in islice(chunks, 1)}
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    # Whoever interrupts the command interrupts its processes too: they just end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    log_nowhere()
 
 
 def log_nowhere() -> None:
