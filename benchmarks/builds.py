@@ -1,7 +1,8 @@
 """The plain and the compiled build, compared: ``python -m benchmarks.builds``.
 
 Builds the compiled wheel into a folder that is deleted afterwards and lets both builds read the
-same damaged inputs. They must agree on each.
+same damaged inputs. They must agree on each. With ``--tests`` the whole test-suite is run on the
+compiled build instead.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,6 +39,19 @@ def compiled(folder: Path, *, isolated: bool = True) -> Path:
     return site
 
 
+def tests(folder: Path) -> int:
+    """Run the project's tests on the compiled build, in a copy of the project; their status."""
+    site = compiled(folder)
+    copy = folder / "project"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist"))
+    for made in site.rglob("*"):
+        if made.suffix in (".so", ".pyd"):
+            shutil.copy2(made, copy / made.relative_to(site))
+    # What compares the two builds needs the plain one.
+    command = [sys.executable, "-m", "pytest", "-q", "--ignore", "tests/wire/test_compiled.py"]
+    return subprocess.run(command, cwd=copy, env={**os.environ, "PYTHONPATH": str(copy)}).returncode
+
+
 def begin(where: Path, inputs: int, seed: int) -> subprocess.Popen[str]:
     """Begin to read the inputs with the build that is at ``where``."""
     command = [sys.executable, "-m", "benchmarks.mutated", f"--inputs={inputs}", f"--seed={seed}"]
@@ -55,10 +70,15 @@ def main() -> int:
         prog="python -m benchmarks.builds",
         description="Read damaged inputs with the plain and the compiled build.",
     )
+    parser.add_argument(
+        "--tests", action="store_true", help="instead run all tests on the compiled build"
+    )
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     with TemporaryDirectory() as folder:
+        if chosen.tests:
+            return tests(Path(folder))
         site = compiled(Path(folder))
         running = [begin(where, chosen.inputs, chosen.seed) for where in (ROOT, site)]
         plain, machine = [result(process) for process in running]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def _run(*command: str, cwd: Path) -> str:
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=110)
+    # What is installed is to be found, and not what stands in the path by other means.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=110)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import payload, plan, report
+from txfluvio.wire import COMPILED
 
 
 def seen(count: int, seconds: float, **more: Any) -> dict[str, Any]:
@@ -112,6 +113,7 @@ def test_a_workload_that_is_none_is_said_in_one_line() -> None:
 @pytest.mark.skipif(
     find_spec("fluvio") is None, reason="the official client (PyPI fluvio) is not installed"
 )
+@pytest.mark.skipif(COMPILED, reason="the plain build is what it measures first")
 def test_one_command_measures_both_clients_against_one_server(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     done = command("--rounds", "1", "--scale", "0.05", "--only", "depth 1", "--json", str(figures))
