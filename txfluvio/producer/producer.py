@@ -1,10 +1,10 @@
 """The producer: what a user calls to get records stored.
 
-A :class:`Producer` checks what it is given, chooses the partition, and puts the record in that
-partition's queue, within a bound on what is held; a sender for each partition does the rest
-(:mod:`txfluvio.producer.sender`). Every record accepted ends in exactly one outcome: it is stored,
-at an offset or at one that the broker does not tell, or it ends in an error, whose ``effect`` says
-whether it may be stored all the same.
+A :class:`Producer` checks what it is given and gathers it for a turn of the reactor; then it
+chooses partitions and fills their queues, within a bound on what is held. A sender for each
+partition does the rest (:mod:`txfluvio.producer.sender`). Every record accepted ends in exactly one
+outcome: it is stored, at an offset or at one that the broker does not tell, or it ends in an error,
+whose ``effect`` says whether it may be stored all the same.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ class Producer:
         return ProducerClosed()
 
     def _begin(self, timestamp: int) -> Each:
-        """Gather what is sent from now on: it is taken in together, at the end of this turn."""
+        """Gather what is sent from now on: taken in together, it takes half the time."""
         self._land()
         self._each = Each(self.topic, timestamp, self._clock.seconds(), self._withdrawn)
         self._watch_time()
