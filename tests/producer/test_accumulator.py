@@ -80,6 +80,17 @@ def test_a_timestamp_too_far_from_the_batch_opens_another() -> None:
     assert [values(batch) for batch in q.take(0.0)] == [[b"a"], [b"b"], [b"c", b"d"]]
 
 
+def test_each_may_have_its_own_timestamp() -> None:
+    q = queue()
+    q.extend(None, [b"a", b"b", b"c"], 0, [1000, 3000, 1000 + 2**31], 0.0)
+    q.extend(None, [b"a", b"b", b"c"], 2, [1000, 3000, 1000 + 2**31], 0.0)
+    batches = [records.Batch(batch.encode(Compression.NONE), 0) for batch in q.take(0.0)]
+    assert [[r.timestamp for r in batch.records()] for batch in batches] == [
+        [1000, 3000],
+        [1000 + 2**31],
+    ]
+
+
 @given(
     st.lists(
         st.tuples(st.none() | st.binary(max_size=30), st.binary(max_size=60)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from zope.interface import implementer
 
 from tests.cluster.objects import partition
@@ -38,6 +39,30 @@ class SendTests(ProducerTestCase):
         self.turn()
         self.assertEqual(self.leader.values(), values)
         self.assertEqual([self.successResultOf(one).offset for one in sent], list(range(100)))
+
+    def test_where_each_brings_its_own_time_each_is_told_its_own(self) -> None:
+        producer = self.started(batch_size=200)
+        stamps = [5000 + 10 * number for number in range(50)]
+        sent = [producer.send(b"%d" % stamp, timestamp=stamp) for stamp in stamps]
+        sent[7].cancel()
+        self.failureResultOf(sent[7], CancelledError)
+        self.turn()
+        del stamps[7], sent[7]
+        self.assertEqual([record.timestamp for record in self.leader.logs[0]], stamps)
+        self.assertEqual(
+            [self.successResultOf(one) for one in sent],
+            [RecordMetadata(NAME, 0, offset, stamp) for offset, stamp in enumerate(stamps)],
+        )
+
+    def test_some_bring_their_own_time_and_some_do_not(self) -> None:
+        producer = self.started()
+        producer.send(b"a")
+        producer.send(b"b", timestamp=5000)
+        producer.send(b"c")
+        self.turn()
+        now = int(DAWN * 1000)
+        self.assertEqual(self.leader.values(), [b"a", b"b", b"c"])
+        self.assertEqual([r.timestamp for r in self.leader.logs[0]], [now, 5000, now])
 
     def test_an_empty_value_and_an_empty_key_are_as_good_as_any(self) -> None:
         producer = self.started()

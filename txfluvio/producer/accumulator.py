@@ -143,12 +143,12 @@ class PartitionQueue(Generic[W]):
         keys: Sequence[bytes | None] | None,
         values: Sequence[bytes],
         start: int,
-        timestamp: int,
+        timestamp: int | Sequence[int],
         now: float,
     ) -> tuple[int, int]:
         """Add ``values[start:]`` as far as one batch goes, which is then :attr:`last`.
 
-        :param timestamp: milliseconds since the Unix epoch.
+        :param timestamp: of all or of each, milliseconds since the Unix epoch.
         :param now: seconds, by the producer's clock.
         :returns: where in ``values`` that ends, at least one further, and how many bytes it took.
         """
@@ -161,11 +161,12 @@ class PartitionQueue(Generic[W]):
                 if stop < len(values) or builder.size >= self._batch_size:
                     self._close()
                 return stop, builder.size - before
-        builder = self._begin(timestamp, now)
+        first = timestamp if isinstance(timestamp, int) else timestamp[start]
+        builder = self._begin(first, now)
         stop = builder.extend(keys, values, start, timestamp, self._batch_size)
         if stop == start:
             key = None if keys is None else keys[start]
-            builder.fit(key, values[start], timestamp, self._max_request_size)
+            builder.fit(key, values[start], first, self._max_request_size)
             stop += 1
         if stop < len(values) or builder.size >= self._batch_size:
             self._close()

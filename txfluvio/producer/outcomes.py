@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from itertools import count, repeat
 from typing import Any, NamedTuple, Protocol, TypeAlias, overload
@@ -24,6 +24,10 @@ from .checks import Keys
 
 Positions: TypeAlias = "range | list[int]"
 """Which of the records sent together some are."""
+
+
+THEIR_OWN = -1
+"""In the place of a timestamp that some records have in common: each has another."""
 
 
 class RecordMetadata(NamedTuple):
@@ -117,9 +121,10 @@ class Lot:
     """Those of some records sent together that go to one partition.
 
     :ivar start: where in ``values`` begins what has not been taken in yet.
+    :ivar timestamps: of each, where they have not one in common.
     """
 
-    __slots__ = ("keys", "partition", "positions", "start", "values")
+    __slots__ = ("keys", "partition", "positions", "start", "timestamps", "values")
 
     def __init__(
         self,
@@ -133,6 +138,7 @@ class Lot:
         self.values = values
         self.positions = positions
         self.start = 0
+        self.timestamps: list[int] | None = None
 
 
 class Part:
@@ -165,9 +171,9 @@ class Part:
 
 
 class Sent(ABC):
-    """Records sent together, at one time, until all have their outcomes.
+    """Records sent together, until all have their outcomes.
 
-    :param timestamp: milliseconds since the Unix epoch.
+    :param timestamp: of all, milliseconds since the Unix epoch.
     :param since: when they were sent, by the producer's clock.
     :param on_cancel: called with this when the caller has cancelled all that had no outcome.
 
@@ -311,17 +317,28 @@ class Each(Sent):
     """Records sent by a call each within one turn of the reactor, and a Deferred for each of them.
 
     Cancelling one withdraws its record, if that was not sent yet.
+
+    :param timestamp: of all, milliseconds since the Unix epoch; or ``THEIR_OWN``.
     """
 
-    __slots__ = ("_cancel", "_deferreds", "_early", "_positions", "_rows", "_withdrawn")
+    __slots__ = (
+        "_cancel",
+        "_deferreds",
+        "_early",
+        "_positions",
+        "_rows",
+        "_timestamps",
+        "_withdrawn",
+    )
 
     def __init__(
         self, topic: str, timestamp: int, since: float, on_cancel: Callable[[Sent], object]
     ) -> None:
         super().__init__(topic, timestamp, since, on_cancel)
-        # Of each record its key, its value, its partition if that is known, and its Deferred: one
-        # list, since that takes the least time.
+        # Of each record its key, its value, its own timestamp, its partition if that is known, and
+        # its Deferred: one list, since that takes the least time.
         self._rows: list[Any] = []
+        self._timestamps: list[int] = []
         self._deferreds: list[Deferred[RecordMetadata]] | None = None
         self._positions: dict[Deferred[RecordMetadata], int] | None = None
         self._withdrawn: set[int] | None = None
@@ -330,14 +347,15 @@ class Each(Sent):
         self._cancel: Callable[[Deferred[RecordMetadata]], None] | None = self._cancelled
 
     def add(
-        self, key: bytes | None, value: bytes, partition: int | None
+        self, key: bytes | None, value: bytes, timestamp: int | None, partition: int | None
     ) -> Deferred[RecordMetadata]:
         """Add a record, and give the Deferred for its outcome.
 
+        :param timestamp: its own, where they have not one in common.
         :param partition: its partition; None: to be chosen.
         """
         deferred: Deferred[RecordMetadata] = Deferred(self._cancel)
-        self._rows += (key, value, partition, deferred)
+        self._rows += (key, value, timestamp, partition, deferred)
         return deferred
 
     def close(self) -> tuple[list[int | None], list[bytes | None], list[bytes]]:
@@ -347,14 +365,23 @@ class Each(Sent):
             of. Nothing, if all were cancelled.
         """
         rows, self._rows = self._rows, []
-        deferreds = self._deferreds = rows[3::4]
+        deferreds = self._deferreds = rows[4::5]
         self._left = len(deferreds)
         if self._early:
             self._withdrawn = {index for index, one in enumerate(deferreds) if one.called}
             self._left -= len(self._withdrawn)
             if not self._left:
                 return [], [], []
-        return rows[2::4], rows[0::4], rows[1::4]
+        if self.timestamp == THEIR_OWN:
+            self._timestamps = rows[2::5]
+        return rows[3::5], rows[0::5], rows[1::5]
+
+    def line_up(self, lots: Sequence[Lot]) -> None:
+        """Let these be what is to be taken in."""
+        self.lots.extend(lots)
+        if self.timestamp == THEIR_OWN:
+            for lot in lots:
+                lot.timestamps = [self._timestamps[position] for position in lot.positions]
 
     def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
         part = super().take_in(batch, lot, first, stop)
@@ -378,12 +405,15 @@ class Each(Sent):
                 if not deferred.called:
                     deferred.errback(_another(outcome))
         else:
-            new, topic, timestamp = tuple.__new__, self._topic, self.timestamp
+            new, topic = tuple.__new__, self._topic
             offsets = repeat(None) if outcome is None else count(outcome)
-            for deferred, offset in zip(told, offsets, strict=False):
+            times: Iterable[int] = repeat(self.timestamp)
+            if self.timestamp == THEIR_OWN:
+                times = [self._timestamps[position] for position in positions]
+            for deferred, offset, time in zip(told, offsets, times, strict=False):
                 if not deferred.called:
                     # A named tuple's own way takes twice as long.
-                    deferred.callback(new(RecordMetadata, (topic, partition, offset, timestamp)))
+                    deferred.callback(new(RecordMetadata, (topic, partition, offset, time)))
         self._ended(len(told))
 
     def _end(self) -> None:

@@ -41,7 +41,7 @@ from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
 from .checks import Given, check_record, check_timestamp, columns
 from .intake import Intake
-from .outcomes import Countdown, Each, Many, RecordMetadata, Sent, StoredRecords
+from .outcomes import THEIR_OWN, Countdown, Each, Many, RecordMetadata, Sent, StoredRecords
 from .placement import Placement
 from .sender import Sender, Shared
 
@@ -250,13 +250,17 @@ class Producer:
             check_record(key, value, self._config.max_request_size)
             if partition is not None or self._placement.at_once:
                 partition = self._placement.place(key, value, partition)
-            stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
+            if timestamp is None:
+                stamp = int(self._now() * 1000)
+            else:
+                check_timestamp(timestamp)
+                stamp = THEIR_OWN
         except Exception as error:
             return fail(error)
         each = self._each
         if each is None or each.timestamp != stamp:
             each = self._begin(stamp)
-        return each.add(key, value, partition)
+        return each.add(key, value, timestamp, partition)
 
     def send_many(
         self,
@@ -310,7 +314,7 @@ class Producer:
         """Take in what was gathered."""
         each, self._each = self._each, None
         if each is not None:
-            each.lots.extend(self._placement.sort_placed(*each.close()))
+            each.line_up(self._placement.sort_placed(*each.close()))
             if each.lots:
                 self._intake.add(each)
 
@@ -323,7 +327,7 @@ class Producer:
         lot = sent.lots[0]
         sender = self._sender(lot.partition)
         stop, grown = sender.queue.extend(
-            lot.keys, lot.values, lot.start, sent.timestamp, sent.since
+            lot.keys, lot.values, lot.start, lot.timestamps or sent.timestamp, sent.since
         )
         batch = sender.queue.last
         sent.take_in(batch, lot, batch.count - (stop - lot.start), stop)

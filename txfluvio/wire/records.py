@@ -445,15 +445,22 @@ class BatchBuilder:
         keys: Sequence[bytes | None] | None,
         values: Sequence[bytes],
         start: int,
-        timestamp: int,
+        timestamp: int | Sequence[int],
         limit: int,
     ) -> int:
         """Add ``values[start:]``, as far as the batch stays within ``limit`` bytes.
 
         :param keys: the keys of all ``values``; None: no record has one.
+        :param timestamp: of all, or of each.
         :returns: where in ``values`` it stopped: at ``start`` also where the timestamp is too far
             from the batch's.
         """
+        if not isinstance(timestamp, int):
+            for index in range(start, len(values)):
+                key = None if keys is None else keys[index]
+                if not self.fit(key, values[index], timestamp[index], limit):
+                    return index
+            return len(values)
         if start + 1 == len(values):
             key = None if keys is None else keys[start]
             return start + self.fit(key, values[start], timestamp, limit)
