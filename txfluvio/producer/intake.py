@@ -17,7 +17,7 @@ class Intake:
     """What a producer holds, and who waits to get in.
 
     :param limit: bytes, exceeded by at most one record, or one batch of records sent together.
-    :param take_in: puts into a batch as sent as one holds of the records whose turn it is.
+    :param take_in: puts into a batch as many as one holds of the records whose turn it is.
     :param hurry: called when somebody begins to wait: nothing held should linger.
 
     :ivar held: bytes of records taken in that have no outcome yet, before compression.
@@ -88,7 +88,7 @@ class Intake:
             self._renounce()
 
     def late(self, now: float, age: float) -> list[Sent]:
-        """Remove and return those who have waited so sent seconds."""
+        """Remove and return those who have waited so many seconds."""
         late: list[Sent] = []
         while self._waiting and self._first.since + age <= now:
             late.append(self._waiting.popitem(last=False)[0])

@@ -306,7 +306,6 @@ class Producer:
         """Gather what is sent from now on: taken in together, it takes half the time."""
         self._land()
         self._each = Each(self.topic, timestamp, self._clock.seconds(), self._withdrawn)
-        self._watch_time()
         self._look_later()
         return self._each
 
@@ -316,7 +315,7 @@ class Producer:
         if each is not None:
             each.line_up(self._placement.sort_placed(*each.close()))
             if each.lots:
-                self._intake.add(each)
+                self._add(each)
 
     def _add(self, sent: Sent) -> None:
         self._watch_time()

@@ -455,15 +455,13 @@ class BatchBuilder:
         :returns: where in ``values`` it stopped: at ``start`` also where the timestamp is too far
             from the batch's.
         """
-        if not isinstance(timestamp, int):
+        if not isinstance(timestamp, int) or start + 1 == len(values):
             for index in range(start, len(values)):
                 key = None if keys is None else keys[index]
-                if not self.fit(key, values[index], timestamp[index], limit):
+                time = timestamp if isinstance(timestamp, int) else timestamp[index]
+                if not self.fit(key, values[index], time, limit):
                     return index
             return len(values)
-        if start + 1 == len(values):
-            key = None if keys is None else keys[start]
-            return start + self.fit(key, values[start], timestamp, limit)
         delta = timestamp - self._first
         if not -_MAX_DELTA <= delta <= _MAX_DELTA:
             return start
