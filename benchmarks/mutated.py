@@ -22,6 +22,12 @@ EDGES = (0x00, 0x01, 0x02, 0x7F, 0x80, 0x81, 0xFE, 0xFF)
 def sound(rng: Random) -> bytes:
     """A batch that is in order."""
     builder = BatchBuilder(rng.choice((-1, 0, 1, 1_700_000_000_000)))
+    if rng.random() < 0.2:
+        # Neighbours of one size, which are read together.
+        size, key = rng.choice((0, 5, 63, 64, 127)), rng.choice((None, b"", b"key"))
+        for _ in range(rng.randint(10, 90)):
+            builder.append(key, rng.randbytes(size))
+        return builder.build()
     for _ in range(rng.randint(1, 6)):
         size = rng.choice((0, 1, 5, 63, 64, 127, 128, 300, 9000))
         key = rng.randbytes(rng.choice((0, 1, 70))) if rng.random() < 0.4 else None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from txfluvio.errors import ProtocolError
 from txfluvio.wire._codec import (
+    _INTERPRETED,
     RawRecord,
     Record,
-    _decode_usual,
+    _decode_alike,
+    _decode_quickly,
+    _record,
     decode_raw_records,
     decode_records,
     encode_raw_records,
@@ -85,8 +89,90 @@ def test_records_of_a_producer_are_read_once(
 ) -> None:
     records = [RawRecord(0, time, offset, key, value, 0) for time, offset, key, value in contents]
     data = encode_raw_records(records)
-    found = _decode_usual(data, 0, len(data), len(records), 1000, 5000, "t", 7)
-    assert found == decode_records(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    found = _decode_quickly(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    assert found == carefully(data, len(records))
+
+
+def carefully(data: bytes, count: int) -> list[Record]:
+    """What the decoder that checks every field makes of the same bytes."""
+    return [
+        _record("t", 7, 1000 + raw.offset_delta, raw.key, raw.value, 5000 + raw.timestamp_delta)
+        for raw in decode_raw_records(data, 0, len(data), count)
+    ]
+
+
+@st.composite
+def neighbours(draw: st.DrawFn) -> list[RawRecord]:
+    """Records of one size, whose offsets rise by one."""
+    first = draw(st.sampled_from([0, 1, 50, 63, 64, 8150, 8191, 8192]) | st.integers(-20, 9000))
+    key_size = draw(st.none() | st.sampled_from([0, 1, 8, 63, 64]))
+    value_size = draw(st.sampled_from([0, 1, 16, 52, 63, 64, 100, 8191, 8192]))
+    times = draw(st.sampled_from([[0], [0, 1, 2], [63], [62, 63, 64], [-1], [100]]))
+    return [
+        RawRecord(
+            0,
+            times[number % len(times)],
+            first + number,
+            None if key_size is None else bytes((number,)) * key_size,
+            bytes((number,)) * value_size,
+            0,
+        )
+        for number in range(draw(st.integers(1, 90)))
+    ]
+
+
+@given(st.lists(neighbours() | st.lists(raw_records, max_size=2), max_size=3))
+def test_neighbours_of_one_size_are_read_as_others_are(parts: list[list[RawRecord]]) -> None:
+    records = [record for part in parts for record in part]
+    data = encode_raw_records(records)
+    found = decode_records(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    assert found == carefully(data, len(records))
+
+
+@pytest.mark.skipif(not _INTERPRETED, reason="compiled code reads all records one by one")
+@pytest.mark.parametrize("key", [None, b"", b"key-0001"])
+def test_neighbours_of_one_size_are_read_together(key: bytes | None) -> None:
+    records = [RawRecord(0, number // 2, number, key, b"v" * 100, 0) for number in range(90)]
+    data = encode_raw_records(records)
+    found: list[Record] = []
+    assert _decode_alike(found, 90, data, 0, len(data), 1000, 5000, "t", 7) == len(data)
+    assert found == carefully(data, 90)
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_neighbours_with_the_same_wrong_byte_are_refused_or_read_as_others_are(
+    key: bytes | None,
+) -> None:
+    sound = [encode_raw_records([RawRecord(0, 1, at, key, b"some", 0)]) for at in range(30)]
+    for at in range(len(sound[0])):
+        for value in range(256):
+            data = b"".join(one[:at] + bytes((value,)) + one[at + 1 :] for one in sound)
+            assert outcome(data, 30) == raw_outcome(data, 30)
+
+
+def test_keys_of_a_negative_length_are_refused_though_all_else_adds_up() -> None:
+    """Read backwards from the key, each has a value of four bytes, its time being their number."""
+    data = b"".join(bytes((14, 0, 8, 2 * number, 1, 7, 0, 0)) for number in range(30))
+    assert outcome(data, 30) == "records: a record is damaged: its key is longer than the record"
+
+
+def test_values_of_a_negative_length_are_refused_though_all_else_adds_up() -> None:
+    data = b"".join(bytes((10, 0, 0, 2 * number, 0, 1)) for number in range(30)) + bytes(30)
+    assert outcome(data, 30) == "records: a record is damaged: its value is longer than the record"
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+@pytest.mark.parametrize("first", [0, 40, 100])
+def test_one_wrong_byte_among_neighbours_is_refused_or_read_as_in_others(
+    key: bytes | None, first: int
+) -> None:
+    """Every byte, with every value that means something to a varint or a flag."""
+    records = [RawRecord(0, 1, first + number, key, b"some", 0) for number in range(30)]
+    sound = encode_raw_records(records)
+    for at in range(len(sound)):
+        for value in {0, 1, 2, 3, 127, 128, 129, 255, sound[at] ^ 2, sound[at] ^ 128}:
+            data = sound[:at] + bytes((value,)) + sound[at + 1 :]
+            assert outcome(data, 30) == raw_outcome(data, 30)
 
 
 @given(st.integers(-(2**62), 2**62 - 1))
