@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from txfluvio.consumer.backlog import Chunk
 from txfluvio.consumer.hand import Hand
 from txfluvio.wire.records import Record
@@ -16,39 +18,47 @@ def chunk(*offsets: int | None, start: int = 0, end: int = 0) -> Chunk:
     return Chunk(records, start, end)
 
 
-def holding(*offsets: int | None, start: int = 0, end: int = 0) -> Hand[str]:
+def holding(*offsets: int | None, start: int = 0, end: int = 0, taken: int = 0) -> Hand[str]:
     hand: Hand[str] = Hand()
     hand.pick_up("source", chunk(*offsets, start=start, end=end))
+    take(hand, taken)
     return hand
+
+
+def take(hand: Hand[str], count: int) -> list[int | None]:
+    return [record.offset for record in islice(hand.rest, count)]
 
 
 def test_an_empty_hand_has_nothing_to_hand_out() -> None:
     hand: Hand[str] = Hand()
-    assert (hand.index, hand.count, hand.source) == (0, 0, None)
+    assert (hand.index, hand.left, hand.source) == (0, 0, None)
 
 
 def test_the_last_record_handed_out_is_not_processed_yet() -> None:
     hand = holding(5, 6, 7, start=4, end=9)
-    states = []
-    for index in range(4):
-        hand.index = index
+    states = [(hand.position, hand.processed)]
+    while take(hand, 1):
         states.append((hand.position, hand.processed))
     assert states == [(4, 4), (6, 4), (7, 6), (9, 7)]
 
 
 def test_a_list_handed_out_is_not_processed_yet() -> None:
-    hand = holding(5, 6, 7, start=4, end=9)
-    hand.index = 1
+    hand = holding(5, 6, 7, start=4, end=9, taken=1)
     assert [record.offset for record in hand.lend()] == [6, 7]
     assert (hand.position, hand.processed) == (9, 6)
 
 
-def test_what_is_finished_is_processed() -> None:
+def test_whoever_empties_a_list_has_not_processed_it_by_that() -> None:
     hand = holding(5, 6, 7, start=4, end=9)
-    hand.index = 2
+    hand.lend().clear()
+    assert (hand.position, hand.processed) == (9, 4)
+
+
+def test_what_is_finished_is_processed() -> None:
+    hand = holding(5, 6, 7, start=4, end=9, taken=2)
     hand.finish()
     assert hand.processed == hand.position == 7
-    hand.index = 3
+    take(hand, 1)
     assert hand.processed == 7
 
 
@@ -60,19 +70,17 @@ def test_a_list_that_is_finished_is_processed() -> None:
 
 
 def test_cutting_keeps_what_was_handed_out() -> None:
-    hand = holding(5, 6, 7, start=4, end=9)
-    hand.index = 1
+    hand = holding(5, 6, 7, start=4, end=9, taken=1)
     rest = hand.cut()
-    assert (hand.index, hand.count, hand.position, hand.processed) == (1, 1, 6, 4)
+    assert (hand.index, hand.left, hand.position, hand.processed) == (1, 0, 6, 4)
     assert [record.offset for record in rest.records] == [6, 7]
     assert (rest.start, rest.end) == (6, 9)
 
 
 def test_records_without_offsets_are_processed_all_at_once() -> None:
     hand = holding(None, None, None, start=4, end=9)
-    states = []
-    for index in range(4):
-        hand.index = index
+    states = [(hand.position, hand.processed)]
+    while take(hand, 1):
         states.append((hand.position, hand.processed))
     assert states == [(4, 4), (4, 4), (4, 4), (9, 4)]
 
@@ -80,4 +88,4 @@ def test_records_without_offsets_are_processed_all_at_once() -> None:
 def test_putting_it_down_leaves_nothing() -> None:
     hand = holding(5, 6)
     hand.put_down()
-    assert (hand.count, hand.source) == (0, None)
+    assert (hand.left, hand.source) == (0, None)

@@ -214,13 +214,10 @@ class Consumer:
         return self
 
     async def __anext__(self) -> Record:
-        hand = self._hand
-        index = hand.index
-        if index == hand.count:
-            await self._refill()
-            index = 0
-        hand.index = index + 1
-        return hand.records[index]
+        for record in self._hand.rest:
+            return record
+        await self._refill()
+        return next(self._hand.rest)
 
     def batches(self) -> Batches:
         """The records as lists, each of consecutive records of one partition.
@@ -240,10 +237,8 @@ class Consumer:
         :param timeout: seconds to wait; None: for ever.
         :raises WaitTimedOut: nothing came within ``timeout``.
         """
-        hand = self._hand
-        if hand.index < hand.count:
-            hand.index += 1
-            return succeed(hand.records[hand.index - 1])
+        for record in self._hand.rest:
+            return succeed(record)
         return self._begin(self.__anext__, timeout)
 
     def next_batch(self, timeout: float | None = None) -> Deferred[list[Record]]:
@@ -311,7 +306,7 @@ class Consumer:
         if stream.paused:
             return
         hand = self._hand
-        if stream is hand.source and hand.index < hand.count:
+        if stream is hand.source and hand.left:
             stream.backlog.give_back(hand.cut())
         self._outlet.withdraw(stream)
         stream.pause()
@@ -371,10 +366,9 @@ class Consumer:
         await self._outlet.refill()
 
     async def _lend_batch(self) -> list[Record]:
-        hand = self._hand
-        if hand.index == hand.count:
+        if not self._hand.left:
             await self._refill()
-        return hand.lend()
+        return self._hand.lend()
 
     def _finished(self) -> bool:
         return self._reading.stop is not None and all(s.ended for s in self._streams.values())

@@ -6,6 +6,8 @@ next one is asked for, so the record (or the list) that was handed out last does
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import length_hint
 from typing import Generic, TypeVar
 
 from ..wire.records import Record
@@ -20,12 +22,10 @@ class Hand(Generic[S]):
     """A chunk and how far it was handed out; empty to begin with.
 
     :ivar source: whose chunk it is, or None.
-    :ivar records: the records of the chunk.
-    :ivar count: how many they are.
-    :ivar index: how many of them were handed out.
+    :ivar rest: its records that are left; whoever takes one from here has handed it out.
     """
 
-    __slots__ = ("_chunk", "_done", "_lent", "count", "index", "records", "source")
+    __slots__ = ("_chunk", "_done", "_lent", "rest", "source")
 
     def __init__(self) -> None:
         self.put_down()
@@ -40,29 +40,35 @@ class Hand(Generic[S]):
 
     def _hold(self, source: S | None, chunk: Chunk) -> None:
         self.source = source
+        self.rest: Iterator[Record] = iter(chunk.records)
         self._chunk = chunk
-        self.records: list[Record] = chunk.records
-        self.count = len(chunk.records)
-        self.index = 0
         self._lent: int | None = None
         self._done = 0
+
+    @property
+    def index(self) -> int:
+        """How many records were handed out."""
+        return len(self._chunk.records) - self.left
+
+    @property
+    def left(self) -> int:
+        """How many records were not."""
+        return length_hint(self.rest)
 
     def finish(self) -> None:
         """Everything that was handed out is processed."""
         self._done = self.index
 
     def lend(self) -> list[Record]:
-        """Hand out, as one list, everything that is left."""
-        self._lent, self.index = self.index, self.count
-        return self.records[self._lent :] if self._lent else self.records
+        """Hand out, as one list that is whoever's who asked, everything that is left."""
+        self._lent = self.index
+        return list(self.rest)
 
     def cut(self) -> Chunk:
         """Keep what was handed out and return the rest."""
-        source, index, lent, done = self.source, self.index, self._lent, self._done
-        kept, rest = self._chunk.split(index)
-        self._hold(source, kept)
-        self.index, self._lent, self._done = index, lent, done
-        return rest
+        self._chunk, left = self._chunk.split(self.index)
+        self.rest = iter(())
+        return left
 
     @property
     def position(self) -> int:
