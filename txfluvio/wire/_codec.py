@@ -14,6 +14,7 @@ is faster without.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import repeat
 from struct import Struct
 from types import FunctionType
@@ -94,6 +95,12 @@ def _record(
 
 
 def _varint(data: bytes, pos: i64) -> tuple[int, i64]:
+    byte = data[pos]
+    if byte < 128:
+        return _LOW[byte], pos + 1
+    more = data[pos + 1]
+    if more < 128:
+        return _LOW[byte] ^ more * 64, pos + 2
     shift = value = 0
     while True:
         byte = data[pos]
@@ -301,42 +308,50 @@ def _decode_alike(
         ):
             return start
         length = min(left, (end - start) // stride)
-        for at in (*range(start, head), *range(flag_at, key_at), *range(key_end, value_at)):
-            column = data[at : start + length * stride : stride]
-            length -= len(column.lstrip(column[:1]))
         stop = start + length * stride
-        times = data[head + 1 : stop : stride]
+        for at in (*range(start, head), *range(flag_at, key_at), *range(key_end, value_at)):
+            column = data[at:stop:stride]
+            if column.count(column[0]) < length:
+                length -= len(column.lstrip(column[:1]))
+                stop = start + length * stride
+        deltas = data[head + 1 : stop : stride]
         last = delta + length
         if (
             length < _FEW
             or data[head + 2 : stop : stride] != _FIRST_BYTES[delta:last]
             or (delta >= 64 and data[head + 3 : stop : stride] != _SECOND_BYTES[delta:last])
-            or not times.isascii()
+            or not deltas.isascii()
             or not data[value_at + value_size : stop : stride].isascii()
         ):
             return start
         block = data[start:stop]
         values = _column(block, value_at - start, value_size, stride)
         keys = _column(block, key_at - start, key_size, stride) if flag else repeat(None, length)
-        offset = base_offset + delta
-        for value, key, byte in zip(values, keys, times, strict=True):
+        offsets = range(base_offset + delta, base_offset + last)
+        times: Iterable[int] = repeat(first_timestamp, length)
+        if any(deltas):
+            times = [first_timestamp + _LOW[byte] for byte in deltas]
+        for value, key, offset, time in zip(values, keys, offsets, times, strict=True):
             record = Record()
             record.value = value
             record.key = key
             record.offset = offset
-            record.timestamp = first_timestamp + _LOW[byte] if byte else first_timestamp
+            record.timestamp = time
             record.partition = partition
             record.topic = topic
             found.append(record)
-            offset += 1
         start = stop
     return start
 
 
 def _column(block: bytes, at: i64, size: i64, stride: i64) -> list[bytes]:
     """The ``size`` bytes at ``at`` of every ``stride`` bytes."""
-    fields = Struct(f"{at}x{size}s{stride - at - size}x")
-    return [field for (field,) in fields.iter_unpack(block)]
+    return [field for (field,) in _one_field(at, size, stride).iter_unpack(block)]
+
+
+@lru_cache(maxsize=64)
+def _one_field(at: int, size: int, stride: int) -> Struct:
+    return Struct(f"{at}x{size}s{stride - at - size}x")
 
 
 def _long_length(data: bytes, pos: i64) -> tuple[i64, i64]:
