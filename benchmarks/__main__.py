@@ -27,7 +27,11 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
         "--scale", type=float, default=1.0, help="the part of the usual records to do"
     )
     parser.add_argument("--only", default="", help="workloads whose names contain this")
-    parser.add_argument("--profile-file", help="a real cluster: the current one of this file")
+    parser.add_argument(
+        "--profile-file",
+        help="a real cluster: the current one of this file; without the workloads of thousands of "
+        "partitions, over which a real SC loses its breath",
+    )
     parser.add_argument("--tls", action="store_true", help="over mutual TLS, with the fake")
     parser.add_argument(
         "--compiled", action="store_true", help="build the compiled wheel, and measure it too"
@@ -72,6 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
         for load in plan.workloads(full=chosen.full)
         if chosen.only in load.name
     ]
+    if chosen.profile_file:
+        loads = [load for load in loads if plan.bearable(load)]
     if not loads:
         names = ", ".join(load.name for load in plan.workloads(full=True))
         print(f"no workload is called like {chosen.only!r}; there are: {names}", file=sys.stderr)

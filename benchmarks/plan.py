@@ -154,6 +154,14 @@ def workloads(*, full: bool) -> list[Workload]:
     return plan
 
 
+def bearable(load: Workload) -> bool:
+    """Whether a real cluster can be asked for it.
+
+    With a topic of ten thousand partitions to see to, an SC (0.18) makes no other for minutes.
+    """
+    return int(load.spec.get("partitions", 1)) <= 100
+
+
 def alone(load: Workload) -> Workload:
     """The workload without the official client."""
     return attrs.evolve(load, runs=tuple(run for run in load.runs if run.client == "ours"))

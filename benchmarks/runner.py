@@ -47,15 +47,11 @@ def measure(
                 for run in load.runs:
                     progress(f"round {number + 1}: {load.name}: {run.client} {run.label}")
                     results[load.name][_key(run)].append(bench.run(load, run))
-    except KeyboardInterrupt:
-        # So was a fake, by the same key, and then there is nothing to clean.
+    finally:
+        # Where the user has interrupted it, a fake has ended too: there is nothing to delete then,
+        # and nowhere. On a real cluster what can not be deleted is no reason to tell no results.
         with suppress(Failed):
             bench.clean()
-        raise
-    except BaseException:
-        bench.clean()
-        raise
-    bench.clean()
     return results
 
 
@@ -63,18 +59,27 @@ def _key(run: Run) -> str:
     return f"{run.client} {run.label}"
 
 
+def _failure(error: Failed) -> dict[str, Any]:
+    """The result of a program that could not do its work."""
+    return {"failed": str(error).strip().splitlines()[-1]}
+
+
 class _Bench:
     def __init__(self, server: Server, compiled: Path | None) -> None:
         self._server = server
         self._compiled = compiled
         self._numbers = itertools.count()
-        self._filled: dict[str, str] = {}
+        self._filled: dict[str, str | Failed] = {}
         self._topics: list[str] = []
 
     def run(self, load: Workload, run: Run) -> dict[str, Any]:
         spec = {**load.spec, "work": run.work, "count": int(load.spec["count"] * run.scale)}
         if load.topic == "read":
-            spec["topic"] = self._full(load)
+            topic = self._full(load)
+            if isinstance(topic, Failed):
+                # Not every cluster takes ten thousand partitions, and that is its result.
+                return _failure(topic)
+            spec["topic"] = topic
         elif load.topic:
             spec["topic"] = self._new({})
         try:
@@ -83,7 +88,7 @@ class _Bench:
             if run.client != "official":
                 raise
             # Ours has to do it all; what the other can not do is a result.
-            result = {"failed": str(error).strip().splitlines()[-1]}
+            result = _failure(error)
         if load.topic == "write":
             self._drop([spec["topic"]])
         if run.client != "official" and result["compiled"] != (run.client == "compiled"):
@@ -93,17 +98,20 @@ class _Bench:
     def _measured(self, load: Workload, run: Run, spec: dict[str, Any]) -> dict[str, Any]:
         return self._live(run, spec) if load.topic == "live" else self._program(run.client, spec)
 
-    def _full(self, load: Workload) -> str:
+    def _full(self, load: Workload) -> str | Failed:
         what = {name: value for name, value in load.spec.items() if name != "consumers"}
         key = json.dumps(what, sort_keys=True)
         if key not in self._filled:
-            self._filled[key] = self._new(what)
+            try:
+                self._filled[key] = self._new(what)
+            except Failed as error:
+                self._filled[key] = error
         return self._filled[key]
 
     def _new(self, what: dict[str, Any]) -> str:
         topic = f"txf-bench-{next(self._numbers)}"
-        self._program("ours", {**what, "work": "fill", "topic": topic})
         self._topics.append(topic)
+        self._program("ours", {**what, "work": "fill", "topic": topic})
         return topic
 
     def _live(self, run: Run, spec: dict[str, Any]) -> dict[str, Any]:

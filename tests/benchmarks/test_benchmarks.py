@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import payload, plan, report
+from benchmarks import payload, plan, report, runner, server
 from txfluvio.wire import COMPILED
 
 
@@ -65,6 +65,11 @@ def test_workloads_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_a_real_cluster_is_not_asked_for_thousands_of_partitions() -> None:
+    asked = [load for load in plan.workloads(full=True) if plan.bearable(load)]
+    assert max(load.spec.get("partitions", 1) for load in asked) == 100
+
+
 def test_what_the_other_client_can_not_do_is_told() -> None:
     lines = table(
         CONSUMING,
@@ -108,6 +113,17 @@ def test_a_workload_that_is_none_is_said_in_one_line() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("no workload is called like 'nothing like it'; there are: ")
+
+
+def test_a_topic_that_the_cluster_does_not_make_fails_its_own_workload_only() -> None:
+    run = plan.Run("ours", "spread", "batches()")
+    none = plan.Workload("of none", (run,), {"size": 16, "count": 1, "partitions": 0}, "read")
+    one = plan.Workload("of one", (run,), {"size": 16, "count": 1, "partitions": 1}, "read")
+    with server.fake(tls=False) as served:
+        results = runner.measure([none, one], 1, served, lambda what: None)
+    (failed,), (done,) = (results[load.name]["ours batches()"] for load in (none, one))
+    assert "InvalidConfig: partitions is 0" in failed["failed"]
+    assert "failed" not in done
 
 
 @pytest.mark.skipif(
