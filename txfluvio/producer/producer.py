@@ -39,7 +39,7 @@ from ..interfaces import IFluvioProducer
 from ..wire.compression import Compression
 from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
-from .checks import Given, check_record, check_timestamp, columns
+from .checks import OVERHEAD, Given, check_record, check_timestamp, columns
 from .intake import Intake
 from .outcomes import THEIR_OWN, Countdown, Each, Many, RecordMetadata, Sent, StoredRecords
 from .placement import Placement
@@ -99,6 +99,7 @@ class Producer:
         self._cluster = cluster
         self._clock = clock
         self._now = now
+        self._surely_fits = config.max_request_size - OVERHEAD
         self._state = _State.NEW
         self._placement = Placement(topic, config.partitioner)
         self._intake = Intake(
@@ -247,7 +248,9 @@ class Producer:
         try:
             if self._state is not _RUNNING:
                 raise self._not_running()
-            check_record(key, value, self._config.max_request_size)
+            # Most are a value and no more, and short: one step less where there are millions.
+            if key is not None or type(value) is not bytes or len(value) > self._surely_fits:
+                check_record(key, value, self._config.max_request_size)
             if partition is not None or self._placement.at_once:
                 partition = self._placement.place(key, value, partition)
             if timestamp is None:
