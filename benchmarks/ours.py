@@ -80,7 +80,7 @@ def _producer_config(spec: dict[str, Any]) -> ProducerConfig:
 async def produce_many(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
     """``send_many`` of a thousand records at a time, some calls ahead."""
     count, keyed = spec["count"], spec.get("keyed", False)
-    pairs = payload.pairs(CHUNK, spec["size"], keyed=keyed)
+    pairs = payload.pairs(CHUNK, spec["size"], keyed=keyed, varied=spec.get("varied", False))
     records = pairs if keyed else [value for _, value in pairs]
     async with client.producer(spec["topic"], _producer_config(spec)) as producer:
         began = perf_counter()
@@ -92,7 +92,7 @@ async def produce_many(reactor: Any, client: FluvioClient, spec: dict[str, Any])
         for stored in ahead:
             await stored
         seconds = perf_counter() - began
-    return {"count": count, "bytes": count * spec["size"], "seconds": seconds}
+    return {"count": count, "seconds": seconds}
 
 
 async def produce_each(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
@@ -118,7 +118,7 @@ async def produce_each(reactor: Any, client: FluvioClient, spec: dict[str, Any])
         seconds = perf_counter() - began
     if last.offset != before.offset + count:
         raise SystemExit(f"the last of {count} records is at {last}, the first behind {before}")
-    return {"count": count, "bytes": count * spec["size"], "seconds": seconds}
+    return {"count": count, "seconds": seconds}
 
 
 async def produce_awaited(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:

@@ -1,4 +1,4 @@
-"""The records: text like JSON, of an exact length, the same in each run."""
+"""The records: text like JSON, of an exact length or of many, the same in each run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ POOL = 997
 """How many values there are; a prime, so that they do not fall in step with batches."""
 
 
-def values(size: int) -> list[bytes]:
-    """A pool of values of ``size`` bytes."""
+def values(size: int, *, varied: bool = False) -> list[bytes]:
+    """A pool of values of ``size`` bytes, or of up to 30 % less or more."""
     rng = random.Random(size)
-    return [_value(rng, size) for _ in range(POOL)]
+    off = 3 * size // 10 if varied else 0
+    return [_value(rng, size + rng.randint(-off, off)) for _ in range(POOL)]
 
 
 def keys() -> list[bytes]:
@@ -19,9 +20,11 @@ def keys() -> list[bytes]:
     return [b"key-%04d" % number for number in range(POOL)]
 
 
-def pairs(count: int, size: int, *, keyed: bool) -> list[tuple[bytes | None, bytes]]:
+def pairs(
+    count: int, size: int, *, keyed: bool, varied: bool = False
+) -> list[tuple[bytes | None, bytes]]:
     """``count`` pairs of key and value."""
-    pool, names = values(size), keys()
+    pool, names = values(size, varied=varied), keys()
     return [
         (names[number % POOL] if keyed else None, pool[number % POOL]) for number in range(count)
     ]

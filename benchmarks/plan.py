@@ -88,6 +88,13 @@ def workloads(*, full: bool) -> list[Workload]:
         plan.append(Workload(f"produce each ({title})", runs, spec, "write"))
     plan += [
         Workload(
+            # Records of one size are read together, others one by one.
+            "consume (70 to 130 B)",
+            (ITER, BATCHES, STREAM),
+            {"size": 100, "varied": True, "count": COUNTS[100]},
+            "read",
+        ),
+        Workload(
             "awaited send, depth 1",
             (
                 Run("ours", "produce_awaited", "await send"),

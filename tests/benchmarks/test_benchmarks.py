@@ -102,6 +102,12 @@ def test_values_have_exactly_their_size(size: int) -> None:
     assert {len(value) for value in payload.values(size)} == {size}
 
 
+def test_varied_values_are_longer_and_shorter() -> None:
+    sizes = [len(value) for value in payload.values(100, varied=True)]
+    assert (min(sizes), max(sizes)) == (70, 130)
+    assert 95 < sum(sizes) / len(sizes) < 105
+
+
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments], capture_output=True, text=True, timeout=90
