@@ -43,10 +43,17 @@ def fake(*, tls: bool = False) -> Iterator[Server]:
         if tls:
             options = {"tls": Path(folder), "tls_preset": "client-required"}
         with BrokerProcess(1, None, **options) as broker:
-            yield Server({**os.environ, "FLV_PROFILE_PATH": str(broker.profile)}, broker)
+            yield Server(_environment(broker.profile), broker)
 
 
 @contextmanager
 def real(profile_file: str) -> Iterator[Server]:
     """A running cluster: the current one of a profile file."""
-    yield Server({**os.environ, "FLV_PROFILE_PATH": str(Path(profile_file).resolve())})
+    yield Server(_environment(Path(profile_file).resolve()))
+
+
+def _environment(profile_file: Path) -> dict[str, str]:
+    env = {**os.environ, "FLV_PROFILE_PATH": str(profile_file)}
+    # What is installed has its bytecode, and so shall a clone, or its start is that of a compiler.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return env

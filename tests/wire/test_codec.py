@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from txfluvio.errors import ProtocolError
 from txfluvio.wire._codec import (
     _INTERPRETED,
+    _VARINTS,
     RawRecord,
     Record,
     _decode_alike,
@@ -181,6 +182,10 @@ def test_a_varint_is_that_of_the_declaration(value: int) -> None:
     declared_varint.write(writer, value)
     assert varint(value) == writer.getvalue()
     assert declared_varint.read(Reader(varint(value), 0, 0, len(varint(value)))) == value
+
+
+def test_short_varints_are_at_hand() -> None:
+    assert tuple(varint(value) for value in range(8192)) == _VARINTS
 
 
 def test_varints_of_the_platform_s_own_tests() -> None:

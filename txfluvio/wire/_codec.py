@@ -447,7 +447,10 @@ def varint(value: int) -> bytes:
 
 _STRIDE: Final = 128
 _SHORT: Final = 8192
-_VARINTS: Final = tuple(varint(value) for value in range(_SHORT))
+_VARINTS: Final = (
+    *[bytes((first,)) for first in _FIRST_BYTES[:64]],
+    *map(bytes, zip(_FIRST_BYTES[64:], _SECOND_BYTES[64:], strict=True)),
+)
 
 
 def append_record(
