@@ -214,6 +214,7 @@ class Consumer:
         return self
 
     async def __anext__(self) -> Record:
+        # Once at most: what is in hand is told by its iterator faster than by a question before.
         for record in self._hand.rest:
             return record
         await self._refill()

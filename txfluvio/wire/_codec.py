@@ -29,7 +29,7 @@ _LENGTH: Final = tuple(_FAR if byte & 1 else (byte & 0x7F) >> 1 for byte in rang
 _SMALLEST_RECORD: Final = 7
 _WORD: Final = 2**64 - 1
 
-_FEW: Final = 16
+_FEW: Final = 14
 """Fewer neighbours than these are not worth to be compared."""
 _MANY: Final = 128
 """So many records are read one by one before it is asked again whether neighbours are alike."""
