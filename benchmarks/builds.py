@@ -20,6 +20,9 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 
+LEFT = (".git", ".venv", ".nox", ".hypothesis", "*cache*", "build", "dist")
+"""What is no part of the project, though it is in its folder."""
+
 
 def compiled(folder: Path, *, isolated: bool = True) -> Path:
     """Build the compiled wheel, and return where it is unpacked.
@@ -43,7 +46,7 @@ def tests(folder: Path) -> int:
     """Run the project's tests on the compiled build, in a copy of the project; their status."""
     site = compiled(folder)
     copy = folder / "project"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__", "build", "dist"))
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*LEFT))
     for made in site.rglob("*"):
         if made.suffix in (".so", ".pyd"):
             shutil.copy2(made, copy / made.relative_to(site))

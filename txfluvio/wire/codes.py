@@ -29,6 +29,7 @@ from .schema import (
     var_bytes,
     wire_type,
 )
+from .straight import Direct, Source
 
 
 class Code(enum.IntEnum):
@@ -279,7 +280,7 @@ def details() -> Mapping[int, type]:
     return _DETAILS
 
 
-class _ErrorCodeType:
+class _ErrorCodeType(Direct):
     _types: dict[int, WireType[Any]] = {
         code: wire_type(detail) for code, detail in _DETAILS.items()
     }
@@ -304,6 +305,18 @@ class _ErrorCodeType:
 
     def min_size(self, version: int) -> int:
         return 2
+
+    def read_code(self, source: Source, target: str) -> None:
+        with source.block("if data[pos] or data[pos + 1]"):
+            source.call(self.read, target)
+        with source.block("else"):
+            source.line(f"{target} = {source.bind(NO_ERROR)}; pos += 2")
+
+    def write_code(self, source: Source, value: str) -> None:
+        with source.block(f"if {value}.code"):
+            source.line(f"{source.bind(self.write)}(writer, {value})")
+        with source.block("else"):
+            source.line("add(b'\\0\\0')")
 
 
 error_code = _ErrorCodeType()

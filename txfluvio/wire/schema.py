@@ -22,10 +22,8 @@ from __future__ import annotations
 
 import enum
 import struct as _struct
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby, repeat
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import (
     Any,
     ClassVar,
@@ -40,7 +38,9 @@ from typing import (
 import attrs
 
 from ..errors import ProtocolError, UsageError
+from . import straight
 from .cursor import Reader, Span, WireType, Writer
+from .straight import Direct, Source
 from .types import (
     MAX_STRING,
     Number,
@@ -102,7 +102,7 @@ T = TypeVar("T")
 C = TypeVar("C", bound="type[Request[Any]]")
 
 
-class _Optional(Generic[T]):
+class _Optional(Direct, Generic[T]):
     def __init__(self, inner: WireType[T]) -> None:
         self._inner = inner
 
@@ -120,12 +120,22 @@ class _Optional(Generic[T]):
     def min_size(self, version: int) -> int:
         return 1
 
+    def read_code(self, source: Source, target: str) -> None:
+        present = source.local()
+        source.read(boolean, present)
+        source.line(f"{target} = None")
+        with source.block(f"if {present}"):
+            source.read(self._inner, target)
 
-_MANY = 16
-"""Structs of numbers that are read together; fewer are faster read one by one."""
+    def write_code(self, source: Source, value: str) -> None:
+        inner = source.local()
+        source.line(f"{inner} = {value}")
+        source.write(boolean, f"{inner} is not None")
+        with source.block(f"if {inner} is not None"):
+            source.write(self._inner, inner)
 
 
-class _Vector(Generic[T]):
+class _Vector(Direct, Generic[T]):
     """A 32-bit count, taken as signed and as "empty" when not positive; then the elements."""
 
     def __init__(self, element: WireType[T]) -> None:
@@ -142,32 +152,40 @@ class _Vector(Generic[T]):
         reader.count(count, max(1, element.min_size(reader.version)))
         if reader.spans is not None:
             return tuple([reader.read(f"[{index}]", element) for index in range(count)])
-        if (
-            count >= _MANY
-            and isinstance(element, StructType)
-            and element.is_numbers(reader.version)
-        ):
-            return tuple(element.read_rows(reader, count))
-        read = element.read
         found: list[T] = []
         try:
             for _ in range(count):
-                found.append(read(reader))  # noqa: PERF401  (its length says where it failed)
+                found.append(element.read(reader))  # noqa: PERF401  (its length says where it failed)
         except ProtocolError as error:
             raise error.within(f"[{len(found)}]") from error.__cause__
         return tuple(found)
 
     def write(self, writer: Writer, value: Sequence[T]) -> None:
-        writer.parts.append(u32.pack(len(value)))
-        element = self._element
-        if isinstance(element, StructType):
-            element.write_rows(writer, value)
-        else:
-            for item in value:
-                element.write(writer, item)
+        u32.write(writer, len(value))
+        for item in value:
+            self._element.write(writer, item)
 
     def min_size(self, version: int) -> int:
         return 4
+
+    def read_code(self, source: Source, target: str) -> None:
+        count, item, found = source.local(), source.local(), source.local()
+        source.read(i32, count)
+        source.line(f"{found} = []")
+        with source.block(f"if {count} > 0"):
+            smallest = max(1, self._element.min_size(source.version))
+            source.refuse_unless(f"{count} * {smallest} <= end - pos")
+            with source.block(f"for _ in range({count})"):
+                source.read(self._element, item)
+                source.line(f"{found}.append({item})")
+        source.line(f"{target} = tuple({found})")
+
+    def write_code(self, source: Source, value: str) -> None:
+        items, item = source.local(), source.local()
+        source.line(f"{items} = {value}")
+        source.write(u32, f"len({items})")
+        with source.block(f"for {item} in {items}"):
+            source.write(self._element, item)
 
 
 class _Map(Generic[T]):
@@ -204,7 +222,7 @@ class _Map(Generic[T]):
 E = TypeVar("E", bound=enum.IntEnum)
 
 
-class _Enumeration(Generic[E]):
+class _Enumeration(Direct, Generic[E]):
     def __init__(self, cls: type[E]) -> None:
         self._cls = cls
         self._members = {int(member): member for member in cls}
@@ -222,6 +240,12 @@ class _Enumeration(Generic[E]):
 
     def min_size(self, version: int) -> int:
         return 1
+
+    def read_code(self, source: Source, target: str) -> None:
+        source.line(f"{target} = {source.bind(self._members)}[data[pos]]; pos += 1")
+
+    def write_code(self, source: Source, value: str) -> None:
+        source.write(u8, value)
 
 
 class _Tagged:
@@ -295,114 +319,68 @@ class _Field:
         return self.since <= version and (self.until is None or version <= self.until)
 
 
-_UNSENDABLE = (_struct.error, TypeError, AttributeError)
-"""What a value of a wrong kind, or out of range, makes of an attempt to write it."""
-
-
-def _unsendable(value: Any, name: str, error: Exception) -> UsageError:
-    return UsageError(f"{type(value).__name__}.{name} can not be sent: {error}")
-
-
-class _Run:
-    """Fields next to each other that are numbers, read and written at once.
-
-    Where that does not go well they are taken one by one, which finds out the field.
-    """
-
-    def __init__(self, fields: Sequence[_Field]) -> None:
-        numbers = [cast(Number, field.type) for field in fields]
-        packer = _struct.Struct(">" + "".join(number.code for number in numbers))
-        self._numbers = [
-            (field.name, number) for field, number in zip(fields, numbers, strict=True)
-        ]
-        self.puts = [field.put for field in fields]
-        self.size = packer.size
-        self.rows = packer.iter_unpack
-        self._unpack = packer.unpack_from
-        self._pack = packer.pack
-        get: Any = attrgetter(*[field.name for field in fields])
-        self._get = get if len(fields) > 1 else lambda value: (get(value),)
-
-    def read(self, reader: Reader, made: Any) -> None:
-        start = reader.pos
-        stop = start + self.size
-        if stop > reader.end:
-            for name, number in self._numbers:
-                reader.read(name, number)
-        reader.pos = stop
-        for put, value in zip(self.puts, self._unpack(reader.data, start)):  # noqa: B905
-            put(made, value)
-
-    def write(self, writer: Writer, value: Any) -> None:
-        try:
-            writer.parts.append(self._pack(*self._get(value)))
-        except _UNSENDABLE:
-            for name, number in self._numbers:
-                try:
-                    number.write(writer, getattr(value, name))
-                except _UNSENDABLE as error:
-                    raise _unsendable(value, name, error) from error
+_OFTEN = 50
+"""So many times a struct is read, or written, before a function of its own pays for itself."""
 
 
 class _Layout:
     """A struct at one version.
 
-    :ivar fields: the names and types of the fields it carries, in order.
+    :ivar fields: the fields it carries, in order.
     :ivar absent: the other fields.
-    :ivar reads: what reads it, in order: a field and the function that reads its value, or None and
-        one that reads a run of numbers into the struct.
-    :ivar writes: what writes it, likewise; what writes a run is given the whole struct.
     :ivar min_size: bytes it has at least.
-    :ivar run: reads and writes all of it, if it is nothing but numbers.
     """
 
-    def __init__(self, fields: Sequence[_Field], version: int) -> None:
-        present = [field for field in fields if field.on_wire(version)]
-        self.fields = tuple((field.name, field.type) for field in present)
-        self.absent = [(field.put, field.default) for field in fields if field not in present]
-        self.min_size = sum(field.type.min_size(version) for field in present)
-        self.reads: list[tuple[_Field | None, Callable[..., Any]]] = []
-        self.writes: list[tuple[str, Callable[[Writer, Any], None]]] = []
-        self.run: _Run | None = None
-        for fixed, group in groupby(present, lambda field: isinstance(field.type, Number)):
-            if fixed:
-                run = _Run(list(group))
-                self.reads.append((None, run.read))
-                self.writes.append(("", run.write))
-                self.run = run
-            else:
-                for field in group:
-                    self.reads.append((field, field.type.read))
-                    self.writes.append((field.name, field.type.write))
-        if len(self.reads) > 1:
-            self.run = None
+    def __init__(self, name: str, fields: Sequence[_Field], version: int) -> None:
+        self.fields = [field for field in fields if field.on_wire(version)]
+        self.absent = [field for field in fields if not field.on_wire(version)]
+        self.min_size = sum(field.type.min_size(version) for field in self.fields)
+        self._name = name
+        self._version = version
+        self._reads = self._writes = 0
+        self._reader: Callable[[Reader], Any] | None = None
+        self._writer: Callable[[Writer, Any], None] | None = None
 
+    def reader(self, type_: StructType) -> Callable[[Reader], Any] | None:
+        """The function that reads it, if it is in use."""
+        if self._reader is None:
+            self._reads += 1
+            if self._reads > _OFTEN:
+                self._reader = straight.reader(type_, self._version, self._name)
+        return self._reader
 
-_exhaust: Callable[[Iterable[object]], object] = deque[object](maxlen=0).extend
+    def writer(self, type_: StructType) -> Callable[[Writer, Any], None] | None:
+        """The function that writes it, if it is in use."""
+        if self._writer is None:
+            self._writes += 1
+            if self._writes > _OFTEN:
+                self._writer = straight.writer(type_, self._version, self._name)
+        return self._writer
 
 
 class _Layouts(dict[int, _Layout]):
     """A struct's layouts by version, each made when it is first asked for."""
 
-    def __init__(self, fields: Sequence[_Field]) -> None:
+    def __init__(self, name: str, fields: Sequence[_Field]) -> None:
+        self._name = name
         self._fields = fields
 
     def __missing__(self, version: int) -> _Layout:
-        made = self[version] = _Layout(self._fields, version)
+        made = self[version] = _Layout(self._name, self._fields, version)
         return made
 
 
-class StructType:
+class StructType(Direct):
     """The wire type of a class declared with :func:`struct`."""
 
     def __init__(self, cls: type, fields: Sequence[_Field]) -> None:
         self._cls = cls
         self._fields = tuple(fields)
-        self._layouts = _Layouts(self._fields)
+        self._layouts = _Layouts(cls.__name__, self._fields)
 
     def fields_at(self, version: int) -> tuple[tuple[str, WireType[Any]], ...]:
         """The names and types of the fields that version ``version`` carries, in order."""
-        return self._layouts[version].fields
+        return tuple((field.name, field.type) for field in self._layouts[version].fields)
 
     @property
     def fields(self) -> tuple[_Field, ...]:
@@ -411,58 +389,79 @@ class StructType:
 
     def read(self, reader: Reader) -> Any:
         layout = self._layouts[reader.version]
-        if reader.spans is not None:
-            return self._cls(**{name: reader.read(name, type_) for name, type_ in layout.fields})
-        made: Any = object.__new__(self._cls)
-        for put, default in layout.absent:
-            put(made, default)
-        field = None
-        try:
-            for field, read in layout.reads:
-                if field is None:
-                    read(reader, made)
-                else:
-                    field.put(made, read(reader))
-        except ProtocolError as error:
-            raise (error.within(field.name) if field else error) from error.__cause__
-        return made
-
-    def is_numbers(self, version: int) -> bool:
-        """Whether it is nothing but numbers at this version, and so always of one size."""
-        return self._layouts[version].run is not None
-
-    def read_rows(self, reader: Reader, count: int) -> list[Any]:
-        """Several in a row, of nothing but numbers; the reader has bytes for all of them."""
-        layout = self._layouts[reader.version]
-        assert layout.run is not None
-        start = reader.pos
-        reader.pos = start + count * layout.run.size
-        rows = layout.run.rows(memoryview(reader.data)[start : reader.pos])
-        made: list[Any] = [object.__new__(self._cls) for _ in range(count)]
-        # Field by field, and not struct by struct, this takes a third of the time.
-        for put, column in zip(layout.run.puts, zip(*rows, strict=True), strict=True):
-            _exhaust(map(put, made, column))
-        for put, default in layout.absent:
-            _exhaust(map(put, made, repeat(default)))
-        return made
+        quick = layout.reader(self) if reader.spans is None else None
+        if quick is not None:
+            start = reader.pos
+            try:
+                value = quick(reader)
+                if reader.pos <= reader.end:
+                    return value
+            except straight.UNREADABLE:
+                pass
+            reader.pos = start
+        return self._cls(
+            **{field.name: reader.read(field.name, field.type) for field in layout.fields}
+        )
 
     def write(self, writer: Writer, value: Any) -> None:
-        self.write_rows(writer, (value,))
+        layout = self._layouts[writer.version]
+        quick = layout.writer(self)
+        if quick is not None:
+            before = len(writer.parts)
+            try:
+                quick(writer, value)
+            except straight.UNSENDABLE:
+                del writer.parts[before:]
+            else:
+                return
+        for field in layout.fields:
+            try:
+                field.type.write(writer, getattr(value, field.name))
+            except (_struct.error, TypeError, AttributeError) as error:
+                raise UsageError(
+                    f"{type(value).__name__}.{field.name} can not be sent: {error}"
+                ) from error
 
-    def write_rows(self, writer: Writer, values: Sequence[Any]) -> None:
-        """Several in a row."""
-        writes = self._layouts[writer.version].writes
-        value = None
-        name = ""
-        try:
-            for value in values:
-                for name, write in writes:
-                    write(writer, getattr(value, name) if name else value)
-        except _UNSENDABLE as error:
-            raise _unsendable(value, name, error) from error
+    def read_code(self, source: Source, target: str) -> None:
+        layout = self._layouts[source.version]
+        values = [(field, source.local()) for field in layout.fields]
+        for code, group in _groups(values):
+            if code:
+                source.unpack(code, ", ".join(local for _, local in group))
+            else:
+                for field, local in group:
+                    source.read(field.type, local)
+        source.line(f"{target} = {source.bind(object.__new__)}({source.bind(self._cls)})")
+        values += [(field, source.bind(field.default)) for field in layout.absent]
+        for field, value in values:
+            source.line(f"{source.bind(field.put)}({target}, {value})")
+
+    def write_code(self, source: Source, value: str) -> None:
+        fields = self._layouts[source.version].fields
+        for code, group in _groups([(field, f"{value}.{field.name}") for field in fields]):
+            if code:
+                source.pack(code, ", ".join(attribute for _, attribute in group))
+            else:
+                for field, attribute in group:
+                    source.write(field.type, attribute)
+        if not fields:
+            source.line("pass")
 
     def min_size(self, version: int) -> int:
         return self._layouts[version].min_size
+
+
+def _groups(
+    values: Iterable[tuple[_Field, str]],
+) -> Iterator[tuple[str, list[tuple[_Field, str]]]]:
+    """Fields, each with its value, in order; those next to each other that are numbers, or are not.
+
+    With numbers comes what :mod:`struct` calls them, with others nothing.
+    """
+    for numbers, group in groupby(values, lambda pair: isinstance(pair[0].type, Number)):
+        pairs = list(group)
+        codes = (cast(Number, field.type).code for field, _ in pairs)
+        yield "".join(codes) if numbers else "", pairs
 
 
 def wire_type(thing: Any) -> WireType[Any]:

@@ -12,12 +12,13 @@ from ..errors import UsageError
 from . import _codec
 from .cursor import Reader, Writer
 from .records import RecordSet
+from .straight import Direct, Source
 
 MAX_STRING = 32_767
 """The longest string that can be sent, in bytes: readers take the 16-bit length as signed."""
 
 
-class Number:
+class Number(Direct):
     """A big-endian integer.
 
     :ivar code: what :mod:`struct` calls it.
@@ -46,6 +47,12 @@ class Number:
     def min_size(self, version: int) -> int:
         return self._size
 
+    def read_code(self, source: Source, target: str) -> None:
+        source.unpack(self.code, target)
+
+    def write_code(self, source: Source, value: str) -> None:
+        source.pack(self.code, value)
+
 
 i8 = Number("b")
 i16 = Number("h")
@@ -57,7 +64,7 @@ u32 = Number("I")
 u64 = Number("Q")
 
 
-class Bool:
+class Bool(Direct):
     """A byte that is 0 or 1."""
 
     def read(self, reader: Reader) -> bool:
@@ -73,8 +80,16 @@ class Bool:
     def min_size(self, version: int) -> int:
         return 1
 
+    def read_code(self, source: Source, target: str) -> None:
+        source.line(f"{target} = data[pos]; pos += 1")
+        source.refuse_unless(f"{target} < 2")
+        source.line(f"{target} = {target} == 1")
 
-class String:
+    def write_code(self, source: Source, value: str) -> None:
+        source.line(f"add(b'\\1' if {value} else b'\\0')")
+
+
+class String(Direct):
     """A 16-bit length, taken as signed and as "empty" when not positive; then UTF-8."""
 
     def read(self, reader: Reader) -> str:
@@ -103,8 +118,22 @@ class String:
     def min_size(self, version: int) -> int:
         return 2
 
+    def read_code(self, source: Source, target: str) -> None:
+        size = source.local()
+        source.read(i16, size)
+        source.line(f"{target} = ''")
+        with source.block(f"if {size} > 0"):
+            source.line(f"{target} = data[pos:pos + {size}].decode(); pos += {size}")
 
-class Bytes:
+    def write_code(self, source: Source, value: str) -> None:
+        raw = source.local()
+        source.line(f"{raw} = {value}.encode()")
+        source.refuse_unless(f"len({raw}) <= {MAX_STRING}")
+        source.write(u16, f"len({raw})")
+        source.line(f"add({raw})")
+
+
+class Bytes(Direct):
     """A 32-bit length, taken as signed and as "empty" when not positive; then bytes."""
 
     def read(self, reader: Reader) -> bytes:
@@ -119,6 +148,17 @@ class Bytes:
 
     def min_size(self, version: int) -> int:
         return 4
+
+    def read_code(self, source: Source, target: str) -> None:
+        size = source.local()
+        source.read(i32, size)
+        source.line(f"{target} = b''")
+        with source.block(f"if {size} > 0"):
+            source.line(f"{target} = data[pos:pos + {size}]; pos += {size}")
+
+    def write_code(self, source: Source, value: str) -> None:
+        source.write(u32, f"len({value})")
+        source.line(f"add({source.bind(memoryview)}({value}))")
 
 
 class Varint:
@@ -162,7 +202,7 @@ class VarBytes:
         return 1
 
 
-class RecordSetType:
+class RecordSetType(Direct):
     """A 32-bit length in bytes, then batches back to back, the last perhaps cut."""
 
     def read(self, reader: Reader) -> RecordSet:
@@ -178,6 +218,16 @@ class RecordSetType:
 
     def min_size(self, version: int) -> int:
         return 4
+
+    def read_code(self, source: Source, target: str) -> None:
+        size = source.local()
+        source.read(i32, size)
+        source.refuse_unless(f"0 <= {size} <= end - pos")
+        source.line(f"{target} = {source.bind(RecordSet)}(data, pos, pos + {size}); pos += {size}")
+
+    def write_code(self, source: Source, value: str) -> None:
+        source.write(i32, f"len({value})")
+        source.line(f"add({value}.view())")
 
 
 boolean = Bool()
