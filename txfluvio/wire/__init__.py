@@ -2,9 +2,10 @@
 
 Floor 0, and of use by itself: an executable specification. There is no I/O here, no clock and no
 Twisted. Messages are declared in :mod:`.spu`, :mod:`.sc` and :mod:`.versions`, one class each,
-in the language of :mod:`.schema`; :mod:`.codes` are the errors inside them, :mod:`.headers` and
-:mod:`.framing` what is around them, :mod:`.records` and :mod:`.compression` what they carry. It
-stands on :mod:`txfluvio.errors` alone.
+in the language of :mod:`.schema`, which for those in use has functions written by
+:mod:`.straight`; :mod:`.codes` are the errors inside them, :mod:`.headers` and :mod:`.framing` what
+is around them, :mod:`.records` and :mod:`.compression` what they carry. It stands on
+:mod:`txfluvio.errors` alone.
 
 ``python -m txfluvio.wire check`` holds the declarations against recorded traffic, and
 ``python -m txfluvio.wire dump`` shows a frame with each byte's field beside it.
