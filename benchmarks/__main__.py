@@ -69,17 +69,21 @@ class _Progress:
             sys.stderr.write("\r\x1b[K")
 
 
+def offered(*, full: bool, real: bool) -> list[plan.Workload]:
+    """The workloads to choose from: a real cluster is spared some."""
+    return [load for load in plan.workloads(full=full) if plan.bearable(load) or not real]
+
+
 def main(arguments: list[str] | None = None) -> int:
     chosen = options(arguments)
     loads = [
         plan.scaled(load, chosen.scale)
-        for load in plan.workloads(full=chosen.full)
+        for load in offered(full=chosen.full, real=bool(chosen.profile_file))
         if chosen.only in load.name
     ]
-    if chosen.profile_file:
-        loads = [load for load in loads if plan.bearable(load)]
     if not loads:
-        names = ", ".join(load.name for load in plan.workloads(full=True))
+        every = offered(full=True, real=bool(chosen.profile_file))
+        names = ", ".join(load.name for load in every)
         print(f"no workload is called like {chosen.only!r}; there are: {names}", file=sys.stderr)
         return 2
     if find_spec("fluvio") is None:

@@ -308,13 +308,13 @@ class _ErrorCodeType(Direct):
 
     def read_code(self, source: Source, target: str) -> None:
         with source.block("if data[pos] or data[pos + 1]"):
-            source.call(self.read, target)
+            source.read_by(self.read, target)
         with source.block("else"):
             source.line(f"{target} = {source.bind(NO_ERROR)}; pos += 2")
 
     def write_code(self, source: Source, value: str) -> None:
         with source.block(f"if {value}.code"):
-            source.line(f"{source.bind(self.write)}(writer, {value})")
+            source.write_by(self.write, value)
         with source.block("else"):
             source.line("add(b'\\0\\0')")
 

@@ -323,50 +323,50 @@ _OFTEN = 50
 """So many times a struct is read, or written, before a function of its own pays for itself."""
 
 
+class _InUse:
+    """A function that is made when it has been asked for often; until then there is none."""
+
+    def __init__(self, make: Callable[[], Callable[..., Any]]) -> None:
+        self._make = make
+        self._asked = 0
+        self._function: Callable[..., Any] | None = None
+
+    def function(self) -> Callable[..., Any] | None:
+        if self._function is None:
+            self._asked += 1
+            if self._asked > _OFTEN:
+                self._function = self._make()
+        return self._function
+
+
 class _Layout:
     """A struct at one version.
 
     :ivar fields: the fields it carries, in order.
+    :ivar named: their names and types.
     :ivar absent: the other fields.
     :ivar min_size: bytes it has at least.
+    :ivar reader: the function that reads it.
+    :ivar writer: the function that writes it.
     """
 
-    def __init__(self, name: str, fields: Sequence[_Field], version: int) -> None:
-        self.fields = [field for field in fields if field.on_wire(version)]
-        self.absent = [field for field in fields if not field.on_wire(version)]
+    def __init__(self, type_: StructType, version: int) -> None:
+        self.fields = [field for field in type_.fields if field.on_wire(version)]
+        self.named = tuple((field.name, field.type) for field in self.fields)
+        self.absent = [field for field in type_.fields if not field.on_wire(version)]
         self.min_size = sum(field.type.min_size(version) for field in self.fields)
-        self._name = name
-        self._version = version
-        self._reads = self._writes = 0
-        self._reader: Callable[[Reader], Any] | None = None
-        self._writer: Callable[[Writer, Any], None] | None = None
-
-    def reader(self, type_: StructType) -> Callable[[Reader], Any] | None:
-        """The function that reads it, if it is in use."""
-        if self._reader is None:
-            self._reads += 1
-            if self._reads > _OFTEN:
-                self._reader = straight.reader(type_, self._version, self._name)
-        return self._reader
-
-    def writer(self, type_: StructType) -> Callable[[Writer, Any], None] | None:
-        """The function that writes it, if it is in use."""
-        if self._writer is None:
-            self._writes += 1
-            if self._writes > _OFTEN:
-                self._writer = straight.writer(type_, self._version, self._name)
-        return self._writer
+        self.reader = _InUse(lambda: straight.reader(type_, version, type_.name))
+        self.writer = _InUse(lambda: straight.writer(type_, version, type_.name))
 
 
 class _Layouts(dict[int, _Layout]):
     """A struct's layouts by version, each made when it is first asked for."""
 
-    def __init__(self, name: str, fields: Sequence[_Field]) -> None:
-        self._name = name
-        self._fields = fields
+    def __init__(self, type_: StructType) -> None:
+        self._type = type_
 
     def __missing__(self, version: int) -> _Layout:
-        made = self[version] = _Layout(self._name, self._fields, version)
+        made = self[version] = _Layout(self._type, version)
         return made
 
 
@@ -376,11 +376,16 @@ class StructType(Direct):
     def __init__(self, cls: type, fields: Sequence[_Field]) -> None:
         self._cls = cls
         self._fields = tuple(fields)
-        self._layouts = _Layouts(cls.__name__, self._fields)
+        self._layouts = _Layouts(self)
+
+    @property
+    def name(self) -> str:
+        """What the class is called."""
+        return self._cls.__name__
 
     def fields_at(self, version: int) -> tuple[tuple[str, WireType[Any]], ...]:
         """The names and types of the fields that version ``version`` carries, in order."""
-        return tuple((field.name, field.type) for field in self._layouts[version].fields)
+        return self._layouts[version].named
 
     @property
     def fields(self) -> tuple[_Field, ...]:
@@ -389,7 +394,7 @@ class StructType(Direct):
 
     def read(self, reader: Reader) -> Any:
         layout = self._layouts[reader.version]
-        quick = layout.reader(self) if reader.spans is None else None
+        quick = layout.reader.function() if reader.spans is None else None
         if quick is not None:
             start = reader.pos
             try:
@@ -399,13 +404,11 @@ class StructType(Direct):
             except straight.UNREADABLE:
                 pass
             reader.pos = start
-        return self._cls(
-            **{field.name: reader.read(field.name, field.type) for field in layout.fields}
-        )
+        return self._cls(**{name: reader.read(name, type_) for name, type_ in layout.named})
 
     def write(self, writer: Writer, value: Any) -> None:
         layout = self._layouts[writer.version]
-        quick = layout.writer(self)
+        quick = layout.writer.function()
         if quick is not None:
             before = len(writer.parts)
             try:
@@ -414,12 +417,12 @@ class StructType(Direct):
                 del writer.parts[before:]
             else:
                 return
-        for field in layout.fields:
+        for name, type_ in layout.named:
             try:
-                field.type.write(writer, getattr(value, field.name))
+                type_.write(writer, getattr(value, name))
             except (_struct.error, TypeError, AttributeError) as error:
                 raise UsageError(
-                    f"{type(value).__name__}.{field.name} can not be sent: {error}"
+                    f"{type(value).__name__}.{name} can not be sent: {error}"
                 ) from error
 
     def read_code(self, source: Source, target: str) -> None:

@@ -108,9 +108,9 @@ class Source:
         if isinstance(type_, Direct):
             type_.read_code(self, target)
         else:
-            self.call(type_.read, target)
+            self.read_by(type_.read, target)
 
-    def call(self, read: Callable[[Any], Any], target: str) -> None:
+    def read_by(self, read: Callable[[Any], Any], target: str) -> None:
         """Add what leaves the reading of a value to a function of the declared types."""
         self.line(f"reader.pos = pos; {target} = {self.bind(read)}(reader); pos = reader.pos")
 
@@ -119,7 +119,11 @@ class Source:
         if isinstance(type_, Direct):
             type_.write_code(self, value)
         else:
-            self.line(f"{self.bind(type_.write)}(writer, {value})")
+            self.write_by(type_.write, value)
+
+    def write_by(self, write: Callable[[Any, Any], None], value: str) -> None:
+        """Add what leaves the writing of a value to a function of the declared types."""
+        self.line(f"{self.bind(write)}(writer, {value})")
 
     def function(self, head: str, name: str) -> Callable[..., Any]:
         """The function, whose first line is ``head``.

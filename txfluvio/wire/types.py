@@ -64,6 +64,19 @@ u32 = Number("I")
 u64 = Number("Q")
 
 
+def _read_sized(source: Source, length: Number, target: str, then: str = "") -> None:
+    """Write what reads a length, "empty" when not positive, and so many bytes.
+
+    :param then: what makes the value of the bytes, written behind them.
+    """
+    size = source.local()
+    source.read(length, size)
+    with source.block(f"if {size} > 0"):
+        source.line(f"{target} = data[pos:pos + {size}]{then}; pos += {size}")
+    with source.block("else"):
+        source.line(f"{target} = b''{then}")
+
+
 class Bool(Direct):
     """A byte that is 0 or 1."""
 
@@ -119,11 +132,7 @@ class String(Direct):
         return 2
 
     def read_code(self, source: Source, target: str) -> None:
-        size = source.local()
-        source.read(i16, size)
-        source.line(f"{target} = ''")
-        with source.block(f"if {size} > 0"):
-            source.line(f"{target} = data[pos:pos + {size}].decode(); pos += {size}")
+        _read_sized(source, i16, target, ".decode()")
 
     def write_code(self, source: Source, value: str) -> None:
         raw = source.local()
@@ -150,11 +159,7 @@ class Bytes(Direct):
         return 4
 
     def read_code(self, source: Source, target: str) -> None:
-        size = source.local()
-        source.read(i32, size)
-        source.line(f"{target} = b''")
-        with source.block(f"if {size} > 0"):
-            source.line(f"{target} = data[pos:pos + {size}]; pos += {size}")
+        _read_sized(source, i32, target)
 
     def write_code(self, source: Source, value: str) -> None:
         source.write(u32, f"len({value})")
