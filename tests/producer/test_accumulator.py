@@ -249,9 +249,9 @@ def test_several_in_a_row_can_be_withdrawn_at_once() -> None:
 def test_a_batch_is_empty_when_every_record_was_withdrawn() -> None:
     batch = waiting("a", "b")
     batch.withdraw(0)
-    assert not batch.empty
+    assert batch.remaining
     batch.withdraw(1)
-    assert batch.empty
+    assert not batch.remaining
 
 
 def test_once_sent_nothing_can_be_withdrawn() -> None:

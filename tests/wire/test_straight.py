@@ -120,8 +120,8 @@ def often(version: int) -> None:
 def test_a_message_in_use_gets_its_functions(version: int) -> None:
     often(version)
     layout = Outer.__wire__._layouts[version]
-    assert layout.reader.function() is not None
-    assert layout.writer.function() is not None
+    assert layout.reader.function is not None
+    assert layout.writer.function is not None
     # From then on the field types are not asked any more, but for the unusual.
     assert Outer.decode(VALUE.encode(version), version) == VALUE
 

@@ -58,7 +58,7 @@ class Batch(Generic[W]):
 
     @property
     def remaining(self) -> int:
-        """Its records, those withdrawn not included."""
+        """Its records, those withdrawn not included. With none it must not be sent."""
         return self.builder.count - len(self._withdrawn)
 
     @property
@@ -82,11 +82,6 @@ class Batch(Generic[W]):
             return receipts
         gone = sorted(self._withdrawn)
         return [(first - bisect_left(gone, first), waiter) for first, waiter in receipts]
-
-    @property
-    def empty(self) -> bool:
-        """Whether every record was withdrawn. Such a batch must not be sent."""
-        return len(self._withdrawn) == self.count
 
     def encode(self, compression: Compression) -> bytes:
         """The bytes to send, the same each time. From the first time on nothing changes them."""

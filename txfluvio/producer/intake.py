@@ -76,6 +76,10 @@ class Intake:
 
     def add(self, sent: Sent) -> None:
         """Take records in, now or as there is room."""
+        if not self._waiting and self._room():
+            self._take_in(sent)
+            if not sent.lots:
+                return
         self._waiting[sent] = None
         self._admit()
         if self._waiting and self._first is sent:
@@ -113,8 +117,11 @@ class Intake:
         return next(iter(self._waiting))
 
     def _admit(self) -> None:
-        while self._waiting and self.held < self._limit and self._budget.admits(self):
+        while self._waiting and self._room():
             self._next()
+
+    def _room(self) -> bool:
+        return self.held < self._limit and self._budget.admits(self)
 
     def _next(self) -> None:
         sent = self._first

@@ -319,44 +319,35 @@ class Each(Sent):
     Cancelling one withdraws its record, if that was not sent yet.
 
     :param timestamp: of all, milliseconds since the Unix epoch; or ``THEIR_OWN``.
+
+    :ivar rows: for whoever adds a record, which a call for each would take too long. Of each record
+        its key, its value, its own timestamp where they have not one in common, its partition or
+        None for one to be chosen, and its Deferred; in one list, since that takes the least time.
+    :ivar cancel: the canceller of these Deferreds. Bound once: what the garbage collector has to
+        look through counts more than it takes.
     """
 
     __slots__ = (
-        "_cancel",
         "_deferreds",
         "_early",
         "_positions",
-        "_rows",
         "_timestamps",
         "_withdrawn",
+        "cancel",
+        "rows",
     )
 
     def __init__(
         self, topic: str, timestamp: int, since: float, on_cancel: Callable[[Sent], object]
     ) -> None:
         super().__init__(topic, timestamp, since, on_cancel)
-        # Of each record its key, its value, its own timestamp, its partition if that is known, and
-        # its Deferred: one list, since that takes the least time.
-        self._rows: list[Any] = []
+        self.rows: list[Any] = []
         self._timestamps: list[int] = []
         self._deferreds: list[Deferred[RecordMetadata]] | None = None
         self._positions: dict[Deferred[RecordMetadata], int] | None = None
         self._withdrawn: set[int] | None = None
         self._early = False
-        # Bound once: what the garbage collector has to look through counts more than it takes.
-        self._cancel: Callable[[Deferred[RecordMetadata]], None] | None = self._cancelled
-
-    def add(
-        self, key: bytes | None, value: bytes, timestamp: int | None, partition: int | None
-    ) -> Deferred[RecordMetadata]:
-        """Add a record, and give the Deferred for its outcome.
-
-        :param timestamp: its own, where they have not one in common.
-        :param partition: its partition; None: to be chosen.
-        """
-        deferred: Deferred[RecordMetadata] = Deferred(self._cancel)
-        self._rows += (key, value, timestamp, partition, deferred)
-        return deferred
+        self.cancel: Callable[[Deferred[RecordMetadata]], None] | None = self._cancelled
 
     def close(self) -> tuple[list[int | None], list[bytes | None], list[bytes]]:
         """There will be no more.
@@ -364,7 +355,7 @@ class Each(Sent):
         :returns: the partitions that are known, the keys and the values: what :attr:`lots` are made
             of. Nothing, if all were cancelled.
         """
-        rows, self._rows = self._rows, []
+        rows, self.rows = self.rows, []
         deferreds = self._deferreds = rows[4::5]
         self._left = len(deferreds)
         if self._early:
@@ -405,19 +396,20 @@ class Each(Sent):
                 if not deferred.called:
                     deferred.errback(_another(outcome))
         else:
-            new, topic = tuple.__new__, self._topic
             offsets = repeat(None) if outcome is None else count(outcome)
             times: Iterable[int] = repeat(self.timestamp)
             if self.timestamp == THEIR_OWN:
                 times = [self._timestamps[position] for position in positions]
-            for deferred, offset, time in zip(told, offsets, times, strict=False):
+            places = zip(repeat(self._topic), repeat(partition), offsets, times, strict=False)
+            # A named tuple's own way takes twice as long.
+            stored = map(tuple.__new__, repeat(RecordMetadata), places)
+            for deferred, metadata in zip(told, stored, strict=False):
                 if not deferred.called:
-                    # A named tuple's own way takes twice as long.
-                    deferred.callback(new(RecordMetadata, (topic, partition, offset, time)))
+                    deferred.callback(metadata)
         self._ended(len(told))
 
     def _end(self) -> None:
-        self._cancel = None
+        self.cancel = None
         super()._end()
 
     def _cancelled(self, deferred: Deferred[RecordMetadata]) -> None:

@@ -263,7 +263,9 @@ class Producer:
         each = self._each
         if each is None or each.timestamp != stamp:
             each = self._begin(stamp)
-        return each.add(key, value, timestamp, partition)
+        deferred: Deferred[RecordMetadata] = Deferred(each.cancel)
+        each.rows += (key, value, timestamp, partition, deferred)
+        return deferred
 
     def send_many(
         self,

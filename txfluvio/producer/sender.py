@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -99,13 +100,16 @@ class Sender:
         )
         self._shared = shared
         self._what = f"{shared.topic}/{partition}"
+        self._lingers = config.linger > 0
         self._under_way: list[Held] = []
         self._sent = 0.0
         self._working = False
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
         self._call: Call | None = None
-        self._route: tuple[SpuInfo, FluvioProtocol] | None = None
+        self._connection: FluvioProtocol | None = None
+        self._spu: SpuInfo | None = None
+        self._seen: Topology | None = None
         self._committed = config.isolation is Isolation.READ_COMMITTED
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
@@ -126,7 +130,7 @@ class Sender:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        due = self._due()
+        due = self.queue.due(hurry=self._hurried())
         if due is None:
             return
         delay = due - self._shared.clock.seconds()
@@ -149,8 +153,9 @@ class Sender:
         if not self._under_way and not len(self.queue):
             return
         timeout = self._shared.config.delivery_timeout
-        late = [batch for batch in self._under_way if batch.created + timeout <= now]
-        if late:
+        late = []
+        if self._under_way and self._under_way[0].created + timeout <= now:
+            late = [batch for batch in self._under_way if batch.created + timeout <= now]
             self._under_way = [one for one in self._under_way if one.created + timeout > now]
             for batch in late:
                 batch.effect = Effect.UNKNOWN
@@ -184,29 +189,31 @@ class Sender:
         if not self._stopped:
             self._log.failure("Sending to {what} broke", failure, what=self._what)
 
-    def _due(self) -> float | None:
-        """When the first batch may leave; None if there is none."""
-        return self.queue.due(hurry=self._shared.hurried()) if len(self.queue) else None
+    def _hurried(self) -> bool:
+        """Whether even an open batch may leave."""
+        return not self._lingers or self._shared.hurried()
 
     # One attempt: a connection, a request, and what came of it.
 
     def _at_hand(self) -> FluvioProtocol | None:
         """The connection of the last request, where the leader and its address are the same."""
-        if self._failures or self._route is None:
+        connection = self._connection
+        if connection is None or self._failures or not connection.writable:
             return None
-        spu, connection = self._route
         topology = self._shared.cluster.topology
-        leads = topology.leader_of(self._shared.topic, self.partition) == spu.id
-        if leads and topology.spus[spu.id] is spu and connection.writable:
-            return connection
-        return None
+        if topology is not self._seen:
+            leader = topology.leader_of(self._shared.topic, self.partition)
+            if leader is None or topology.spus[leader] is not self._spu:
+                return None
+            self._seen = topology
+        return connection
 
     async def _connect(self) -> FluvioProtocol:
         """A connection to the leader, as soon as there are both and it has room."""
         if self._failures:
             await self._pause()
         cluster = self._shared.cluster
-        self._route, self._tried = None, None
+        self._connection = self._tried = None
         leader = self._find(cluster.topology)
         self._tried = await self._leader() if leader is None else leader
         spu = cluster.topology.spu(self._tried)
@@ -217,7 +224,7 @@ class Sender:
             await self._wait(connection.when_writable())
         if not self._committed:
             # Those that wait for replicas are chosen anew each time, by who waits on them.
-            self._route = spu, connection
+            self._spu, self._connection, self._seen = spu, connection, None
         return connection
 
     def _send(self, connection: FluvioProtocol) -> None:
@@ -227,22 +234,6 @@ class Sender:
             self._working = False
             self.look()
             return
-
-        def answered(reply: ProduceResponse) -> None:
-            answers: Sequence[int | FluvioError | None]
-            try:
-                answers = self._answers(reply, len(batches))
-            except Exception as error:
-                answers = [self._named(error)] * len(batches)
-            self._done(batches, answers)
-
-        def failed(error: FluvioError) -> None:
-            if isinstance(error, RequestTimedOut):
-                # It answers in order: what is asked there next would wait behind this. And what is
-                # sent again elsewhere must not be stored here later.
-                connection.abort()
-            self._done(batches, [error] * len(batches))
-
         # The leader waits for its replicas for each batch in turn. When everything in the request
         # has been given up, it only holds up what was sent since.
         config = self._shared.config
@@ -252,9 +243,31 @@ class Sender:
         longest = min(longest, config.delivery_timeout)
         self._sent = self._shared.clock.seconds()
         try:
-            self._call = connection.send(self._request(batches), answered, failed, longest)
+            self._call = connection.send(
+                self._request(batches),
+                partial(self._answered, batches),
+                partial(self._unanswered, batches, connection),
+                longest,
+            )
         except Exception as error:
             self._done(batches, [self._named(error)] * len(batches))
+
+    def _answered(self, batches: Sequence[Held], reply: ProduceResponse) -> None:
+        answers: Sequence[int | FluvioError | None]
+        try:
+            answers = self._answers(reply, len(batches))
+        except Exception as error:
+            answers = [self._named(error)] * len(batches)
+        self._done(batches, answers)
+
+    def _unanswered(
+        self, batches: Sequence[Held], connection: FluvioProtocol, error: FluvioError
+    ) -> None:
+        if isinstance(error, RequestTimedOut):
+            # It answers in order: what is asked there next would wait behind this. And what is
+            # sent again elsewhere must not be stored here later.
+            connection.abort()
+        self._done(batches, [error] * len(batches))
 
     def _not_sent(self, failure: Failure) -> None:
         """There is no connection to be had."""
@@ -309,11 +322,11 @@ class Sender:
     def _take(self) -> list[Held]:
         now = self._shared.clock.seconds()
         self.expire(now)
-        self._under_way = self.queue.take(now, hurry=self._shared.hurried())
+        self._under_way = self.queue.take(now, hurry=self._hurried())
         # Where every record was withdrawn, what may still wait is a flush; and whoever is told that
         # it is done may withdraw more.
-        while empty := [batch for batch in self._under_way if batch.empty]:
-            self._under_way = [batch for batch in self._under_way if not batch.empty]
+        while empty := [batch for batch in self._under_way if not batch.remaining]:
+            self._under_way = [batch for batch in self._under_way if batch.remaining]
             self._end(stored=[(batch, None) for batch in empty])
         return self._under_way
 
@@ -338,18 +351,21 @@ class Sender:
         )
 
     def _answers(self, reply: ProduceResponse, expected: int) -> list[int | FluvioError | None]:
-        entries = [(topic.name, entry) for topic in reply.responses for entry in topic.partitions]
-        if len(entries) != expected:
+        answers = []
+        for topic in reply.responses:
+            for entry in topic.partitions:
+                if entry.partition_index != self.partition or topic.name != self._shared.topic:
+                    raise ProtocolError(
+                        f"an answer for {topic.name}/{entry.partition_index}"
+                        f" to a Produce for {self._what}",
+                        message="ProduceResponse",
+                    )
+                answers.append(self._answer(entry))
+        if len(answers) != expected:
             raise ProtocolError(
-                f"{len(entries)} answers to {expected} batches", message="ProduceResponse"
+                f"{len(answers)} answers to {expected} batches", message="ProduceResponse"
             )
-        for name, entry in entries:
-            if (name, entry.partition_index) != (self._shared.topic, self.partition):
-                raise ProtocolError(
-                    f"an answer for {name}/{entry.partition_index} to a Produce for {self._what}",
-                    message="ProduceResponse",
-                )
-        return [self._answer(entry) for _, entry in entries]
+        return answers
 
     def _answer(self, entry: PartitionProduceResponse) -> int | FluvioError | None:
         code = entry.error_code
@@ -369,16 +385,18 @@ class Sender:
         again: list[Held] = []
         trouble = None
         for batch, answer in zip(batches, answers, strict=True):
-            if isinstance(answer, FluvioError) and self._may_repeat(answer, sent=True):
+            if not isinstance(answer, FluvioError):
+                if batch in live:
+                    stored.append((batch, answer))
+                continue
+            repeat = self._may_repeat(answer, sent=True)
+            if repeat:
                 trouble = answer
             if batch not in live:
                 continue
-            if not isinstance(answer, FluvioError):
-                stored.append((batch, answer))
-                continue
             if answer.effect is Effect.UNKNOWN:
                 batch.effect = Effect.UNKNOWN
-            if self._may_repeat(answer, sent=True):
+            if repeat:
                 again.append(batch)
             else:
                 failed.append((batch, _carrying(answer, batch.effect)))
@@ -436,31 +454,23 @@ class Sender:
     ) -> None:
         if not stored and not failed:
             return
-        self._shared.release(sum(batch.size for batch, _ in (*stored, *failed)))
-        self._count(stored, failed)
+        shared, size = self._shared, 0
+        metrics, now = shared.cluster.metrics, shared.clock.seconds()
+        for batch, _ in stored:
+            size += batch.size
+            left = batch.remaining
+            if left:
+                age = now - batch.created
+                metrics.produced(shared.topic, self.partition, left, batch.size, age)
+        for batch, error in failed:
+            size += batch.size
+            metrics.failed("produce", error)
+        shared.release(size)
         for batch, base in stored:
             tell_stored(batch, self.partition, base)
         for batch, error in failed:
             tell_failed(batch, self.partition, error)
-        self._shared.settled()
-
-    def _count(
-        self,
-        stored: Sequence[tuple[Held, int | None]],
-        failed: Sequence[tuple[Held, FluvioError]],
-    ) -> None:
-        metrics, now = self._shared.cluster.metrics, self._shared.clock.seconds()
-        for batch, _ in stored:
-            if not batch.empty:
-                metrics.produced(
-                    self._shared.topic,
-                    self.partition,
-                    batch.remaining,
-                    batch.size,
-                    now - batch.created,
-                )
-        for _, error in failed:
-            metrics.failed("produce", error)
+        shared.settled()
 
     async def _wait(self, deferred: Deferred[T]) -> T:
         """Await what :meth:`abandon` may cancel."""

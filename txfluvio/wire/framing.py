@@ -63,6 +63,11 @@ class Frames:
         """
         if self._broken is not None:
             raise self._broken
+        if not self._pieces and not self._size and len(data) > _PREFIX:
+            (size,) = _SIZE.unpack_from(data)
+            if size == len(data) - _PREFIX and size <= self._limit:
+                # Nearly always there is one frame and nothing else.
+                return [data[_PREFIX:]]
         if self._pieces:
             self._keep(data)
             self._held += len(data)

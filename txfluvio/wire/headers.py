@@ -13,6 +13,7 @@ request has to remember both. Positions in errors count from the first byte behi
 from __future__ import annotations
 
 import struct as _struct
+from functools import lru_cache
 from typing import Any
 
 from ..errors import ProtocolError, UsageError
@@ -23,6 +24,8 @@ REPLY_BODY = 4
 """Where the body of a reply begins in its frame, the size prefix left off."""
 
 _CORRELATION_ID = _struct.Struct(">i")
+_ID_AT = 4
+"""Where the correlation id begins in the header of a request."""
 
 
 @struct
@@ -66,16 +69,10 @@ def encode_request(
 
     :raises UsageError: a value does not fit its field.
     """
+    before, behind = _around_the_id(message.api.key, version, client_id)
     writer = Writer(version)
-    header = RequestHeader(
-        api_key=message.api.key,
-        api_version=version,
-        correlation_id=correlation_id,
-        client_id=client_id,
-    )
-    RequestHeader.__wire__.write(writer, header)
     message.__wire__.write(writer, message)
-    return frame(*writer.parts)
+    return frame(before, _packed_id(correlation_id), behind, *writer.parts)
 
 
 def encode_reply(message: Message, *, version: int, correlation_id: int) -> bytes:
@@ -84,9 +81,21 @@ def encode_reply(message: Message, *, version: int, correlation_id: int) -> byte
     :raises UsageError: a value does not fit its field.
     """
     writer = Writer(version)
+    message.__wire__.write(writer, message)
+    return frame(_packed_id(correlation_id), *writer.parts)
+
+
+@lru_cache
+def _around_the_id(api_key: int, version: int, client_id: str) -> tuple[bytes, bytes]:
+    """What stands before the correlation id in the header of a request, and what behind it."""
+    header = RequestHeader(
+        api_key=api_key, api_version=version, correlation_id=0, client_id=client_id
+    ).encode(version)
+    return header[:_ID_AT], header[_ID_AT + _CORRELATION_ID.size :]
+
+
+def _packed_id(correlation_id: int) -> bytes:
     try:
-        writer.parts.append(_CORRELATION_ID.pack(correlation_id))
+        return _CORRELATION_ID.pack(correlation_id)
     except _struct.error as error:
         raise UsageError(f"{correlation_id} is no correlation id") from error
-    message.__wire__.write(writer, message)
-    return frame(*writer.parts)

@@ -324,19 +324,22 @@ _OFTEN = 50
 
 
 class _InUse:
-    """A function that is made when it has been asked for often; until then there is none."""
+    """A function that is made when it has been asked for often.
+
+    :ivar function: the function; None until then.
+    """
 
     def __init__(self, make: Callable[[], Callable[..., Any]]) -> None:
         self._make = make
         self._asked = 0
-        self._function: Callable[..., Any] | None = None
+        self.function: Callable[..., Any] | None = None
 
-    def function(self) -> Callable[..., Any] | None:
-        if self._function is None:
-            self._asked += 1
-            if self._asked > _OFTEN:
-                self._function = self._make()
-        return self._function
+    def ask(self) -> Callable[..., Any] | None:
+        """Count one more use that had no function, and perhaps make it."""
+        self._asked += 1
+        if self._asked > _OFTEN:
+            self.function = self._make()
+        return self.function
 
 
 class _Layout:
@@ -394,8 +397,8 @@ class StructType(Direct):
 
     def read(self, reader: Reader) -> Any:
         layout = self._layouts[reader.version]
-        quick = layout.reader.function() if reader.spans is None else None
-        if quick is not None:
+        quick = layout.reader.function or layout.reader.ask()
+        if quick is not None and reader.spans is None:
             start = reader.pos
             try:
                 value = quick(reader)
@@ -408,7 +411,7 @@ class StructType(Direct):
 
     def write(self, writer: Writer, value: Any) -> None:
         layout = self._layouts[writer.version]
-        quick = layout.writer.function()
+        quick = layout.writer.function or layout.writer.ask()
         if quick is not None:
             before = len(writer.parts)
             try:
