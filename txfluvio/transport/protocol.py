@@ -419,7 +419,8 @@ class FluvioProtocol:
         )
         waiter.correlation_id = correlation_id
         self._next_id = correlation_id + 1
-        self._highest_id = max(self._highest_id, correlation_id)
+        if correlation_id > self._highest_id:
+            self._highest_id = correlation_id
         self._table[correlation_id] = waiter
         self._transport().write(data)
         self._brake.wrote(len(data))

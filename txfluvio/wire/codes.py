@@ -316,7 +316,7 @@ class _ErrorCodeType(Direct):
         with source.block(f"if {value}.code"):
             source.write_by(self.write, value)
         with source.block("else"):
-            source.line("add(b'\\0\\0')")
+            source.piece("b'\\0\\0'")
 
 
 error_code = _ErrorCodeType()

@@ -54,6 +54,7 @@ _CODEC_BITS = 0x07
 _CODECS = tuple(Compression)
 _LAYOUT = struct.Struct(">qiibIhiqqqhi")
 _PREAMBLE = struct.Struct(">qi")
+_FRONT = struct.Struct(">qiibI")
 _AFTER_CRC = struct.Struct(">hiqqqhi")
 _U32 = struct.Struct(">I")
 _I32 = struct.Struct(">i")
@@ -261,10 +262,8 @@ class Batch:
         )
         covered = after + middle + blob
         length = _FIXED + len(middle) + len(blob)
-        front = struct.pack(
-            ">qiib", self.base_offset, length, self.partition_leader_epoch, self.magic
-        )
-        return front + _U32.pack(crc32c(covered)) + covered
+        epoch, magic = self.partition_leader_epoch, self.magic
+        return _FRONT.pack(self.base_offset, length, epoch, magic, crc32c(covered)) + covered
 
     def encode(self, records: list[RawRecord]) -> bytes:
         """The batch again, from its header's values and ``records``."""
@@ -455,13 +454,15 @@ class BatchBuilder:
         :returns: where in ``values`` it stopped: at ``start`` also where the timestamp is too far
             from the batch's.
         """
-        if not isinstance(timestamp, int) or start + 1 == len(values):
+        if not isinstance(timestamp, int):
             for index in range(start, len(values)):
                 key = None if keys is None else keys[index]
-                time = timestamp if isinstance(timestamp, int) else timestamp[index]
-                if not self.fit(key, values[index], time, limit):
+                if not self.fit(key, values[index], timestamp[index], limit):
                     return index
             return len(values)
+        if start + 1 == len(values):
+            key = None if keys is None else keys[start]
+            return start + self.fit(key, values[start], timestamp, limit)
         delta = timestamp - self._first
         if not -_MAX_DELTA <= delta <= _MAX_DELTA:
             return start
@@ -490,9 +491,8 @@ class BatchBuilder:
         if not count:
             raise UsageError("a batch needs at least one record")
         blob = compress(compression, _U32.pack(count) + records)
-        covered = _AFTER_CRC.pack(int(compression), count - 1, self._first, last, -1, -1, -1) + blob
-        front = struct.pack(">qiib", 0, _FIXED + len(blob), -1, 2)
-        return front + _U32.pack(crc32c(covered)) + covered
+        covered = _AFTER_CRC.pack(compression, count - 1, self._first, last, -1, -1, -1) + blob
+        return _FRONT.pack(0, _FIXED + len(blob), -1, 2, crc32c(covered)) + covered
 
     def discard(self) -> None:
         """Let go of the records; :attr:`count` and :attr:`size` stay what they were."""

@@ -22,15 +22,13 @@ from __future__ import annotations
 
 import enum
 import struct as _struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from typing import (
     Any,
     ClassVar,
     Generic,
     Self,
     TypeVar,
-    cast,
     dataclass_transform,
     get_args,
 )
@@ -43,7 +41,6 @@ from .cursor import Reader, Span, WireType, Writer
 from .straight import Direct, Source
 from .types import (
     MAX_STRING,
-    Number,
     blob,
     boolean,
     i8,
@@ -431,43 +428,19 @@ class StructType(Direct):
     def read_code(self, source: Source, target: str) -> None:
         layout = self._layouts[source.version]
         values = [(field, source.local()) for field in layout.fields]
-        for code, group in _groups(values):
-            if code:
-                source.unpack(code, ", ".join(local for _, local in group))
-            else:
-                for field, local in group:
-                    source.read(field.type, local)
+        for field, local in values:
+            source.read(field.type, local)
         source.line(f"{target} = {source.bind(object.__new__)}({source.bind(self._cls)})")
         values += [(field, source.bind(field.default)) for field in layout.absent]
         for field, value in values:
             source.line(f"{source.bind(field.put)}({target}, {value})")
 
     def write_code(self, source: Source, value: str) -> None:
-        fields = self._layouts[source.version].fields
-        for code, group in _groups([(field, f"{value}.{field.name}") for field in fields]):
-            if code:
-                source.pack(code, ", ".join(attribute for _, attribute in group))
-            else:
-                for field, attribute in group:
-                    source.write(field.type, attribute)
-        if not fields:
-            source.line("pass")
+        for field in self._layouts[source.version].fields:
+            source.write(field.type, f"{value}.{field.name}")
 
     def min_size(self, version: int) -> int:
         return self._layouts[version].min_size
-
-
-def _groups(
-    values: Iterable[tuple[_Field, str]],
-) -> Iterator[tuple[str, list[tuple[_Field, str]]]]:
-    """Fields, each with its value, in order; those next to each other that are numbers, or are not.
-
-    With numbers comes what :mod:`struct` calls them, with others nothing.
-    """
-    for numbers, group in groupby(values, lambda pair: isinstance(pair[0].type, Number)):
-        pairs = list(group)
-        codes = (cast(Number, field.type).code for field, _ in pairs)
-        yield "".join(codes) if numbers else "", pairs
 
 
 def wire_type(thing: Any) -> WireType[Any]:

@@ -41,7 +41,7 @@ class Direct:
 
     To read, the code has ``data``, ``pos``, which it moves on, and ``end``, which only the whole is
     compared with: reading behind it is no harm, since nothing is ever read before. To write, it has
-    ``add``, which takes bytes.
+    ``parts``, a list, and tells the source what comes there.
     """
 
     def read_code(self, source: Source, target: str) -> None:
@@ -65,17 +65,27 @@ class Source:
         self._indent = 1
         self._names: dict[str, Any] = {"Unusual": Unusual}
         self._locals = 0
+        self._unpacked: list[tuple[str, str]] = []
+        self._packed: list[tuple[str, str]] = []
+        self._pieces: list[str] = []
 
     def line(self, text: str) -> None:
-        """Add a line of code."""
+        """Add a line of code: behind all that was read, before what is still to be put."""
+        self._unpack_numbers()
         self._lines.append("    " * self._indent + text)
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
         """Add a line that begins a block; what is added inside belongs to it."""
+        self.put()
         self.line(head + ":")
         self._indent += 1
+        before = len(self._lines)
         yield
+        self.put()
+        self._unpack_numbers()
+        if len(self._lines) == before:
+            self.line("pass")
         self._indent -= 1
 
     def local(self) -> str:
@@ -89,15 +99,38 @@ class Source:
         self._names[name] = thing
         return name
 
-    def unpack(self, code: str, targets: str) -> None:
-        """Add what reads numbers, called ``code`` by :mod:`struct`, into variables."""
-        packer = struct.Struct(">" + code)
-        unpack = self.bind(packer.unpack_from)
-        self.line(f"{targets}, = {unpack}(data, pos); pos += {packer.size}")
+    def unpack(self, code: str, target: str) -> None:
+        """Read a number, ``code`` to :mod:`struct`; several in a row are unpacked at once."""
+        self._unpacked.append((code, target))
 
-    def pack(self, code: str, values: str) -> None:
-        """Add what writes numbers, called ``code`` by :mod:`struct`."""
-        self.line(f"add({self.bind(struct.Struct('>' + code).pack)}({values}))")
+    def pack(self, code: str, value: str) -> None:
+        """Write a number, ``code`` to :mod:`struct`; several in a row are packed at once."""
+        self._packed.append((code, value))
+
+    def piece(self, value: str) -> None:
+        """Write the bytes that the expression ``value`` gives."""
+        self._pack_numbers()
+        self._pieces.append(value)
+
+    def put(self) -> None:
+        """Add the line that writes what was told so far."""
+        self._pack_numbers()
+        if self._pieces:
+            self.line(f"parts += ({', '.join(self._pieces)},)")
+            self._pieces = []
+
+    def _unpack_numbers(self) -> None:
+        if self._unpacked:
+            packer, targets = _together(self._unpacked)
+            self._unpacked = []
+            unpack = self.bind(packer.unpack_from)
+            self.line(f"{targets}, = {unpack}(data, pos); pos += {packer.size}")
+
+    def _pack_numbers(self) -> None:
+        if self._packed:
+            packer, values = _together(self._packed)
+            self._packed = []
+            self._pieces.append(f"{self.bind(packer.pack)}({values})")
 
     def refuse_unless(self, condition: str) -> None:
         """Add what leaves the rest to the declared types."""
@@ -123,6 +156,7 @@ class Source:
 
     def write_by(self, write: Callable[[Any, Any], None], value: str) -> None:
         """Add what leaves the writing of a value to a function of the declared types."""
+        self.put()
         self.line(f"{self.bind(write)}(writer, {value})")
 
     def function(self, head: str, name: str) -> Callable[..., Any]:
@@ -135,6 +169,12 @@ class Source:
         exec(compile(lines, f"{__file__}: {name}", "exec"), scope)
         made: Callable[..., Any] = scope[head.partition("(")[0].removeprefix("def ")]
         return made
+
+
+def _together(numbers: list[tuple[str, str]]) -> tuple[struct.Struct, str]:
+    """Numbers by what :mod:`struct` calls them and by expression: what packs them, and a list."""
+    codes, expressions = zip(*numbers, strict=True)
+    return struct.Struct(">" + "".join(codes)), ", ".join(expressions)
 
 
 def reader(type_: Direct, version: int, name: str) -> Callable[..., Any]:
@@ -157,6 +197,7 @@ def writer(type_: Direct, version: int, name: str) -> Callable[..., Any]:
     Where it raises one of :data:`UNSENDABLE`, the writer has some of it.
     """
     source = Source(version)
-    source.line("add = writer.parts.append")
+    source.line("parts = writer.parts")
     type_.write_code(source, "value")
+    source.put()
     return source.function("def write(writer, value):", f"writing {name} at version {version}")

@@ -99,7 +99,7 @@ class Bool(Direct):
         source.line(f"{target} = {target} == 1")
 
     def write_code(self, source: Source, value: str) -> None:
-        source.line(f"add(b'\\1' if {value} else b'\\0')")
+        source.piece(f"b'\\1' if {value} else b'\\0'")
 
 
 class String(Direct):
@@ -139,7 +139,7 @@ class String(Direct):
         source.line(f"{raw} = {value}.encode()")
         source.refuse_unless(f"len({raw}) <= {MAX_STRING}")
         source.write(u16, f"len({raw})")
-        source.line(f"add({raw})")
+        source.piece(raw)
 
 
 class Bytes(Direct):
@@ -163,7 +163,7 @@ class Bytes(Direct):
 
     def write_code(self, source: Source, value: str) -> None:
         source.write(u32, f"len({value})")
-        source.line(f"add({source.bind(memoryview)}({value}))")
+        source.piece(f"{source.bind(memoryview)}({value})")
 
 
 class Varint:
@@ -232,7 +232,7 @@ class RecordSetType(Direct):
 
     def write_code(self, source: Source, value: str) -> None:
         source.write(i32, f"len({value})")
-        source.line(f"add({value}.view())")
+        source.piece(f"{value}.view()")
 
 
 boolean = Bool()
