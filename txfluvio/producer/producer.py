@@ -117,6 +117,8 @@ class Producer:
             hurried=self._hurried,
             release=self._intake.release,
             settled=self._settled,
+            hold=self._hold,
+            look=self._look,
         )
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
@@ -127,6 +129,7 @@ class Producer:
         self._starting: Deferred[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._look_call: IDelayedCall | None = None
+        self._look_held = False
         self._expire_call: IDelayedCall | None = None
         self._close_call: IDelayedCall | None = None
 
@@ -363,12 +366,23 @@ class Producer:
         self._look_later()
 
     def _look_later(self) -> None:
-        if self._look_call is None:
-            self._look_call = self._clock.callLater(0, self._look)
+        if self._look_call is None and not self._look_held:
+            self._look_call = self._clock.callLater(0, self._called)
+
+    def _called(self) -> None:
+        self._look_call = None
+        self._hold()
+        self._look()
+
+    def _hold(self) -> None:
+        """Ask the clock for nothing: somebody will call :meth:`_look` before it could."""
+        self._look_held = True
 
     def _look(self) -> None:
-        self._land()
-        self._look_call = None
+        try:
+            self._land()
+        finally:
+            self._look_held = False
         stirred, self._stirred = self._stirred, {}
         for sender in stirred:
             sender.look()

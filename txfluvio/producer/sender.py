@@ -66,6 +66,9 @@ class Shared:
     :ivar hurried: whether nothing should linger now.
     :ivar release: called with the bytes of records that have their outcomes, before these are told.
     :ivar settled: called after outcomes have been told.
+    :ivar hold: called before a request's outcomes are told: what is sent meanwhile, often by those
+        who waited for them, is better looked at afterwards than at the end of the turn.
+    :ivar look: called afterwards.
     """
 
     topic: str
@@ -79,6 +82,8 @@ class Shared:
     hurried: Callable[[], bool]
     release: Callable[[int], None]
     settled: Callable[[], None]
+    hold: Callable[[], None]
+    look: Callable[[], None]
 
 
 class Sender:
@@ -285,10 +290,12 @@ class Sender:
 
     def _done(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
         self._call = None
+        self._shared.hold()
         try:
             self._settle(batches, answers)
         finally:
             self._working = False
+            self._shared.look()
         self.look()
 
     async def _pause(self) -> None:
