@@ -106,6 +106,9 @@ class Sender:
         self._shared = shared
         self._what = f"{shared.topic}/{partition}"
         self._lingers = config.linger > 0
+        self._committed = config.isolation is Isolation.READ_COMMITTED
+        self._acks = ACKS_ALL if self._committed else ACKS_LEADER
+        self._replicas_ms = int(config.replication_timeout * 1000)
         self._under_way: list[Held] = []
         self._sent = 0.0
         self._working = False
@@ -115,7 +118,6 @@ class Sender:
         self._connection: FluvioProtocol | None = None
         self._spu: SpuInfo | None = None
         self._seen: Topology | None = None
-        self._committed = config.isolation is Isolation.READ_COMMITTED
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
         self._failures = 0
@@ -338,10 +340,10 @@ class Sender:
         return self._under_way
 
     def _request(self, batches: Sequence[Held]) -> ProduceRequest:
-        shared, config = self._shared, self._shared.config
+        shared = self._shared
         return ProduceRequest(
-            isolation=ACKS_ALL if self._committed else ACKS_LEADER,
-            timeout_ms=int(config.replication_timeout * 1000),
+            isolation=self._acks,
+            timeout_ms=self._replicas_ms,
             topics=(
                 TopicProduceData(
                     name=shared.topic,
@@ -408,14 +410,16 @@ class Sender:
             else:
                 failed.append((batch, _carrying(answer, batch.effect)))
         self._under_way = []
-        self.queue.give_back(again)
+        if again:
+            self.queue.give_back(again)
         if trouble is None:
             self._trouble = None
             self._failures = 0
         else:
             self._note(trouble)
         self._end(stored=stored, failed=failed)
-        self.expire(self._shared.clock.seconds())
+        if again:
+            self.expire(self._shared.clock.seconds())
 
     def _may_repeat(self, error: FluvioError, *, sent: bool = False) -> bool:
         shared = self._shared

@@ -472,7 +472,8 @@ class FluvioProtocol:
             tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
             return
         if isinstance(waiter, Call):
-            self._forget(waiter)
+            del self._table[correlation_id]
+            self._deadlines.remove(waiter, waiter.seconds)
             if self.on_answered is not None:
                 self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
         tell(waiter.on_reply, reply)

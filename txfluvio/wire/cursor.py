@@ -44,7 +44,7 @@ class Reader:
         self.end = end
         self.kind: Kind | None = None
         self.spans: list[Span] | None = None
-        self._path: list[str] = []
+        self._path: tuple[str, ...] = ()
 
     def fail(self, reason: str, position: int | None = None) -> NoReturn:
         raise ProtocolError(reason, position=self.pos if position is None else position)
@@ -72,11 +72,11 @@ class Reader:
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
         """Read a part by its name, for the spans' sake."""
-        self._path.append(name)
+        around, self._path = self._path, (*self._path, name)
         try:
             yield
         finally:
-            self._path.pop()
+            self._path = around
 
     def read(self, name: str, type_: WireType[T]) -> T:
         """Read one named part; its errors say the name, its span is noted if asked for."""
