@@ -72,11 +72,12 @@ class Intake:
         """Hold ``size`` bytes less, and take in those who waited."""
         self.held -= size
         self._budget.give(size)
-        self._admit()
+        if self._waiting:
+            self._admit()
 
     def add(self, sent: Sent) -> None:
         """Take records in, now or as there is room."""
-        if not self._waiting and self._room():
+        if not self._waiting and self._may_take_in():
             self._take_in(sent)
             if not sent.lots:
                 return
@@ -117,10 +118,10 @@ class Intake:
         return next(iter(self._waiting))
 
     def _admit(self) -> None:
-        while self._waiting and self._room():
+        while self._waiting and self._may_take_in():
             self._next()
 
-    def _room(self) -> bool:
+    def _may_take_in(self) -> bool:
         return self.held < self._limit and self._budget.admits(self)
 
     def _next(self) -> None:

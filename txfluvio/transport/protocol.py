@@ -352,7 +352,8 @@ class FluvioProtocol:
             return
         if frames:
             self._opening = None
-        self._watch_frame(bool(frames))
+        if self._frames.pending or self._unfinished_since is not None:
+            self._watch_frame(bool(frames))
         for frame in frames:
             self._dispatch(frame)
             if self._ending is not None:
