@@ -27,6 +27,35 @@ class BatchingTests(ProducerTestCase):
         self.turn()
         self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"], [b"b", b"c"]])
 
+    def test_what_is_sent_by_those_who_are_told_leaves_together(self) -> None:
+        producer = self.started()
+        for value in (b"a", b"b"):
+            producer.send(value).addCallback(
+                lambda stored: producer.send(b"after %d" % stored.offset)
+            )
+        self.turn()
+        self.assertEqual(
+            [asked.values for asked in self.leader.asked], [[b"a", b"b"], [b"after 0", b"after 1"]]
+        )
+
+    def test_what_is_sent_by_those_who_are_told_lingers_as_usual(self) -> None:
+        producer = self.started(linger=1.0)
+        producer.send(b"a").addCallback(lambda stored: producer.send(b"b"))
+        self.turn(1.0)
+        self.turn(0.9)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"]])
+        self.turn(0.1)
+        self.assertEqual([asked.values for asked in self.leader.asked], [[b"a"], [b"b"]])
+
+    def test_what_is_sent_to_another_partition_by_those_who_are_told_leaves_too(self) -> None:
+        self.make_topic(2)
+        producer = self.started()
+        producer.send(b"a", partition=0).addCallback(
+            lambda stored: producer.send(b"b", partition=1)
+        )
+        self.turn()
+        self.assertEqual(self.leader.values(1), [b"b"])
+
     def test_a_batch_lingers_for_more_records(self) -> None:
         producer = self.started(linger=1.0)
         producer.send(b"a")

@@ -156,6 +156,17 @@ class AtLeastOnceTests(Case):
         self.turn()
         self.assertEqual((self.leader.values(), self.other.values()), ([b"a"], [b"b"]))
 
+    def test_a_leader_that_changes_late_is_noticed_as_well(self) -> None:
+        producer = self.started()
+        for value in (b"a", b"b", b"c"):
+            producer.send(value)
+            self.turn()
+        self.lead({0: 2})
+        self.turn()
+        producer.send(b"d")
+        self.turn()
+        self.assertEqual((self.leader.values(), self.other.values()), ([b"a", b"b", b"c"], [b"d"]))
+
     def test_a_leader_at_another_address_is_asked_there_though_the_old_one_is_still_connected(
         self,
     ) -> None:

@@ -38,6 +38,16 @@ def test_byte_by_byte_gives_the_same_frames(wanted: list[bytes]) -> None:
     assert feed_in_pieces(Frames(), stream, list(range(len(stream)))) == wanted
 
 
+@pytest.mark.parametrize("ahead", [b"", b"x"])
+def test_what_looks_like_a_frame_in_the_middle_of_one_is_none(ahead: bytes) -> None:
+    payload = ahead + frame(b"not a frame")
+    stream = frame(payload)
+    cut = len(stream) - len(payload) + len(ahead)
+    frames = Frames()
+    assert frames.feed(stream[:cut]) == []
+    assert frames.feed(stream[cut:]) == [payload]
+
+
 @pytest.mark.parametrize("piece", [1, 1000, 4095, 4096, 5000, 70_000])
 def test_a_large_frame_comes_whole_from_pieces_of_any_size(piece: int) -> None:
     wanted = [bytes(range(256)) * 300, b"next"]

@@ -90,6 +90,11 @@ class Inner:
 
 
 @struct
+class Later:
+    name: str = field(string, since=9, default="")
+
+
+@struct
 class Outer(Message):
     one: int = field(u8)
     two: int = field(i64)
@@ -97,6 +102,7 @@ class Outer(Message):
     inner: Inner | None = field(optional(Inner))
     many: tuple[Inner, ...] = field(vector(Inner))
     records: RecordSet = field(record_set)
+    empty: Later | None = field(optional(Later))
 
 
 VALUE = Outer(
@@ -105,6 +111,7 @@ VALUE = Outer(
     inner=Inner(flag=True, name="é"),
     many=(Inner(flag=False, name=""), Inner(flag=True, name="b")),
     records=RecordSet(b"some"),
+    empty=Later(),
 )
 
 

@@ -418,8 +418,6 @@ class Sender:
         else:
             self._note(trouble)
         self._end(stored=stored, failed=failed)
-        if again:
-            self.expire(self._shared.clock.seconds())
 
     def _may_repeat(self, error: FluvioError, *, sent: bool = False) -> bool:
         shared = self._shared
