@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from tests.producer.kit import ProducerTestCase
+from txfluvio.producer import RecordMetadata
 from txfluvio.producer.checks import size_alone
 
 
@@ -29,10 +32,12 @@ class BatchingTests(ProducerTestCase):
 
     def test_what_is_sent_by_those_who_are_told_leaves_together(self) -> None:
         producer = self.started()
+
+        def another(stored: RecordMetadata) -> Deferred[RecordMetadata]:
+            return producer.send(b"after %r" % stored.offset)
+
         for value in (b"a", b"b"):
-            producer.send(value).addCallback(
-                lambda stored: producer.send(b"after %d" % stored.offset)
-            )
+            producer.send(value).addCallback(another)
         self.turn()
         self.assertEqual(
             [asked.values for asked in self.leader.asked], [[b"a", b"b"], [b"after 0", b"after 1"]]

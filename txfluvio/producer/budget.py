@@ -77,8 +77,7 @@ class Budget:
     def give(self, size: int) -> None:
         """Hold ``size`` bytes less, and let those in line take their turns."""
         self.used -= size
-        if self._line:
-            self._call()
+        self._call()
 
     def _call(self) -> None:
         while self._line and self.used < self._limit:

@@ -72,8 +72,7 @@ class Intake:
         """Hold ``size`` bytes less, and take in those who waited."""
         self.held -= size
         self._budget.give(size)
-        if self._waiting:
-            self._admit()
+        self._admit()
 
     def add(self, sent: Sent) -> None:
         """Take records in, now or as there is room."""

@@ -410,8 +410,7 @@ class Sender:
             else:
                 failed.append((batch, _carrying(answer, batch.effect)))
         self._under_way = []
-        if again:
-            self.queue.give_back(again)
+        self.queue.give_back(again)
         if trouble is None:
             self._trouble = None
             self._failures = 0

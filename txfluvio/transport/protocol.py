@@ -352,8 +352,7 @@ class FluvioProtocol:
             return
         if frames:
             self._opening = None
-        if self._frames.pending or self._unfinished_since is not None:
-            self._watch_frame(bool(frames))
+        self._watch_frame(bool(frames))
         for frame in frames:
             self._dispatch(frame)
             if self._ending is not None:
@@ -420,8 +419,7 @@ class FluvioProtocol:
         )
         waiter.correlation_id = correlation_id
         self._next_id = correlation_id + 1
-        if correlation_id > self._highest_id:
-            self._highest_id = correlation_id
+        self._highest_id = max(self._highest_id, correlation_id)
         self._table[correlation_id] = waiter
         self._transport().write(data)
         self._brake.wrote(len(data))
@@ -473,8 +471,7 @@ class FluvioProtocol:
             tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
             return
         if isinstance(waiter, Call):
-            del self._table[correlation_id]
-            self._deadlines.remove(waiter, waiter.seconds)
+            self._forget(waiter)
             if self.on_answered is not None:
                 self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
         tell(waiter.on_reply, reply)
