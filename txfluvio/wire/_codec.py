@@ -201,6 +201,9 @@ def _decode_usual(
     low, length_of = _LOW, _LENGTH
     size: i64
     last: i64
+    # Neighbours are often of one time: then it is one object, made once.
+    known: i64 = 0
+    time: int | None = first_timestamp
     for _ in range(limit - len(found)):
         byte = data[pos]
         if byte < 128:
@@ -213,12 +216,16 @@ def _decode_usual(
             size, pos = _long_length(data, pos)
         stop = pos + size
         byte = data[pos + 1]
-        if byte < 128:
-            time = first_timestamp + low[byte] if byte else first_timestamp
+        if byte == known:
+            pos += 2
+        elif byte < 128:
+            time = first_timestamp + low[byte]
+            known = byte
             pos += 2
         else:
             delta, pos = _varint(data, pos + 1)
             time = first_timestamp + delta
+            known = -1
         byte = data[pos]
         if byte < 128:
             offset = base_offset + low[byte]
