@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txfluvio.consumer.backlog import CHUNK_SIZE, Backlog, Chunk
+from txfluvio.consumer.backlog import CHUNK_RECORDS, CHUNK_SIZE, Backlog, Chunk
 from txfluvio.errors import ProtocolError
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import BatchLimits, Record, RecordSet, encode_batch, renumber
@@ -237,6 +238,24 @@ def test_chunks_are_of_a_moderate_size_and_small_batches_share_one() -> None:
     assert sum(sizes) == 100
     assert max(sizes) <= CHUNK_SIZE // 2000 + 1
     assert len(sizes) < 5
+
+
+def test_a_chunk_of_several_batches_has_fewer_records_than_wake_the_garbage_collector() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(*log(200, 200, 200, 200, 900, 100, 1)))
+    sizes = []
+    while (chunk := mine.take()) is not None:
+        sizes.append(len(chunk.records))
+    assert sizes == [600, 200, 900, 101]
+    assert CHUNK_RECORDS < gc.get_threshold()[0]
+
+
+def test_a_chunk_of_batches_of_one_record_is_shorter_than_one_of_many_records_each() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(*log(*[1] * CHUNK_RECORDS)))
+    chunk = mine.take()
+    assert chunk is not None
+    assert 50 < len(chunk.records) < CHUNK_RECORDS / 5
 
 
 def test_what_batches_become_by_decompression_counts_too() -> None:

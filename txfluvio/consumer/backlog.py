@@ -20,8 +20,14 @@ from ..errors import ProtocolError
 from ..wire.records import Batch, BatchLimits, Record, RecordSet
 
 CHUNK_SIZE = 64 * 1024
-"""Bytes of the batches in a chunk, if there are several: decoded in less than a millisecond. What
-they become by decompression counts too, or a few small ones could fill the memory."""
+"""Bytes of the batches in a chunk, if there are several. What they become by decompression counts
+too, or a few small ones could fill the memory."""
+
+CHUNK_RECORDS = 640
+"""Records of a chunk, if it is of several batches: decoded in less than a millisecond. From 700 on
+the garbage collector would go through them, and through all that the program has, every time."""
+_BATCH = 5
+"""A batch takes the time of so many records besides."""
 
 
 class Chunk:
@@ -211,11 +217,12 @@ class Backlog:
         push = self._pushes[0]
         start = self.position
         records: list[Record] = []
-        size = 0
+        size = work = 0
         while push.index < len(push.batches):
             batch = push.batches[push.index]
             size += batch.size
-            if records and size > CHUNK_SIZE:
+            work += batch.last_offset_delta + 1 + _BATCH
+            if records and (size > CHUNK_SIZE or work > CHUNK_RECORDS):
                 break
             try:
                 found = self._decode(batch)
