@@ -121,6 +121,12 @@ async def produce_each(reactor: Any, client: FluvioClient, spec: dict[str, Any])
     return {"count": count, "seconds": seconds}
 
 
+async def produce_each_frozen(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
+    """The same, with what was imported out of the garbage collector's sight, as is advised."""
+    gc.freeze()
+    return await produce_each(reactor, client, spec)
+
+
 async def produce_awaited(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
     """One record at a time: the next is sent when the last one is stored."""
     value = payload.values(spec["size"])[0]
@@ -249,6 +255,7 @@ WORKS: dict[str, Work] = {
         consume_batches,
         produce_many,
         produce_each,
+        produce_each_frozen,
         produce_awaited,
         tick,
         latency,
