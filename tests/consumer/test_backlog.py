@@ -242,11 +242,11 @@ def test_chunks_are_of_a_moderate_size_and_small_batches_share_one() -> None:
 
 def test_a_chunk_of_several_batches_has_fewer_records_than_wake_the_garbage_collector() -> None:
     mine = backlog()
-    mine.add(RecordSet.of(*log(200, 200, 200, 200, 900, 100, 1)))
+    mine.add(RecordSet.of(*log(200, 200, 200, 200, 600, 90, 1)))
     sizes = []
     while (chunk := mine.take()) is not None:
         sizes.append(len(chunk.records))
-    assert sizes == [600, 200, 900, 101]
+    assert sizes == [600, 200, 600, 91]
     assert gc.get_threshold()[0] > CHUNK_RECORDS
 
 
@@ -256,6 +256,93 @@ def test_a_chunk_of_batches_of_one_record_is_shorter_than_one_of_many_records_ea
     chunk = mine.take()
     assert chunk is not None
     assert 50 < len(chunk.records) < CHUNK_RECORDS / 5
+
+
+def test_a_large_batch_is_handed_out_in_equal_parts() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(*log(3, 3 * CHUNK_RECORDS - 6, 3)))
+    chunks = []
+    while (chunk := mine.take()) is not None:
+        chunks.append((len(chunk.records), chunk.start, chunk.end))
+    part = CHUNK_RECORDS - 2
+    ends = [3, 3 + part, 3 + 2 * part, 3 + 3 * part, 6 + 3 * part]
+    assert chunks == [
+        (3, 0, ends[0]),
+        (part, ends[0], ends[1]),
+        (part, ends[1], ends[2]),
+        (part, ends[2], ends[3]),
+        (3, ends[3], ends[4]),
+    ]
+
+
+@pytest.mark.parametrize("codec", [Compression.NONE, Compression.LZ4])
+def test_of_a_large_batch_is_handed_out_what_is_wanted(codec: Compression) -> None:
+    for start, stop in [(0, 3000), (1000, 3000), (1000, 1001), (690, 691), (2999, 3000)]:
+        mine = backlog()
+        mine.place(start)
+        mine.stop = stop
+        mine.add(RecordSet.of(batch(0, 5000, codec=codec)))
+        found = drain(mine)
+        assert offsets(found) == list(range(start, stop))
+        assert [int(record.value) for record in found] == list(range(start, stop))
+        assert (mine.position, mine.held) == (stop, 0)
+
+
+def test_a_large_batch_counts_until_its_last_part_is_taken() -> None:
+    data = batch(0, 3 * CHUNK_RECORDS)
+    mine = backlog()
+    mine.add(RecordSet(data))
+    held = []
+    while mine:
+        held.append(mine.held)
+        taken(mine)
+    assert held == [len(data)] * 3
+    assert mine.held == 0
+
+
+def test_a_part_that_was_given_back_comes_before_the_next() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 2 * CHUNK_RECORDS)))
+    mine.give_back(taken(mine))
+    assert mine.position == 0
+    assert offsets(drain(mine)) == list(range(2 * CHUNK_RECORDS))
+
+
+def test_what_is_left_of_a_large_batch_can_be_received_again() -> None:
+    whole = batch(0, 2 * CHUNK_RECORDS)
+    mine = backlog()
+    mine.add(RecordSet.of(whole))
+    first = taken(mine)
+    mine.shed()
+    assert not mine
+    assert mine.received == first.end
+    mine.add(RecordSet.of(whole))
+    assert offsets([*first.records, *drain(mine)]) == list(range(2 * CHUNK_RECORDS))
+
+
+def test_a_large_batch_may_have_fewer_records_than_offsets() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(with_gap(0, 3, 5000), batch(5003, 1)))
+    assert offsets(drain(mine)) == [0, 1, 2, 5003]
+
+
+def test_what_is_damaged_in_a_large_batch_is_told_behind_the_parts_before_it() -> None:
+    data = bytearray(batch(0, 2 * CHUNK_RECORDS))
+    data[-4:] = b"\xff" * 4
+    mine = Backlog("orders", 3, check_crc=False)
+    mine.add(RecordSet(bytes(data)))
+    assert len(taken(mine).records) == CHUNK_RECORDS
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            mine.take()
+        assert mine.position == CHUNK_RECORDS
+
+
+def test_a_large_batch_that_smartmodules_made_is_handed_out_as_a_whole() -> None:
+    mine = backlog(filtered=True)
+    mine.add(RecordSet.of(batch(0, 2 * CHUNK_RECORDS)), 5000)
+    assert len(taken(mine).records) == 2 * CHUNK_RECORDS
+    assert (mine.position, mine.take()) == (5000, None)
 
 
 def test_what_batches_become_by_decompression_counts_too() -> None:

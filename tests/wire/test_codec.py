@@ -63,13 +63,15 @@ def test_both_decoders_and_the_declaration_agree(records: list[RawRecord], front
     data = front + encode_raw_records(records)
     start, end = len(front), len(data)
     declared = by_declaration(data, start, len(records))
-    raw = decode_raw_records(data, start, end, len(records))
+    raw, stop = decode_raw_records(data, start, end, len(records))
+    assert stop == end
     assert [facts(record) for record in raw] == [facts(record) for record in records]
     assert [facts(record) for record in raw] == [
         (d.attributes, d.timestamp_delta, d.offset_delta, d.key, d.value, d.headers)
         for d in declared
     ]
-    found = decode_records(data, start, end, len(records), 1000, 5000, "t", 7)
+    found, stop = decode_records(data, start, end, len(records), 1000, 5000, "t", 7)
+    assert stop == end
     assert [(r.offset, r.timestamp, r.key, r.value) for r in found] == [
         (1000 + d.offset_delta, 5000 + d.timestamp_delta, d.key, d.value) for d in declared
     ]
@@ -78,7 +80,7 @@ def test_both_decoders_and_the_declaration_agree(records: list[RawRecord], front
 @given(st.lists(raw_records, max_size=4))
 def test_nothing_is_told_of_what_is_not_known(records: list[RawRecord]) -> None:
     data = encode_raw_records(records)
-    found = decode_records(data, 0, len(data), len(records), None, None, "t", 7)
+    found, _ = decode_records(data, 0, len(data), len(records), None, None, "t", 7)
     assert [(r.offset, r.timestamp, r.key, r.value) for r in found] == [
         (None, None, record.key, record.value) for record in records
     ]
@@ -90,7 +92,9 @@ def test_records_of_a_producer_are_read_once(
 ) -> None:
     records = [RawRecord(0, time, offset, key, value, 0) for time, offset, key, value in contents]
     data = encode_raw_records(records)
-    found = _decode_quickly(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    found: list[Record] = []
+    stop = _decode_quickly(found, data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    assert stop == len(data)
     assert found == carefully(data, len(records))
 
 
@@ -98,7 +102,7 @@ def carefully(data: bytes, count: int) -> list[Record]:
     """What the decoder that checks every field makes of the same bytes."""
     return [
         _record("t", 7, 1000 + raw.offset_delta, raw.key, raw.value, 5000 + raw.timestamp_delta)
-        for raw in decode_raw_records(data, 0, len(data), count)
+        for raw in decode_raw_records(data, 0, len(data), count)[0]
     ]
 
 
@@ -126,7 +130,8 @@ def neighbours(draw: st.DrawFn) -> list[RawRecord]:
 def test_neighbours_of_one_size_are_read_as_others_are(parts: list[list[RawRecord]]) -> None:
     records = [record for part in parts for record in part]
     data = encode_raw_records(records)
-    found = decode_records(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    found, stop = decode_records(data, 0, len(data), len(records), 1000, 5000, "t", 7)
+    assert stop == len(data)
     assert found == carefully(data, len(records))
 
 
@@ -205,20 +210,23 @@ def test_varints_of_the_platform_s_own_tests() -> None:
     assert {value: varint(value).hex() for value in vectors} == vectors
 
 
-def outcome(data: bytes, count: int) -> list[tuple[int | None, bytes | None, bytes]] | str:
-    try:
-        found: list[Record] = decode_records(data, 0, len(data), count, 0, 1)
-    except ProtocolError as error:
-        return f"{error.field}: {error.reason}"
-    return [(record.offset, record.key, record.value) for record in found]
+Read = tuple[list[tuple[int | None, bytes | None, bytes]], int]
 
 
-def raw_outcome(data: bytes, count: int) -> list[tuple[int | None, bytes | None, bytes]] | str:
+def outcome(data: bytes, count: int) -> Read | str:
     try:
-        found = decode_raw_records(data, 0, len(data), count)
+        found, stop = decode_records(data, 0, len(data), count, 0, 1)
     except ProtocolError as error:
         return f"{error.field}: {error.reason}"
-    return [(record.offset_delta, record.key, record.value) for record in found]
+    return [(record.offset, record.key, record.value) for record in found], stop
+
+
+def raw_outcome(data: bytes, count: int) -> Read | str:
+    try:
+        found, stop = decode_raw_records(data, 0, len(data), count)
+    except ProtocolError as error:
+        return f"{error.field}: {error.reason}"
+    return [(record.offset_delta, record.key, record.value) for record in found], stop
 
 
 @given(st.lists(raw_records, min_size=1, max_size=3), st.data())

@@ -215,6 +215,26 @@ class TestRecords:
         found = batch(batch(TWO).pack(batch(TWO).blob() + b"surplus"))
         assert found.values() == [b"hello", b"world"]
 
+    @pytest.mark.parametrize("size", [1, 2, 7, 99, 100, 1000])
+    @pytest.mark.parametrize("codec", [Compression.NONE, Compression.ZSTD])
+    def test_parts_of_a_batch_make_all_of_it(self, size: int, codec: Compression) -> None:
+        values = [b"value %d" % number for number in range(100)]
+        found = batch(encode_batch(values, compression=codec, timestamp=TIME))
+        reader, parts = found.reader("events", 2), []
+        while reader.left:
+            parts.append(reader.read(size))
+        assert [record for part in parts for record in part] == found.records("events", 2)
+        assert {len(part) for part in parts[:-1]} <= {size}
+
+    def test_what_is_damaged_in_a_part_leaves_the_reader_where_it_was(self) -> None:
+        whole = batch(encode_batch([b"fine"] * 20 + [b"hurt"])).blob()
+        reader = batch(batch(TWO).pack(whole[:-2] + b"\xff\xff")).reader()
+        assert len(reader.read(20)) == 20
+        for _ in range(2):
+            with pytest.raises(ProtocolError):
+                reader.read(20)
+            assert reader.left == 1
+
     def test_records_compare_and_print_by_what_they_say(self) -> None:
         first, second = batch(TWO).records("events", 0)
         again, _ = batch(TWO).records("events", 0)
@@ -342,6 +362,8 @@ class TestBadBlob:
             damaged.raw_records()
         with pytest.raises(ProtocolError) as caught:
             damaged.records()
+        with pytest.raises(ProtocolError):
+            damaged.reader().read(2**31)
         assert (raw.value.reason, raw.value.field) == (caught.value.reason, caught.value.field)
         assert caught.value.position is not None
         return caught.value

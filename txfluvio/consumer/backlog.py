@@ -6,6 +6,8 @@ offset to be handed out. A reply may begin below the offset asked for, may end a
 batch, and its batches may hold fewer records than offsets, so both advance over complete batches
 only, to ``base_offset + last_offset_delta + 1``.
 
+A batch of many records is read in parts: the reactor gets its turn between them.
+
 Where SmartModules ran, the SPU merges what passed into one batch whose offsets mean nothing and
 says in ``next_filter_offset`` how far it has come: such a push is handed out as a whole, its
 records without offsets. One that ends with a failure is handed out too, but does not move the
@@ -17,15 +19,15 @@ from __future__ import annotations
 from collections import deque
 
 from ..errors import ProtocolError
-from ..wire.records import Batch, BatchLimits, Record, RecordSet
+from ..wire.records import Batch, BatchLimits, BatchReader, Record, RecordSet
 
 CHUNK_SIZE = 64 * 1024
 """Bytes of the batches in a chunk, if there are several. What they become by decompression counts
 too, or a few small ones could fill the memory."""
 
-CHUNK_RECORDS = 640
-"""Records of a chunk, if it is of several batches: decoded in less than a millisecond. From 700 on
-the garbage collector would go through them, and through all that the program has, every time."""
+CHUNK_RECORDS = 690
+"""Records of a chunk, decoded in less than a millisecond; a batch that has more is read in parts.
+From 700 on the garbage collector would look through all that the program has, every time."""
 _BATCH = 5
 """A batch takes the time of so many records besides."""
 
@@ -106,6 +108,7 @@ class Backlog:
         self._limits = limits
         self._pushes: deque[_Push] = deque()
         self._returned: Chunk | None = None
+        self._large: _Large | None = None
         self.position = 0
         self.received = 0
         self.stop: int | None = None
@@ -124,6 +127,7 @@ class Backlog:
         """Forget everything and go on at ``offset``."""
         self._pushes.clear()
         self._returned = None
+        self._large = None
         self.held = 0
         self.position = self.received = offset
 
@@ -203,7 +207,7 @@ class Backlog:
         self.held += size
 
     def take(self) -> Chunk | None:
-        """The next records: one batch, or several small ones; None if there are none.
+        """The next records: a batch, several small ones, or a part of a large one; or None.
 
         :raises ProtocolError: the next batch is damaged. Records before it are handed out first,
             and the position stays at it.
@@ -225,12 +229,11 @@ class Backlog:
             if records and (size > CHUNK_SIZE or work > CHUNK_RECORDS):
                 break
             try:
-                found = self._decode(batch)
+                found, behind = self._decode(batch)
             except ProtocolError:
                 if records:
                     break
                 raise
-            push.index += 1
             if batch.compressed:
                 size += sum(len(record.value) for record in found)
             if records:
@@ -238,7 +241,10 @@ class Backlog:
             else:
                 records = found
             if not self._filtered:
-                self._advance(batch.next_offset)
+                self._advance(behind)
+            if self._large is not None:
+                break
+            push.index += 1
         if push.index == len(push.batches):
             self._pushes.popleft()
             self.held -= push.size
@@ -260,24 +266,62 @@ class Backlog:
         if offset > self.position:
             self.position = offset
 
-    def _decode(self, batch: Batch) -> list[Record]:
-        if self._check_crc:
-            batch.check_crc()
-        records = batch.records(
-            self._topic,
-            self._partition,
-            offsets_known=not self._filtered,
-            limits=self._limits,
-        )
-        if self._filtered:
-            return records
-        first = self.position
+    def _decode(self, batch: Batch) -> tuple[list[Record], int]:
+        """What is wanted of a batch, or of the next part of a large one, and the offset behind."""
+        behind, first, stop = batch.next_offset, self.position, self.stop
+        large = self._large or self._open(batch)
+        if large is None:
+            records = batch.records(
+                self._topic,
+                self._partition,
+                offsets_known=not self._filtered,
+                limits=self._limits,
+            )
+            if self._filtered:
+                return records, behind
+        else:
+            first = large.first
+            records = large.read()
+            if large.left:
+                behind = min(behind, _at(records[-1]) + 1)
+            more = large.left and (stop is None or behind < stop)
+            self._large = large if more else None
         if batch.base_offset < first:
             records = [record for record in records if _at(record) >= first]
-        stop = self.stop
-        if stop is not None and batch.next_offset > stop:
+        if stop is not None and behind > stop:
             records = [record for record in records if _at(record) < stop]
-        return records
+        return records, behind
+
+    def _open(self, batch: Batch) -> _Large | None:
+        if self._check_crc:
+            batch.check_crc()
+        # What SmartModules made has no positions within.
+        if self._filtered or batch.last_offset_delta < CHUNK_RECORDS:
+            return None
+        reader = batch.reader(self._topic, self._partition, limits=self._limits)
+        return _Large(reader, self.position)
+
+
+class _Large:
+    """A batch that is read in parts, about equal.
+
+    :ivar first: the first offset that is wanted of it.
+    """
+
+    __slots__ = ("_reader", "_size", "first")
+
+    def __init__(self, reader: BatchReader, first: int) -> None:
+        parts = -(-reader.left // CHUNK_RECORDS)
+        self._reader = reader
+        self._size = -(-reader.left // max(1, parts))
+        self.first = first
+
+    @property
+    def left(self) -> int:
+        return self._reader.left
+
+    def read(self) -> list[Record]:
+        return self._reader.read(self._size)
 
 
 def _at(record: Record) -> int:

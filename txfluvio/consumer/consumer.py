@@ -224,8 +224,8 @@ class Consumer:
         """The records as lists, each of consecutive records of one partition.
 
         ``async for batch in consumer.batches()`` costs a fraction of iterating record by record.
-        A list holds one batch of the log or several small ones; asking for the next means that
-        all of it was processed.
+        A list holds a batch of the log, several small ones, or a part of a large one; asking for
+        the next means that all of it was processed.
         """
         return Batches(self)
 

@@ -126,16 +126,18 @@ def decode_records(
     first_timestamp: int | None,
     topic: str = "",
     partition: int = 0,
-) -> list[Record]:
-    """The ``count`` records in ``data[pos:end]``; what stands behind them is ignored.
+) -> tuple[list[Record], i64]:
+    """The ``count`` records at ``data[pos:end]``, and where they end; what follows is ignored.
 
     :raises ProtocolError: a record does not add up, or fewer than ``count`` are there.
     """
-    _check_count(count, pos, end)
+    check_count(count, pos, end)
     offset, time = base_offset or 0, first_timestamp or 0
+    found: list[Record] = []
     try:
-        found = _decode_quickly(data, pos, end, count, offset, time, topic, partition)
+        stop = _decode_quickly(found, data, pos, end, count, offset, time, topic, partition)
     except (IndexError, ProtocolError):
+        raw_records, stop = decode_raw_records(data, pos, end, count)
         found = [
             _record(
                 topic,
@@ -145,7 +147,7 @@ def decode_records(
                 raw.value,
                 time + raw.timestamp_delta,
             )
-            for raw in decode_raw_records(data, pos, end, count)
+            for raw in raw_records
         ]
     if base_offset is None:
         for record in found:
@@ -153,10 +155,11 @@ def decode_records(
     if first_timestamp is None:
         for record in found:
             record.timestamp = None
-    return found
+    return found, stop
 
 
 def _decode_quickly(
+    found: list[Record],
     data: bytes,
     pos: i64,
     end: i64,
@@ -165,12 +168,11 @@ def _decode_quickly(
     first_timestamp: int,
     topic: str,
     partition: int,
-) -> list[Record]:
-    """The records, if they are as a producer writes them.
+) -> i64:
+    """Add the records to ``found``, if they are as a producer writes them; returns where they end.
 
     :raises ProtocolError: or IndexError: they are not, or damaged; look again, carefully.
     """
-    found: list[Record] = []
     while len(found) < count:
         if _INTERPRETED:
             pos = _decode_alike(
@@ -180,7 +182,7 @@ def _decode_quickly(
         pos = _decode_usual(found, limit, data, pos, base_offset, first_timestamp, topic, partition)
     if pos > end:
         raise _damaged("it ends late", end)
-    return found
+    return pos
 
 
 def _decode_usual(
@@ -388,13 +390,13 @@ class RawRecord:
         self.headers = headers
 
 
-def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> list[RawRecord]:
+def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> tuple[list[RawRecord], int]:
     """The same records as :func:`decode_records`, with every field they have on the wire.
 
     :raises ProtocolError: as :func:`decode_records`.
     """
     found: list[RawRecord] = []
-    _check_count(count, pos, end)
+    check_count(count, pos, end)
     start = pos
     try:
         for _ in range(count):
@@ -427,10 +429,14 @@ def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> list[RawR
             found.append(RawRecord(attributes, timestamp_delta, offset_delta, key, value, headers))
     except IndexError as error:
         raise _damaged("it ends early", start) from error
-    return found
+    return found, pos
 
 
-def _check_count(count: int, pos: int, end: int) -> None:
+def check_count(count: int, pos: int, end: int) -> None:
+    """Refuse a number of records that ``end - pos`` bytes can not hold, or a negative one.
+
+    :raises ProtocolError: it is such a number.
+    """
     if not 0 <= count * _SMALLEST_RECORD <= end - pos:
         raise ProtocolError(
             f"a count of {count} records in {end - pos} bytes", field="records", position=pos

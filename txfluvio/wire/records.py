@@ -23,6 +23,7 @@ from ._codec import (
     append_pairs,
     append_record,
     append_values,
+    check_count,
     decode_raw_records,
     decode_records,
     encode_raw_records,
@@ -33,6 +34,7 @@ __all__ = [
     "Batch",
     "BatchBuilder",
     "BatchLimits",
+    "BatchReader",
     "RawRecord",
     "Record",
     "RecordSet",
@@ -226,7 +228,7 @@ class Batch:
         """
         limits = limits or _LIMITS
         data, pos, end = self._open(limits)
-        return decode_records(
+        found, _ = decode_records(
             data,
             pos + 4,
             end,
@@ -236,6 +238,19 @@ class Batch:
             topic,
             partition,
         )
+        return found
+
+    def reader(
+        self, topic: str = "", partition: int = 0, *, limits: BatchLimits | None = None
+    ) -> BatchReader:
+        """The records in parts, where they are too many to be read at once.
+
+        :param limits: what the batch may come to.
+        :raises ProtocolError: a corrupt blob, or too much of it.
+        """
+        limits = limits or _LIMITS
+        data, pos, end = self._open(limits)
+        return BatchReader(self, data, pos, end, limits.records, topic, partition)
 
     def raw_records(self, limits: BatchLimits | None = None) -> list[RawRecord]:
         """The records as they stand on the wire, whatever their number; raises as :meth:`records`.
@@ -276,13 +291,55 @@ class Batch:
         return self.data, self._blob, self.end
 
 
+class BatchReader:
+    """Reads the records of one batch, as many as are wanted at a time.
+
+    :ivar left: how many there still are.
+    """
+
+    __slots__ = ("_batch", "_data", "_end", "_partition", "_pos", "_topic", "left")
+
+    def __init__(
+        self, batch: Batch, data: bytes, pos: int, end: int, most: int, topic: str, partition: int
+    ) -> None:
+        self.left = _count(data, pos, end, most)
+        check_count(self.left, pos + 4, end)
+        self._batch = batch
+        self._data = data
+        self._pos = pos + 4
+        self._end = end
+        self._topic = topic
+        self._partition = partition
+
+    def read(self, most: int) -> list[Record]:
+        """The next records, at most so many.
+
+        :raises ProtocolError: one of them is damaged; none counts as read.
+        """
+        count = min(most, self.left)
+        batch = self._batch
+        time = batch.first_timestamp
+        found, self._pos = decode_records(
+            self._data,
+            self._pos,
+            self._end,
+            count,
+            batch.base_offset,
+            time if time > 0 else None,
+            self._topic,
+            self._partition,
+        )
+        self.left -= count
+        return found
+
+
 def unpack_records(data: bytes, start: int = 0, end: int | None = None) -> list[RawRecord]:
     """The records of a decompressed blob, as they stand on the wire.
 
     :raises ProtocolError: a damaged record, or fewer of them than the blob says.
     """
     end = len(data) if end is None else end
-    return decode_raw_records(data, start + 4, end, _count(data, start, end))
+    return decode_raw_records(data, start + 4, end, _count(data, start, end))[0]
 
 
 def pack_records(records: list[RawRecord]) -> bytes:
@@ -499,8 +556,8 @@ class BatchBuilder:
         self._parts.clear()
 
     def _rest(self, records: bytes, without: Collection[int]) -> tuple[bytes, int, int]:
-        kept = decode_raw_records(records, 0, len(records), self.count)
-        kept = [record for index, record in enumerate(kept) if index not in without]
+        every, _ = decode_raw_records(records, 0, len(records), self.count)
+        kept = [record for index, record in enumerate(every) if index not in without]
         last = self._first
         for index, record in enumerate(kept):
             record.offset_delta = index
