@@ -4,9 +4,8 @@ A :class:`Backlog` turns pushes into :class:`Chunk` lists of records and keeps t
 everything else follows: ``received``, the end of what came in complete, and ``position``, the next
 offset to be handed out. A reply may begin below the offset asked for, may end anywhere inside a
 batch, and its batches may hold fewer records than offsets, so both advance over complete batches
-only, to ``base_offset + last_offset_delta + 1``.
-
-A batch of many records is read in parts: the reactor gets its turn between them.
+only, to ``base_offset + last_offset_delta + 1``. But a batch of many records is read in parts,
+between which the position is inside it and the reactor gets its turn.
 
 Where SmartModules ran, the SPU merges what passed into one batch whose offsets mean nothing and
 says in ``next_filter_offset`` how far it has come: such a push is handed out as a whole, its
