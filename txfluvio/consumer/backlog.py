@@ -77,6 +77,28 @@ class _Push:
         self.index = 0
 
 
+class _Large:
+    """A batch that is read in parts, about equal.
+
+    :ivar first: the first offset that is wanted of it.
+    """
+
+    __slots__ = ("_reader", "_size", "first")
+
+    def __init__(self, reader: BatchReader, first: int) -> None:
+        parts = -(-reader.left // CHUNK_RECORDS)
+        self._reader = reader
+        self._size = -(-reader.left // max(1, parts))
+        self.first = first
+
+    @property
+    def left(self) -> int:
+        return self._reader.left
+
+    def read(self) -> list[Record]:
+        return self._reader.read(self._size)
+
+
 class Backlog:
     """The pushes of one partition, in and out.
 
@@ -299,28 +321,6 @@ class Backlog:
             return None
         reader = batch.reader(self._topic, self._partition, limits=self._limits)
         return _Large(reader, self.position)
-
-
-class _Large:
-    """A batch that is read in parts, about equal.
-
-    :ivar first: the first offset that is wanted of it.
-    """
-
-    __slots__ = ("_reader", "_size", "first")
-
-    def __init__(self, reader: BatchReader, first: int) -> None:
-        parts = -(-reader.left // CHUNK_RECORDS)
-        self._reader = reader
-        self._size = -(-reader.left // max(1, parts))
-        self.first = first
-
-    @property
-    def left(self) -> int:
-        return self._reader.left
-
-    def read(self) -> list[Record]:
-        return self._reader.read(self._size)
 
 
 def _at(record: Record) -> int:
