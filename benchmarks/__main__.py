@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from . import builds, plan, report, runner, server
+from .command import run
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -105,11 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
             progress.end()
             print(error, file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
+        finally:
             progress.end()
-            print("interrupted", file=sys.stderr)
-            return 130
-    progress.end()
     rows = report.summary(loads, results)
     host = report.machine()
     print(report.table(loads, rows))
@@ -121,4 +119,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(main)

@@ -18,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from .command import run
+
 ROOT = Path(__file__).parent.parent
 
 LEFT = (".git", ".venv", ".nox", ".hypothesis", "*cache*", "build", "dist")
@@ -94,4 +96,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(main)

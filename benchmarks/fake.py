@@ -44,6 +44,7 @@ from txfluvio.wire.spu import (
 )
 
 from . import ours, payload
+from .command import run
 
 VERSION = 23
 SIZE = 100
@@ -252,4 +253,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

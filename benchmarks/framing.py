@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ from txfluvio.wire.spu import (
 from txfluvio.wire.versions import ApiVersionRange, ApiVersionsRequest, ApiVersionsResponse
 
 from . import payload
+from .command import run
 
 VERSION = 23
 BATCH = 150
@@ -239,6 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.serve is not None:
+        # It is the other program that says so when both are interrupted.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         serve(chosen.serve)
     if chosen.read is not None:
         task.react(
@@ -257,4 +261,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(main)

@@ -24,6 +24,7 @@ from txfluvio import ClientConfig, FluvioClient, Offset, Record
 from txfluvio.testing.memory import resident
 
 from . import payload, server
+from .command import run
 
 MIB = 1024 * 1024
 LIMIT = 64 * MIB
@@ -168,4 +169,4 @@ def _consumed(count: int, size: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

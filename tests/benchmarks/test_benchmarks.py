@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import payload, plan, report, runner, server
+from benchmarks.command import run
 from txfluvio.wire import COMPILED
 
 
@@ -119,6 +120,16 @@ def test_a_workload_that_is_none_is_said_in_one_line() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("no workload is called like 'nothing like it'; there are: ")
+
+
+def test_an_interruption_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        run(interrupted)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.skipif(COMPILED, reason="the plain build is what it measures first")
