@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import struct
 from collections.abc import Sequence
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -13,15 +14,27 @@ from hypothesis import strategies as st
 from txfluvio.consumer.backlog import CHUNK_RECORDS, CHUNK_SIZE, Backlog, Chunk
 from txfluvio.errors import ProtocolError
 from txfluvio.wire.compression import Compression
-from txfluvio.wire.records import BatchLimits, Record, RecordSet, encode_batch, renumber
+from txfluvio.wire.records import Batch, BatchLimits, Record, RecordSet, encode_batch, renumber
 
 LAST_OFFSET_DELTA = 23
+TIME = 1_700_000_000_000
 
 
 def batch(base: int, count: int, *, size: int = 1, codec: Compression = Compression.NONE) -> bytes:
     """A batch of ``count`` records, each with its offset as its value, padded to ``size``."""
     values = [str(base + n).encode().ljust(size) for n in range(count)]
-    return renumber(encode_batch(values, compression=codec), base)
+    return renumber(encode_batch(values, compression=codec, timestamp=TIME), base)
+
+
+def with_deltas(deltas: list[int], **header: int) -> bytes:
+    """A batch whose records have these offset deltas, however many offsets they make."""
+    found = Batch(batch(0, len(deltas)), 0)
+    records = found.raw_records()
+    for record, delta in zip(records, deltas, strict=True):
+        record.offset_delta = delta
+    for name, value in header.items():
+        setattr(found, name, value)
+    return found.encode(records)
 
 
 def with_gap(base: int, count: int, gap: int) -> bytes:
@@ -277,11 +290,11 @@ def test_a_large_batch_is_handed_out_in_equal_parts() -> None:
 
 @pytest.mark.parametrize("codec", [Compression.NONE, Compression.LZ4])
 def test_of_a_large_batch_is_handed_out_what_is_wanted(codec: Compression) -> None:
-    for start, stop in [(0, 3000), (1000, 3000), (1000, 1001), (690, 691), (2999, 3000)]:
-        mine = backlog()
-        mine.place(start)
-        mine.stop = stop
-        mine.add(RecordSet.of(batch(0, 5000, codec=codec)))
+    whole, part = batch(0, 5000, codec=codec), 625
+    ends = [0, 1, part - 1, part, part + 1, 2 * part, 4999, 5000]
+    for start, stop in combinations(ends, 2):
+        mine = backlog(start, stop=stop)
+        mine.add(RecordSet.of(whole))
         found = drain(mine)
         assert offsets(found) == list(range(start, stop))
         assert [int(record.value) for record in found] == list(range(start, stop))
@@ -336,6 +349,42 @@ def test_what_is_damaged_in_a_large_batch_is_told_behind_the_parts_before_it() -
         with pytest.raises(ProtocolError):
             mine.take()
         assert mine.position == CHUNK_RECORDS
+
+
+LONG = 3 * CHUNK_RECORDS
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        with_deltas([0] * LONG, last_offset_delta=0),
+        with_deltas([0] * LONG),
+        with_deltas([*range(CHUNK_RECORDS), *[CHUNK_RECORDS] * 2 * CHUNK_RECORDS]),
+        with_deltas([*range(LONG // 2)] * 2, max_timestamp=-1, first_timestamp=-1),
+        with_deltas(list(range(0, 2 * LONG, 2)), last_offset_delta=2 * LONG - 2),
+        batch(0, LONG, codec=Compression.ZSTD),
+    ],
+    ids=["one-offset", "all-first", "ends-early", "two-inputs", "filtered", "compressed"],
+)
+def test_where_no_position_inside_means_anything_nothing_is_lost_by_stopping_there(
+    stored: bytes,
+) -> None:
+    mine = backlog()
+    seen = 0
+    while seen < LONG:
+        mine.add(RecordSet.of(stored))
+        while not (records := taken(mine).records):
+            pass
+        seen += len(records)
+        mine.shed()
+    assert seen == LONG
+    assert mine.position == Batch(stored, 0).next_offset
+
+
+def test_a_compressed_batch_is_not_kept_decompressed_between_two_turns() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 5000, codec=Compression.ZSTD)))
+    assert len(taken(mine).records) == 5000
 
 
 def test_a_large_batch_that_smartmodules_made_is_handed_out_as_a_whole() -> None:

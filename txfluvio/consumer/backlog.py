@@ -4,8 +4,8 @@ A :class:`Backlog` turns pushes into :class:`Chunk` lists of records and keeps t
 everything else follows: ``received``, the end of what came in complete, and ``position``, the next
 offset to be handed out. A reply may begin below the offset asked for, may end anywhere inside a
 batch, and its batches may hold fewer records than offsets, so both advance over complete batches
-only, to ``base_offset + last_offset_delta + 1``. But a batch of many records is read in parts,
-between which the position is inside it and the reactor gets its turn.
+only, to ``base_offset + last_offset_delta + 1``. But a producer's batch of many records is read in
+parts, between which the position is inside it and the reactor gets its turn.
 
 Where SmartModules ran, the SPU merges what passed into one batch whose offsets mean nothing and
 says in ``next_filter_offset`` how far it has come: such a push is handed out as a whole, its
@@ -27,7 +27,7 @@ too, or a few small ones could fill the memory."""
 CHUNK_RECORDS = 690
 """Records of a chunk, decoded in less than a millisecond; a batch that has more is read in parts.
 From 700 on the garbage collector would look through all that the program has, every time."""
-_BATCH = 5
+_BATCH_WORK = 5
 """A batch takes the time of so many records besides."""
 
 
@@ -81,22 +81,29 @@ class _Large:
     """A batch that is read in parts, about equal.
 
     :ivar first: the first offset that is wanted of it.
+    :ivar behind: the offset behind what was read.
     """
 
-    __slots__ = ("_reader", "_size", "first")
+    __slots__ = ("_reader", "_size", "behind", "first")
 
-    def __init__(self, reader: BatchReader, first: int) -> None:
+    def __init__(self, reader: BatchReader, base: int, first: int) -> None:
         parts = -(-reader.left // CHUNK_RECORDS)
         self._reader = reader
-        self._size = -(-reader.left // max(1, parts))
+        self._size = -(-reader.left // parts)
         self.first = first
+        self.behind = base
 
     @property
     def left(self) -> int:
         return self._reader.left
 
     def read(self) -> list[Record]:
-        return self._reader.read(self._size)
+        """The next part; the rest at once, if it turns out that it has no positions inside."""
+        records = self._reader.read(self._size)
+        self.behind += len(records)
+        if records[-1].offset != self.behind - 1:
+            records += self._reader.read(self.left)
+        return records
 
 
 class Backlog:
@@ -230,8 +237,8 @@ class Backlog:
     def take(self) -> Chunk | None:
         """The next records: a batch, several small ones, or a part of a large one; or None.
 
-        :raises ProtocolError: the next batch is damaged. Records before it are handed out first,
-            and the position stays at it.
+        :raises ProtocolError: the next batch, or the next part of it, is damaged. Records before
+            that are handed out first, and the position stays there.
         """
         if self._returned is not None:
             chunk, self._returned = self._returned, None
@@ -246,7 +253,7 @@ class Backlog:
         while push.index < len(push.batches):
             batch = push.batches[push.index]
             size += batch.size
-            work += batch.last_offset_delta + 1 + _BATCH
+            work += batch.last_offset_delta + 1 + _BATCH_WORK
             if records and (size > CHUNK_SIZE or work > CHUNK_RECORDS):
                 break
             try:
@@ -289,8 +296,12 @@ class Backlog:
 
     def _decode(self, batch: Batch) -> tuple[list[Record], int]:
         """What is wanted of a batch, or of the next part of a large one, and the offset behind."""
-        behind, first, stop = batch.next_offset, self.position, self.stop
-        large = self._large or self._open(batch)
+        if self._large is None:
+            if self._check_crc:
+                batch.check_crc()
+            self._large = self._in_parts(batch)
+        large, stop = self._large, self.stop
+        first, behind = self.position, batch.next_offset
         if large is None:
             records = batch.records(
                 self._topic,
@@ -298,29 +309,33 @@ class Backlog:
                 offsets_known=not self._filtered,
                 limits=self._limits,
             )
-            if self._filtered:
-                return records, behind
         else:
-            first = large.first
             records = large.read()
-            if large.left:
-                behind = min(behind, _at(records[-1]) + 1)
-            more = large.left and (stop is None or behind < stop)
-            self._large = large if more else None
+            first = large.first
+            if large.left and (stop is None or large.behind < stop):
+                behind = large.behind
+            else:
+                self._large = None
+        if self._filtered:
+            return records, behind
         if batch.base_offset < first:
             records = [record for record in records if _at(record) >= first]
-        if stop is not None and behind > stop:
+        if stop is not None and batch.next_offset > stop:
             records = [record for record in records if _at(record) < stop]
         return records, behind
 
-    def _open(self, batch: Batch) -> _Large | None:
-        if self._check_crc:
-            batch.check_crc()
-        # What SmartModules made has no positions within.
-        if self._filtered or batch.last_offset_delta < CHUNK_RECORDS:
+    def _in_parts(self, batch: Batch) -> _Large | None:
+        """How to read a batch that is long and surely as its producer has sent it; or None.
+
+        In what SmartModules have made of one, on its way into the log or out of it, offsets repeat
+        or begin anew, so that no position inside means anything. An SPU gives it no time. Of a
+        compressed batch all would have to be kept meanwhile, decompressed.
+        """
+        count = batch.last_offset_delta + 1
+        if count <= CHUNK_RECORDS or self._filtered or batch.compressed or batch.max_timestamp < 0:
             return None
         reader = batch.reader(self._topic, self._partition, limits=self._limits)
-        return _Large(reader, self.position)
+        return _Large(reader, batch.base_offset, self.position) if reader.left == count else None
 
 
 def _at(record: Record) -> int:
