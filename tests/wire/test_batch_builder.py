@@ -16,6 +16,19 @@ keys = st.none() | st.binary(max_size=80)
 records = st.lists(st.tuples(keys, st.binary(max_size=80)), min_size=1, max_size=300)
 
 
+@st.composite
+def runs(draw: st.DrawFn) -> list[tuple[bytes | None, bytes]]:
+    """Neighbours of one size, and others; some with keys, some without."""
+    found: list[tuple[bytes | None, bytes]] = []
+    for _ in range(draw(st.integers(1, 5))):
+        key, value = draw(st.none() | st.sampled_from([b"", b"k" * 8, b"k" * 64])), draw(sizes)
+        found += [(key, bytes((n % 256,)) * value) for n in range(draw(st.integers(1, 200)))]
+    return found
+
+
+sizes = st.sampled_from([0, 1, 16, 52, 63, 64, 100, 8191, 8192])
+
+
 def one_by_one(pairs: list[tuple[bytes | None, bytes]], timestamp: int = 1000) -> BatchBuilder:
     builder = BatchBuilder(1000)
     for key, value in pairs:
@@ -23,7 +36,7 @@ def one_by_one(pairs: list[tuple[bytes | None, bytes]], timestamp: int = 1000) -
     return builder
 
 
-@given(records, st.integers(-5, 20_000))
+@given(records | runs(), st.integers(-5, 20_000))
 def test_many_at_once_are_the_bytes_of_one_at_a_time(
     pairs: list[tuple[bytes | None, bytes]], delta: int
 ) -> None:
@@ -59,7 +72,7 @@ def test_size_is_that_of_the_uncompressed_bytes() -> None:
     assert builder.size == len(builder.build())
 
 
-@given(records, st.integers(0, 3000))
+@given(records | runs(), st.integers(0, 3000))
 def test_as_many_are_taken_as_fit(pairs: list[tuple[bytes | None, bytes]], limit: int) -> None:
     many = BatchBuilder(1000)
     stop = many.extend([key for key, _ in pairs], [value for _, value in pairs], 0, 1000, limit)

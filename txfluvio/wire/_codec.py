@@ -13,9 +13,9 @@ is faster without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import repeat
+from itertools import chain, repeat
 from struct import Struct
 from types import FunctionType
 from typing import Any, Final
@@ -459,6 +459,9 @@ def varint(value: int) -> bytes:
 
 
 _STRIDE: Final = 128
+"""So many records are looked at together, whether they are alike."""
+_FEW_ALIKE: Final = 4
+"""Fewer are not worth it."""
 _SHORT: Final = 8192
 _VARINTS: Final = (
     *[bytes((first,)) for first in _FIRST_BYTES[:64]],
@@ -466,120 +469,135 @@ _VARINTS: Final = (
 )
 
 
-def append_record(
+def append_records(
     parts: list[bytes],
-    index: int,
-    delta: int,
-    key: bytes | None,
-    value: bytes,
-    room: int | None = None,
-) -> int:
-    """Append the pieces of one record to ``parts`` and return how many bytes they are.
-
-    :param room: where they would be more than this, nothing is appended and 0 returned.
-    """
-    offset = _VARINTS[index] if index < _SHORT else varint(index)
-    time = _VARINTS[delta] if 0 <= delta < _SHORT else varint(delta)
-    length = len(value)
-    prefix = _VARINTS[length] if length < _SHORT else varint(length)
-    inner = len(offset) + len(time) + len(prefix) + length + 3
-    if key is None:
-        size = _VARINTS[inner] if inner < _SHORT else varint(inner)
-        if room is not None and len(size) + inner > room:
-            return 0
-        parts += (size, b"\x00", time, offset, b"\x00", prefix, value, b"\x00")
-    else:
-        length = len(key)
-        name = _VARINTS[length] if length < _SHORT else varint(length)
-        inner += len(name) + length
-        size = _VARINTS[inner] if inner < _SHORT else varint(inner)
-        if room is not None and len(size) + inner > room:
-            return 0
-        parts += (size, b"\x00", time, offset, b"\x01", name, key, prefix, value, b"\x00")
-    return len(size) + inner
-
-
-def append_values(
-    parts: list[bytes], values: Sequence[bytes], start: int, index: int, delta: int, room: int
-) -> tuple[int, int]:
-    """Append records without keys, ``values[start:]``, as many as fit into ``room`` bytes.
-
-    The first becomes the batch's record ``index``, the others follow; all are ``delta``
-    milliseconds from the batch's time. What frames records of one length is made once for them.
-
-    :returns: where in ``values`` it stopped, and the bytes appended.
-    """
-    lead = b"\x00" + varint(delta)
-    left = room
-    for low, high, width, offsets in _strides(start, len(values), index):
-        before = len(parts)
-        shapes: dict[int, tuple[bytes, bytes, int]] = {}
-        for value, offset in zip(values[low:high], offsets, strict=False):
-            try:
-                head, prefix, size = shapes[len(value)]
-            except KeyError:
-                prefix = b"\x00" + varint(len(value))
-                head, size = _head(lead, width + len(prefix) + len(value))
-                shapes[len(value)] = head, prefix, size
-            if size > left:
-                return low + (len(parts) - before) // 5, room - left
-            left -= size
-            parts += (head, offset, prefix, value, b"\x00")
-    return len(values), room - left
-
-
-def append_pairs(
-    parts: list[bytes],
-    keys: Sequence[bytes | None],
+    keys: Sequence[bytes | None] | None,
     values: Sequence[bytes],
     start: int,
     index: int,
     delta: int,
     room: int,
 ) -> tuple[int, int]:
-    """The same as :func:`append_values` for records that may have keys."""
-    lead = b"\x00" + varint(delta)
-    left = room
-    for low, high, width, offsets in _strides(start, len(values), index):
-        before = len(parts)
-        shapes: dict[tuple[int, int], tuple[bytes, bytes, bytes, int]] = {}
-        for key, value, offset in zip(keys[low:high], values[low:high], offsets, strict=False):
-            shape = (-1 if key is None else len(key), len(value))
-            try:
-                head, name, prefix, size = shapes[shape]
-            except KeyError:
-                name = b"\x00" if key is None else b"\x01" + varint(len(key))
-                prefix = varint(len(value))
-                rest = width + len(name) + len(key or b"") + len(prefix) + len(value)
-                head, size = _head(lead, rest)
-                shapes[shape] = head, name, prefix, size
-            if size > left:
-                return low + (len(parts) - before) // 7, room - left
-            left -= size
-            parts += (head, offset, name, key or b"", prefix, value, b"\x00")
-    return len(values), room - left
+    """Append the records ``values[start:]``, as many as fit into ``room`` bytes.
 
+    The first becomes the batch's record ``index``, the others follow; all are ``delta``
+    milliseconds from the batch's time. Neighbours of one size are appended together.
 
-def _strides(start: int, end: int, index: int) -> Iterator[tuple[int, int, int, Iterable[bytes]]]:
-    """Cut ``start`` to ``end`` where the offsets, from ``index`` on, take a byte more, and sooner.
-
-    Gives the bounds, the width of the offsets between them, and these offsets as varints.
+    :param keys: the keys of all ``values``; None: no record has one.
+    :returns: where in ``values`` it stopped, and the bytes appended.
     """
-    while start < end:
+    left = room
+    while start < len(values):
         width = len(varint(index))
-        length = min(end - start, _STRIDE, (1 << 7 * width - 1) - index)
-        stop = index + length
-        offsets = _VARINTS[index:stop] if stop <= _SHORT else map(varint, range(index, stop))
-        yield start, start + length, width, offsets
-        start += length
-        index = stop
+        fit = max(0, left) // (_SMALLEST_RECORD + len(values[start]))
+        stop = start + min(_STRIDE, (1 << 7 * width - 1) - index, fit + 1)
+        run = values[start:stop]
+        names = None if keys is None else keys[start:stop]
+        if len(run) >= _FEW_ALIKE and _alike(names, run):
+            count, size = _append_alike(parts, names, run, index, width, delta, left)
+        else:
+            count, size = append_each(parts, names, run, index, delta, left)
+        start += count
+        index += count
+        left -= size
+        if count < len(run):
+            break
+    return start, room - left
 
 
-def _head(lead: bytes, rest: int) -> tuple[bytes, int]:
-    """A record's length, attributes and time, and the size of it all, headers included."""
-    inner = len(lead) + rest + 1
-    length = varint(inner)
-    return length + lead, len(length) + inner
+def _alike(keys: Sequence[bytes | None] | None, values: Sequence[bytes]) -> bool:
+    if len(set(map(len, values))) > 1:
+        return False
+    try:
+        return keys is None or len(set(map(len, keys))) == 1  # type: ignore[arg-type]
+    except TypeError:
+        # Some have none.
+        return False
+
+
+def append_each(
+    parts: list[bytes],
+    keys: Sequence[bytes | None] | None,
+    values: Sequence[bytes],
+    index: int,
+    delta: int,
+    room: int,
+) -> tuple[int, int]:
+    """Append those of the records that fit; returns how many these are, and how many bytes.
+
+    The parameters are those of :func:`append_records`.
+    """
+    lead = b"\x00" + (_VARINTS[delta] if 0 <= delta < _SHORT else varint(delta))
+    left = room
+    at = index
+    key: bytes | None = None
+    for value in values:
+        offset = _VARINTS[at] if at < _SHORT else varint(at)
+        length = len(value)
+        prefix = _VARINTS[length] if length < _SHORT else varint(length)
+        inner = len(lead) + len(offset) + len(prefix) + length + 2
+        if keys is not None:
+            key = keys[at - index]
+        if key is None:
+            size = _VARINTS[inner] if inner < _SHORT else varint(inner)
+            inner += len(size)
+            if inner > left:
+                break
+            parts += (size, lead, offset, b"\x00", prefix, value, b"\x00")
+        else:
+            length = len(key)
+            name = _VARINTS[length] if length < _SHORT else varint(length)
+            inner += len(name) + length
+            size = _VARINTS[inner] if inner < _SHORT else varint(inner)
+            inner += len(size)
+            if inner > left:
+                break
+            parts += (size, lead, offset, b"\x01", name, key, prefix, value, b"\x00")
+        left -= inner
+        at += 1
+    return at - index, room - left
+
+
+def _append_alike(
+    parts: list[bytes],
+    keys: Sequence[bytes | None] | None,
+    values: Sequence[bytes],
+    index: int,
+    width: int,
+    delta: int,
+    room: int,
+) -> tuple[int, int]:
+    """The same for records of one size, whose offsets all take ``width`` bytes.
+
+    What stands between two values is the same but for the offset, so it is made once.
+    """
+    lead = b"\x00" + varint(delta)
+    prefix = varint(len(values[0]))
+    inner = len(lead) + width + len(prefix) + len(values[0]) + 2
+    name = b"\x00"
+    if keys is not None:
+        key = keys[0] or b""
+        name = b"\x01" + varint(len(key))
+        inner += len(name) - 1 + len(key)
+    head = varint(inner)
+    size = len(head) + inner
+    if size > room:
+        return 0, 0
+    count = min(len(values), room // size)
+    stop = index + count
+    offsets = _VARINTS[index:stop] if stop <= _SHORT else map(varint, range(index, stop))
+    head += lead
+    # What ends a record and what begins the next are one piece.
+    between = repeat(b"\x00" + head)
+    parts.append(head)
+    rows: Iterable[tuple[Any, ...]]
+    if keys is None:
+        rows = zip(offsets, repeat(name + prefix), values, between, strict=False)
+    else:
+        rows = zip(offsets, repeat(name), keys, repeat(prefix), values, between, strict=False)
+    parts += chain.from_iterable(rows)
+    parts[-1] = b"\x00"
+    return count, count * size
 
 
 def encode_raw_records(records: list[RawRecord]) -> bytes:

@@ -20,9 +20,8 @@ from ..errors import ProtocolError, UsageError
 from ._codec import (
     RawRecord,
     Record,
-    append_pairs,
-    append_record,
-    append_values,
+    append_each,
+    append_records,
     check_count,
     decode_raw_records,
     decode_records,
@@ -487,8 +486,10 @@ class BatchBuilder:
         delta = timestamp - self._first
         if not -_MAX_DELTA <= delta <= _MAX_DELTA:
             return False
-        size = append_record(self._parts, self.count, delta, key, value, limit - self.size)
-        if not size:
+        keys = None if key is None else (key,)
+        room = limit - self.size
+        count, size = append_each(self._parts, keys, (value,), self.count, delta, room)
+        if not count:
             return False
         self.size += size
         self.count += 1
@@ -524,10 +525,7 @@ class BatchBuilder:
         if not -_MAX_DELTA <= delta <= _MAX_DELTA:
             return start
         room = limit - self.size
-        if keys is None:
-            stop, size = append_values(self._parts, values, start, self.count, delta, room)
-        else:
-            stop, size = append_pairs(self._parts, keys, values, start, self.count, delta, room)
+        stop, size = append_records(self._parts, keys, values, start, self.count, delta, room)
         self.size += size
         self.count += stop - start
         if stop > start and timestamp > self._last:
