@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
 
 from . import builds, plan, report, runner, server
-from .command import run
+from .command import Progress, run
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -48,28 +47,6 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-class _Progress:
-    """One line on a terminal, rewritten; nothing elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._began = perf_counter()
-
-    def __call__(self, what: str) -> None:
-        self._done += 1
-        if sys.stderr.isatty():
-            filled = 30 * self._done // self._total
-            bar = "#" * filled + "." * (30 - filled)
-            seconds = perf_counter() - self._began
-            line = f"[{bar}] {self._done}/{self._total} {seconds:.0f} s  {what}"
-            sys.stderr.write(f"\r\x1b[K{line[:150]}")
-
-    def end(self) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
-
-
 def offered(*, full: bool, real: bool) -> list[plan.Workload]:
     """The workloads to choose from: a real cluster is spared some."""
     return [load for load in plan.workloads(full=full) if plan.bearable(load) or not real]
@@ -95,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if chosen.compiled:
         loads = [plan.both_builds(load) for load in loads]
-    progress = _Progress(chosen.rounds * sum(len(load.runs) for load in loads))
+    progress = Progress(chosen.rounds * sum(len(load.runs) for load in loads))
     with at as served, TemporaryDirectory() as folder:
         try:
             site = None

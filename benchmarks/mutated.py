@@ -9,25 +9,34 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from random import Random
 
 from txfluvio.errors import ProtocolError
 from txfluvio.wire import COMPILED, RecordSet
 from txfluvio.wire.records import BatchBuilder
 
+from .command import Progress, run
+
 EDGES = (0x00, 0x01, 0x02, 0x7F, 0x80, 0x81, 0xFE, 0xFF)
 """Bytes that mean something at the edge of a varint."""
+
+TIMES = (-1, 0, 1, 1_700_000_000_000)
+
+STEP = 1000
+"""Inputs after which it is shown how far it is."""
 
 
 def sound(rng: Random) -> bytes:
     """A batch that is in order."""
-    builder = BatchBuilder(rng.choice((-1, 0, 1, 1_700_000_000_000)))
+    builder = BatchBuilder(rng.choice(TIMES))
     if rng.random() < 0.2:
         # Neighbours of one size, which are read together.
         size, key = rng.choice((0, 5, 63, 64, 127)), rng.choice((None, b"", b"key"))
-        for _ in range(rng.randint(10, 90)):
-            builder.append(key, rng.randbytes(size))
-        return builder.build()
+        values = [rng.randbytes(size) for _ in range(rng.randint(10, 90))]
+        keys = None if key is None else [key] * len(values)
+        builder.extend(keys, values, 0, rng.choice(TIMES), 2**20)
+        return builder.build() if builder.count else sound(rng)
     for _ in range(rng.randint(1, 6)):
         size = rng.choice((0, 1, 5, 63, 64, 127, 128, 300, 9000))
         key = rng.randbytes(rng.choice((0, 1, 70))) if rng.random() < 0.4 else None
@@ -70,21 +79,36 @@ def outcome(data: bytes) -> str:
     return repr((records, raw))
 
 
-def digest(inputs: int, seed: int) -> str:
-    """The digest of the outcomes of so many inputs."""
+def digest(inputs: int, seed: int, told: Callable[[str], None]) -> str:
+    """The digest of the outcomes of so many inputs.
+
+    :param told: called now and then with what is being done.
+    """
     rng = Random(seed)
     found = hashlib.sha256()
     batch = sound(rng)
     for number in range(inputs):
         if number % 8 == 0:
             batch = sound(rng)
+        if number % STEP == 0:
+            told("damaged inputs")
         found.update(outcome(damaged(rng, batch)).encode())
     return found.hexdigest()
 
 
-if __name__ == "__main__":
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutated")
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    print(json.dumps({"compiled": COMPILED, "digest": digest(chosen.inputs, chosen.seed)}))
+    progress = Progress(-(-chosen.inputs // STEP))
+    # Two builds read the same at a time: one shows how far they are.
+    told = (lambda what: None) if COMPILED else progress
+    found = digest(chosen.inputs, chosen.seed, told)
+    progress.end()
+    print(json.dumps({"compiled": COMPILED, "digest": found}))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
