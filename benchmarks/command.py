@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from time import perf_counter
@@ -37,3 +38,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def end_silently() -> None:
+    """Be a part of another program, which says so when both are interrupted."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

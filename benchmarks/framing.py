@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -44,7 +43,7 @@ from txfluvio.wire.spu import (
 from txfluvio.wire.versions import ApiVersionRange, ApiVersionsRequest, ApiVersionsResponse
 
 from . import payload
-from .command import run
+from .command import Progress, end_silently, run
 
 VERSION = 23
 BATCH = 150
@@ -199,6 +198,7 @@ def measure(rounds: int, count: int) -> dict[str, list[float]]:
     """Bytes a second of each reader in each round."""
     found: dict[str, list[float]] = {name: [] for name in READERS}
     size = len(push())
+    progress = Progress(rounds * len(READERS))
     command = [sys.executable, "-m", "benchmarks.framing"]
     with subprocess.Popen([*command, "--serve", str(count)], stdout=subprocess.PIPE) as server:
         try:
@@ -209,13 +209,10 @@ def measure(rounds: int, count: int) -> dict[str, list[float]]:
                     reader = [*command, "--read", name, "--port", port, "--pushes", str(count)]
                     ran = subprocess.run(reader, capture_output=True, check=True, timeout=300)
                     found[name].append(size * count / float(ran.stdout))
-                    if sys.stderr.isatty():
-                        sys.stderr.write(".")
-                        sys.stderr.flush()
+                    progress(name)
         finally:
+            progress.end()
             server.kill()
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
     return found
 
 
@@ -241,8 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.serve is not None:
-        # It is the other program that says so when both are interrupted.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        end_silently()
         serve(chosen.serve)
     if chosen.read is not None:
         task.react(

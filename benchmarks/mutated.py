@@ -16,7 +16,7 @@ from txfluvio.errors import ProtocolError
 from txfluvio.wire import COMPILED, RecordSet
 from txfluvio.wire.records import BatchBuilder
 
-from .command import Progress, run
+from .command import Progress, end_silently
 
 EDGES = (0x00, 0x01, 0x02, 0x7F, 0x80, 0x81, 0xFE, 0xFF)
 """Bytes that mean something at the edge of a varint."""
@@ -96,7 +96,8 @@ def digest(inputs: int, seed: int, told: Callable[[str], None]) -> str:
     return found.hexdigest()
 
 
-def main() -> int:
+def main() -> None:
+    end_silently()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutated")
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -107,8 +108,7 @@ def main() -> int:
     found = digest(chosen.inputs, chosen.seed, told)
     progress.end()
     print(json.dumps({"compiled": COMPILED, "digest": found}))
-    return 0
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -25,8 +25,8 @@ CHUNK_SIZE = 64 * 1024
 too, or a few small ones could fill the memory."""
 
 CHUNK_RECORDS = 690
-"""Records of a chunk, decoded in less than a millisecond; a batch that has more is read in parts.
-From 700 on the garbage collector would look through all that the program has, every time."""
+"""Records of a chunk, decoded in less than a millisecond; a producer's batch of more is read in
+parts. From 700 on the garbage collector would look through all that the program has, every time."""
 _BATCH_WORK = 5
 """A batch takes the time of so many records besides."""
 

@@ -573,12 +573,9 @@ def _append_alike(
     """
     lead = b"\x00" + varint(delta)
     prefix = varint(len(values[0]))
-    inner = len(lead) + width + len(prefix) + len(values[0]) + 2
-    name = b"\x00"
-    if keys is not None:
-        key = keys[0] or b""
-        name = b"\x01" + varint(len(key))
-        inner += len(name) - 1 + len(key)
+    key = b"" if keys is None else keys[0] or b""
+    name = b"\x00" if keys is None else b"\x01" + varint(len(key))
+    inner = len(lead) + width + len(name) + len(key) + len(prefix) + len(values[0]) + 1
     head = varint(inner)
     size = len(head) + inner
     if size > room:
