@@ -59,10 +59,10 @@ def test_many_without_keys_are_the_bytes_of_one_at_a_time(values: list[bytes]) -
 
 @pytest.mark.parametrize("keyed", [False, True])
 def test_offsets_of_every_width_are_written(keyed: bool) -> None:
-    values = [b""] * 9000
+    values = [b""] * 17_000
     many = BatchBuilder(1000)
-    many.extend([b"k"] * 9000 if keyed else None, values, 0, 1000, UNLIMITED)
-    single = one_by_one([(b"k" if keyed else None, b"")] * 9000)
+    many.extend([b"k"] * 17_000 if keyed else None, values, 0, 1000, UNLIMITED)
+    single = one_by_one([(b"k" if keyed else None, b"")] * 17_000)
     assert many.build() == single.build()
 
 

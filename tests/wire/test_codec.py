@@ -14,6 +14,7 @@ from txfluvio.wire._codec import (
     Record,
     _decode_alike,
     _decode_quickly,
+    _offsets,
     _record,
     decode_raw_records,
     decode_records,
@@ -109,7 +110,8 @@ def carefully(data: bytes, count: int) -> list[Record]:
 @st.composite
 def neighbours(draw: st.DrawFn) -> list[RawRecord]:
     """Records of one size, whose offsets rise by one."""
-    first = draw(st.sampled_from([0, 1, 50, 63, 64, 8150, 8191, 8192]) | st.integers(-20, 9000))
+    edges = [0, 1, 50, 63, 64, 8150, 8191, 8192, 16350, 16384, 2**20 - 40, 2**31 - 100]
+    first = draw(st.sampled_from(edges) | st.integers(-20, 9000))
     key_size = draw(st.none() | st.sampled_from([0, 1, 8, 63, 64]))
     value_size = draw(st.sampled_from([0, 1, 16, 52, 63, 64, 100, 8191, 8192]))
     times = draw(st.sampled_from([[0], [0, 1, 2], [63], [62, 63, 64], [-1], [100]]))
@@ -137,8 +139,9 @@ def test_neighbours_of_one_size_are_read_as_others_are(parts: list[list[RawRecor
 
 @pytest.mark.skipif(not _INTERPRETED, reason="compiled code reads all records one by one")
 @pytest.mark.parametrize("key", [None, b"", b"key-0001"])
-def test_neighbours_of_one_size_are_read_together(key: bytes | None) -> None:
-    records = [RawRecord(0, number // 2, number, key, b"v" * 100, 0) for number in range(90)]
+@pytest.mark.parametrize("first", [0, 8150, 16340, 2**20 - 40])
+def test_neighbours_of_one_size_are_read_together(key: bytes | None, first: int) -> None:
+    records = [RawRecord(0, n // 2, first + n, key, b"v" * 100, 0) for n in range(90)]
     data = encode_raw_records(records)
     found: list[Record] = []
     assert _decode_alike(found, 90, data, 0, len(data), 1000, 5000, "t", 7) == len(data)
@@ -146,10 +149,12 @@ def test_neighbours_of_one_size_are_read_together(key: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("key", [None, b"key"])
+@pytest.mark.parametrize("first", [0, 8170, 8192, 2**20 + 8180])
 def test_neighbours_with_the_same_wrong_byte_are_refused_or_read_as_others_are(
-    key: bytes | None,
+    key: bytes | None, first: int
 ) -> None:
-    sound = [encode_raw_records([RawRecord(0, 1, at, key, b"some", 0)]) for at in range(30)]
+    records = [RawRecord(0, 1, first + number, key, b"some", 0) for number in range(30)]
+    sound = [encode_raw_records([record]) for record in records]
     for at in range(len(sound[0])):
         for value in range(256):
             data = b"".join(one[:at] + bytes((value,)) + one[at + 1 :] for one in sound)
@@ -168,7 +173,7 @@ def test_values_of_a_negative_length_are_refused_though_all_else_adds_up() -> No
 
 
 @pytest.mark.parametrize("key", [None, b"key"])
-@pytest.mark.parametrize("first", [0, 40, 100])
+@pytest.mark.parametrize("first", [0, 40, 100, 8180, 16380, 2**20 - 15])
 def test_one_wrong_byte_among_neighbours_is_refused_or_read_as_in_others(
     key: bytes | None, first: int
 ) -> None:
@@ -191,6 +196,12 @@ def test_a_varint_is_that_of_the_declaration(value: int) -> None:
 
 def test_short_varints_are_at_hand() -> None:
     assert tuple(varint(value) for value in range(8192)) == _VARINTS
+
+
+@pytest.mark.parametrize("first", [0, 64, 8192, 16384, 2**20 - 8192, 2**20, 2**27, 2**31 - 8192])
+def test_offsets_of_every_width_are_made_together(first: int) -> None:
+    stop = 64 if first < 64 else first + 8192 - first % 8192
+    assert [varint(value) for value in range(first, stop)] == [*_offsets(first, stop)]
 
 
 def test_varints_of_the_platform_s_own_tests() -> None:

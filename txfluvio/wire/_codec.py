@@ -36,6 +36,10 @@ _MANY: Final = 128
 _FIRST_BYTES: Final = bytes(range(0, 128, 2)) + 127 * bytes(range(128, 256, 2))
 _SECOND_BYTES: Final = b"".join(64 * bytes((byte,)) for byte in range(128))
 """The two bytes of all varints from 0 to 8191 (of the first 64, there is only the first)."""
+_SHORT: Final = 8192
+_LOW_BYTES: Final = 128 * bytes(range(128, 256, 2))
+_HIGH_BYTES: Final = b"".join(64 * bytes((byte,)) for byte in range(128, 256))
+"""The first two bytes of longer ones, by their rest to 8192; from there on, 8192 are the same."""
 
 
 @mypyc_attr(acyclic=True)
@@ -309,7 +313,7 @@ def _decode_alike(
         key_end = key_at + key_size
         value_size, value_at = _varint(data, key_end)
         if (
-            not 0 <= delta < _SHORT
+            delta < 0
             or flag > 1
             or key_size < 0
             or value_size < 0
@@ -318,17 +322,25 @@ def _decode_alike(
             return start
         length = min(left, (end - start) // stride)
         stop = start + length * stride
-        for at in (*range(start, head), *range(flag_at, key_at), *range(key_end, value_at)):
+        for at in (
+            *range(start, head),
+            *range(head + 4, flag_at),
+            *range(flag_at, key_at),
+            *range(key_end, value_at),
+        ):
             column = data[at:stop:stride]
             if column.count(column[0]) < length:
                 length -= len(column.lstrip(column[:1]))
                 stop = start + length * stride
         deltas = data[head + 1 : stop : stride]
         last = delta + length
+        first_bytes, second_bytes, low = _FIRST_BYTES, _SECOND_BYTES, delta
+        if delta >= _SHORT:
+            first_bytes, second_bytes, low = _LOW_BYTES, _HIGH_BYTES, delta % _SHORT
         if (
             length < _FEW
-            or data[head + 2 : stop : stride] != _FIRST_BYTES[delta:last]
-            or (delta >= 64 and data[head + 3 : stop : stride] != _SECOND_BYTES[delta:last])
+            or data[head + 2 : stop : stride] != first_bytes[low : low + length]
+            or (delta >= 64 and data[head + 3 : stop : stride] != second_bytes[low : low + length])
             or not deltas.isascii()
             or not data[value_at + value_size : stop : stride].isascii()
         ):
@@ -462,11 +474,12 @@ _STRIDE: Final = 128
 """So many records are looked at together, whether they are alike."""
 _FEW_ALIKE: Final = 4
 """Fewer are not worth it."""
-_SHORT: Final = 8192
 _VARINTS: Final = (
     *[bytes((first,)) for first in _FIRST_BYTES[:64]],
     *map(bytes, zip(_FIRST_BYTES[64:], _SECOND_BYTES[64:], strict=True)),
 )
+_BEGINNINGS: Final = tuple(map(bytes, zip(_LOW_BYTES, _HIGH_BYTES, strict=True)))
+"""Of the varints from 8192 on, by their rest to that."""
 
 
 def append_records(
@@ -488,13 +501,13 @@ def append_records(
     """
     left = room
     while start < len(values):
-        width = len(varint(index))
         fit = max(0, left) // (_SMALLEST_RECORD + len(values[start]))
-        stop = start + min(_STRIDE, (1 << 7 * width - 1) - index, fit + 1)
+        of_one_width = 64 - index if index < 64 else _SHORT - index % _SHORT
+        stop = start + min(_STRIDE, of_one_width, fit + 1)
         run = values[start:stop]
         names = None if keys is None else keys[start:stop]
         if len(run) >= _FEW_ALIKE and _alike(names, run):
-            count, size = _append_alike(parts, names, run, index, width, delta, left)
+            count, size = _append_alike(parts, names, run, index, delta, left)
         else:
             count, size = append_each(parts, names, run, index, delta, left)
         start += count
@@ -515,6 +528,15 @@ def _alike(keys: Sequence[bytes | None] | None, values: Sequence[bytes]) -> bool
         return False
 
 
+def _offsets(start: int, stop: int) -> Sequence[bytes]:
+    """The varints from ``start`` to ``stop``, none of these in between being a multiple of 8192."""
+    if stop <= _SHORT:
+        return _VARINTS[start:stop]
+    end = varint(start)[2:]
+    low = start % _SHORT
+    return [beginning + end for beginning in _BEGINNINGS[low : low + stop - start]]
+
+
 def append_each(
     parts: list[bytes],
     keys: Sequence[bytes | None] | None,
@@ -525,19 +547,19 @@ def append_each(
 ) -> tuple[int, int]:
     """Append those of the records that fit; returns how many these are, and how many bytes.
 
-    The parameters are those of :func:`append_records`.
+    The parameters are those of :func:`append_records`; no record but the first may have a
+    multiple of 8192 for its index.
     """
     lead = b"\x00" + (_VARINTS[delta] if 0 <= delta < _SHORT else varint(delta))
     left = room
-    at = index
+    count = 0
     key: bytes | None = None
-    for value in values:
-        offset = _VARINTS[at] if at < _SHORT else varint(at)
+    for value, offset in zip(values, _offsets(index, index + len(values)), strict=True):
         length = len(value)
         prefix = _VARINTS[length] if length < _SHORT else varint(length)
         inner = len(lead) + len(offset) + len(prefix) + length + 2
         if keys is not None:
-            key = keys[at - index]
+            key = keys[count]
         if key is None:
             size = _VARINTS[inner] if inner < _SHORT else varint(inner)
             inner += len(size)
@@ -554,8 +576,8 @@ def append_each(
                 break
             parts += (size, lead, offset, b"\x01", name, key, prefix, value, b"\x00")
         left -= inner
-        at += 1
-    return at - index, room - left
+        count += 1
+    return count, room - left
 
 
 def _append_alike(
@@ -563,11 +585,10 @@ def _append_alike(
     keys: Sequence[bytes | None] | None,
     values: Sequence[bytes],
     index: int,
-    width: int,
     delta: int,
     room: int,
 ) -> tuple[int, int]:
-    """The same for records of one size, whose offsets all take ``width`` bytes.
+    """The same for records of one size, whose offsets' varints are of one size too.
 
     What stands between two values is the same but for the offset, so it is made once.
     """
@@ -575,14 +596,14 @@ def _append_alike(
     prefix = varint(len(values[0]))
     key = b"" if keys is None else keys[0] or b""
     name = b"\x00" if keys is None else b"\x01" + varint(len(key))
-    inner = len(lead) + width + len(name) + len(key) + len(prefix) + len(values[0]) + 1
+    offsets = _offsets(index, index + len(values))
+    inner = len(lead) + len(offsets[0]) + len(name) + len(key) + len(prefix) + len(values[0]) + 1
     head = varint(inner)
     size = len(head) + inner
     if size > room:
         return 0, 0
     count = min(len(values), room // size)
-    stop = index + count
-    offsets = _VARINTS[index:stop] if stop <= _SHORT else map(varint, range(index, stop))
+    offsets = offsets[:count]
     head += lead
     # What ends a record and what begins the next are one piece.
     between = repeat(b"\x00" + head)
