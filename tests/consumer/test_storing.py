@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from txfluvio.config import OffsetStrategy
 from txfluvio.consumer import Consumer
+from txfluvio.consumer.backlog import CHUNK_SIZE
 from txfluvio.errors import (
     BrokerError,
     ConsumerClosed,
@@ -293,7 +294,7 @@ class Automatic(StoringCase):
         self.failureResultOf(wait, CancelledError)
 
     def test_a_list_counts_as_processed_when_the_next_is_asked_for(self) -> None:
-        self.append(1, size=100_000)
+        self.append(1, size=CHUNK_SIZE)
         consumer = self.worker(AUTO, flush_interval=1.0)
         batch = self.result(consumer.next_batch())
         self.wait(1.5)

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 
 from txfluvio.consumer import Consumer
+from txfluvio.consumer.backlog import CHUNK_SIZE
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
@@ -112,7 +113,7 @@ class Waiting(ConsumerCase):
         self.assertEqual(self.result(first).offset, 0)
 
     def test_the_reactor_gets_a_turn_between_batches(self) -> None:
-        self.append(20, batch=1, size=100_000)
+        self.append(20, batch=1, size=CHUNK_SIZE)
         consumer = self.started(start=BEGINNING, stop=END)
         turns: list[int] = []
         seen: list[Record] = []

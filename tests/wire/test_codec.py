@@ -14,6 +14,7 @@ from txfluvio.wire._codec import (
     Record,
     _decode_alike,
     _decode_quickly,
+    _decode_uniform,
     _offsets,
     _record,
     decode_raw_records,
@@ -146,6 +147,18 @@ def test_neighbours_of_one_size_are_read_together(key: bytes | None, first: int)
     found: list[Record] = []
     assert _decode_alike(found, 90, data, 0, len(data), 1000, 5000, "t", 7) == len(data)
     assert found == carefully(data, 90)
+
+
+@pytest.mark.skipif(not _INTERPRETED, reason="compiled code reads all records one by one")
+@pytest.mark.parametrize("key", [None, b"", b"k" * 63])
+@pytest.mark.parametrize("count", [4, 64])
+def test_a_batch_of_few_records_of_one_size_is_read_as_one(key: bytes | None, count: int) -> None:
+    for size in (*range(140), *range(8110, 8200), 2**19):
+        records = [RawRecord(0, n // 2, n, key, bytes((n,)) * size, 0) for n in range(count)]
+        data = encode_raw_records(records)
+        found: list[Record] = []
+        assert _decode_uniform(found, data, 0, len(data), count, 1000, 5000, "t", 7)
+        assert found == carefully(data, count)
 
 
 @pytest.mark.parametrize("key", [None, b"key"])

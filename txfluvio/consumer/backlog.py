@@ -20,7 +20,7 @@ from collections import deque
 from ..errors import ProtocolError
 from ..wire.records import Batch, BatchLimits, BatchReader, Record, RecordSet
 
-CHUNK_SIZE = 64 * 1024
+CHUNK_SIZE = 256 * 1024
 """Bytes of the batches in a chunk, if there are several. What they become by decompression counts
 too, or a few small ones could fill the memory."""
 

@@ -7,15 +7,16 @@ byte, xor with 64 times that completes the zig-zag. ``_LENGTH`` is for what is n
 there a second byte is added, and a negative length is one that reaches behind everything.
 
 Neighbours are often of one size: readings, or whatever has fields of fixed width. What frames
-these is the same, so a slice with a stride compares a byte of all of them at once. Compiled code
-is faster without.
+these is the same, so a slice with a stride compares a byte of all of them at once. Of a batch of
+few, such as one of large records, all that frames them follows from the batch's size, and is
+compared as a whole. Compiled code is faster without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain, repeat, starmap
 from struct import Struct
 from types import FunctionType
 from typing import Any, Final
@@ -29,6 +30,8 @@ _LENGTH: Final = tuple(_FAR if byte & 1 else (byte & 0x7F) >> 1 for byte in rang
 _SMALLEST_RECORD: Final = 7
 _WORD: Final = 2**64 - 1
 
+_UNIFORM: Final = range(4, 65)
+"""How many records are worth to be read as one, and have offsets of one byte."""
 _FEW: Final = 14
 """Fewer neighbours than these are not worth to be compared."""
 _MANY: Final = 128
@@ -177,6 +180,10 @@ def _decode_quickly(
 
     :raises ProtocolError: or IndexError: they are not, or damaged; look again, carefully.
     """
+    if _INTERPRETED and _decode_uniform(
+        found, data, pos, end, count, base_offset, first_timestamp, topic, partition
+    ):
+        return end
     while len(found) < count:
         if _INTERPRETED:
             pos = _decode_alike(
@@ -284,6 +291,71 @@ def _decode_usual(
     return pos
 
 
+def _decode_uniform(
+    found: list[Record],
+    data: bytes,
+    pos: i64,
+    end: i64,
+    count: i64,
+    base_offset: int,
+    first_timestamp: int,
+    topic: str,
+    partition: int,
+) -> bool:
+    """Add all records to ``found``, if they are few and of one size; returns whether they are.
+
+    How they are laid out follows from what they take, so what frames the values is known before,
+    but for the times, and has only to be compared.
+    """
+    if count not in _UNIFORM:
+        return False
+    stride = (end - pos) // count
+    if stride * count != end - pos:
+        return False
+    flag_at = pos + (4 if stride < 66 else 5 if stride < 8195 else 6)
+    key_size = _LENGTH[data[flag_at + 1]] if data[flag_at] else None
+    layout = _uniform(stride, count, key_size)
+    if layout is None:
+        return False
+    fields = layout[0].unpack_from(data, pos)
+    times = fields[1::7]
+    frames = (fields[::7], fields[2::7], fields[4::7], fields[6::7])
+    if frames != layout[1] or max(times) > 127:
+        return False
+    keys = repeat(None, count) if key_size is None else fields[3::7]
+    _add(found, fields[5::7], keys, base_offset, first_timestamp, times, topic, partition)
+    return True
+
+
+@lru_cache(maxsize=256)
+def _uniform(
+    stride: int, count: int, key_size: int | None
+) -> tuple[Struct, tuple[tuple[bytes, ...], ...]] | None:
+    """How so many records of one size are laid out, and what frames the values; None: impossible.
+
+    Of each there are seven fields: length and attributes, time, offset and length of the key, key,
+    length of the value, value, headers.
+    """
+    flag = b"\x00" if key_size is None else b"\x01" + varint(key_size)
+    inner = _behind_varint(stride)
+    size = _behind_varint(inner - 4 - len(flag) - (key_size or 0))
+    if size < 0:
+        return None
+    head, prefix = varint(inner) + b"\x00", varint(size)
+    row = f"{len(head)}sB{1 + len(flag)}s{key_size or 0}s{len(prefix)}s{size}s1s"
+    marks = tuple(varint(delta) + flag for delta in range(count))
+    frames = ((head,) * count, marks, (prefix,) * count, (b"\x00",) * count)
+    return Struct(count * row), frames
+
+
+def _behind_varint(size: int) -> int:
+    """Of ``size`` bytes that begin with how many follow, so many do; -1: that can not be."""
+    for width in range(1, 6):
+        if size >= width and len(varint(size - width)) == width:
+            return size - width
+    return -1
+
+
 def _decode_alike(
     found: list[Record],
     limit: i64,
@@ -333,7 +405,6 @@ def _decode_alike(
                 length -= len(column.lstrip(column[:1]))
                 stop = start + length * stride
         deltas = data[head + 1 : stop : stride]
-        last = delta + length
         first_bytes, second_bytes, low = _FIRST_BYTES, _SECOND_BYTES, delta
         if delta >= _SHORT:
             first_bytes, second_bytes, low = _LOW_BYTES, _HIGH_BYTES, delta % _SHORT
@@ -348,21 +419,36 @@ def _decode_alike(
         block = data[start:stop]
         values = _column(block, value_at - start, value_size, stride)
         keys = _column(block, key_at - start, key_size, stride) if flag else repeat(None, length)
-        offsets = range(base_offset + delta, base_offset + last)
-        times: Iterable[int] = repeat(first_timestamp, length)
-        if any(deltas):
-            times = [first_timestamp + _LOW[byte] for byte in deltas]
-        for value, key, offset, time in zip(values, keys, offsets, times, strict=True):
-            record = Record()
-            record.value = value
-            record.key = key
-            record.offset = offset
-            record.timestamp = time
-            record.partition = partition
-            record.topic = topic
-            found.append(record)
+        offset = base_offset + delta
+        _add(found, values, keys, offset, first_timestamp, deltas, topic, partition)
         start = stop
     return start
+
+
+def _add(
+    found: list[Record],
+    values: Sequence[bytes],
+    keys: Iterable[bytes | None],
+    first_offset: int,
+    first_timestamp: int,
+    deltas: Sequence[int],
+    topic: str,
+    partition: int,
+) -> None:
+    """Add records to ``found``; ``deltas`` are their times', varints of a byte each."""
+    count = len(values)
+    offsets = range(first_offset, first_offset + count)
+    times: Iterable[int] = repeat(first_timestamp, count)
+    if any(deltas):
+        times = [first_timestamp + _LOW[byte] for byte in deltas]
+    record: Record
+    records = [*starmap(Record, repeat((), count))]
+    rows = zip(records, values, keys, offsets, times, strict=True)
+    # To make them all at once and unpack into their attributes takes a fifth less than one by one.
+    for record, record.value, record.key, record.offset, record.timestamp in rows:
+        record.partition = partition
+        record.topic = topic
+    found += records
 
 
 def _column(block: bytes, at: i64, size: i64, stride: i64) -> list[bytes]:
