@@ -17,6 +17,7 @@ from txfluvio.wire._codec import (
     _decode_uniform,
     _offsets,
     _record,
+    _uniform,
     decode_raw_records,
     decode_records,
     encode_raw_records,
@@ -159,6 +160,17 @@ def test_a_batch_of_few_records_of_one_size_is_read_as_one(key: bytes | None, co
         found: list[Record] = []
         assert _decode_uniform(found, data, 0, len(data), count, 1000, 5000, "t", 7)
         assert found == carefully(data, count)
+
+
+@pytest.mark.skipif(not _INTERPRETED, reason="compiled code reads all records one by one")
+def test_records_of_several_sizes_are_not_laid_out_in_vain() -> None:
+    before = _uniform.cache_info()
+    for size in range(100):
+        values = [b"v" * (size + more) for more in (0, 2, 1, 1)]
+        records = [RawRecord(0, 0, n, None, value, 0) for n, value in enumerate(values)]
+        data = encode_raw_records(records)
+        assert not _decode_uniform([], data, 0, len(data), 4, 1000, 5000, "t", 7)
+    assert _uniform.cache_info() == before
 
 
 @pytest.mark.parametrize("key", [None, b"key"])

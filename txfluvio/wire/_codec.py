@@ -310,7 +310,8 @@ def _decode_uniform(
     if count not in _UNIFORM:
         return False
     stride = (end - pos) // count
-    if stride * count != end - pos:
+    second = pos + stride
+    if stride * count != end - pos or data[pos : pos + 2] != data[second : second + 2]:
         return False
     flag_at = pos + (4 if stride < 66 else 5 if stride < 8195 else 6)
     key_size = _LENGTH[data[flag_at + 1]] if data[flag_at] else None
