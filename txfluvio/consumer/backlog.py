@@ -320,7 +320,7 @@ class Backlog:
             return records, behind
         if batch.base_offset < first:
             records = [record for record in records if _at(record) >= first]
-        if stop is not None and batch.next_offset > stop:
+        if stop is not None and behind > stop:
             records = [record for record in records if _at(record) < stop]
         return records, behind
 

@@ -14,7 +14,7 @@ compared as a whole. Compiled code is faster without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, repeat, starmap
 from struct import Struct
@@ -428,7 +428,7 @@ def _decode_alike(
 
 def _add(
     found: list[Record],
-    values: Sequence[bytes],
+    values: Iterable[bytes],
     keys: Iterable[bytes | None],
     first_offset: int,
     first_timestamp: int,
@@ -437,7 +437,7 @@ def _add(
     partition: int,
 ) -> None:
     """Add records to ``found``; ``deltas`` are their times', varints of a byte each."""
-    count = len(values)
+    count = len(deltas)
     offsets = range(first_offset, first_offset + count)
     times: Iterable[int] = repeat(first_timestamp, count)
     if any(deltas):
@@ -452,9 +452,9 @@ def _add(
     found += records
 
 
-def _column(block: bytes, at: i64, size: i64, stride: i64) -> list[bytes]:
+def _column(block: bytes, at: i64, size: i64, stride: i64) -> Iterator[bytes]:
     """The ``size`` bytes at ``at`` of every ``stride`` bytes."""
-    return [field for (field,) in _one_field(at, size, stride).iter_unpack(block)]
+    return chain.from_iterable(_one_field(at, size, stride).iter_unpack(block))
 
 
 @lru_cache(maxsize=64)
