@@ -351,6 +351,30 @@ def test_what_is_damaged_in_a_large_batch_is_told_behind_the_parts_before_it() -
         assert mine.position == CHUNK_RECORDS
 
 
+def test_a_large_batch_without_positions_that_is_damaged_further_on_is_not_half_read() -> None:
+    part = CHUNK_RECORDS
+    deltas = [0] * part + [*range(part)] + [0] * part
+    data = bytearray(with_deltas(deltas, last_offset_delta=3 * part - 1))
+    data[-4:] = b"\xff" * 4
+    mine = Backlog("orders", 3, check_crc=False)
+    mine.add(RecordSet(bytes(data)))
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            mine.take()
+        assert mine.position == 0
+
+
+def test_records_that_the_header_does_not_tell_of_count_for_the_chunk() -> None:
+    mine = backlog()
+    mine.add(
+        RecordSet.of(
+            *(renumber(with_deltas([0] * 500, last_offset_delta=0), base) for base in range(20))
+        )
+    )
+    assert [len(taken(mine).records) for _ in range(10)] == [1000] * 10
+    assert mine.take() is None
+
+
 LONG = 3 * CHUNK_RECORDS
 
 
@@ -400,6 +424,17 @@ def test_what_batches_become_by_decompression_counts_too() -> None:
     assert len(b"".join(batches)) < CHUNK_SIZE
     mine.add(RecordSet.of(*batches))
     for _ in batches:
+        assert len(taken(mine).records) == 1
+
+
+def test_what_their_keys_become_by_decompression_counts_as_well() -> None:
+    found = Batch(batch(0, 1, codec=Compression.ZSTD), 0)
+    records = found.raw_records()
+    records[0].key = bytes(CHUNK_SIZE)
+    keyed = found.encode(records)
+    mine = backlog()
+    mine.add(RecordSet.of(*(renumber(keyed, base) for base in range(20))))
+    for _ in range(20):
         assert len(taken(mine).records) == 1
 
 

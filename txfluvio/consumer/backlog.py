@@ -16,6 +16,7 @@ position: behind the record that failed, others of its batch were left out.
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 
 from ..errors import ProtocolError
 from ..wire.records import Batch, BatchLimits, BatchReader, Record, RecordSet
@@ -98,11 +99,16 @@ class _Large:
         return self._reader.left
 
     def read(self) -> list[Record]:
-        """The next part; the rest at once, if it turns out that it has no positions inside."""
-        records = self._reader.read(self._size)
+        """The next part; the rest at once, if it turns out that it has no positions inside.
+
+        :raises ProtocolError: it is damaged, and none of it counts as read.
+        """
+        reader = copy(self._reader)
+        records = reader.read(self._size)
+        if records[-1].offset != self.behind + len(records) - 1:
+            records += reader.read(reader.left)
+        self._reader = reader
         self.behind += len(records)
-        if records[-1].offset != self.behind - 1:
-            records += self._reader.read(self.left)
         return records
 
 
@@ -253,8 +259,10 @@ class Backlog:
         while push.index < len(push.batches):
             batch = push.batches[push.index]
             size += batch.size
-            work += batch.last_offset_delta + 1 + _BATCH_WORK
-            if records and (size > CHUNK_SIZE or work > CHUNK_RECORDS):
+            work += _BATCH_WORK
+            if records and (
+                size > CHUNK_SIZE or work + batch.last_offset_delta + 1 > CHUNK_RECORDS
+            ):
                 break
             try:
                 found, behind = self._decode(batch)
@@ -262,8 +270,9 @@ class Backlog:
                 if records:
                     break
                 raise
+            work += len(found)
             if batch.compressed:
-                size += sum(len(record.value) for record in found)
+                size += sum(len(record.value) + len(record.key or b"") for record in found)
             if records:
                 records += found
             else:

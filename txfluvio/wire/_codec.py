@@ -7,9 +7,8 @@ byte, xor with 64 times that completes the zig-zag. ``_LENGTH`` is for what is n
 there a second byte is added, and a negative length is one that reaches behind everything.
 
 Neighbours are often of one size: readings, or whatever has fields of fixed width. What frames
-these is the same, so a slice with a stride compares a byte of all of them at once. Of a batch of
-few, such as one of large records, all that frames them follows from the batch's size, and is
-compared as a whole. Compiled code is faster without.
+these is the same, so a slice with a stride compares a byte of all of them at once. Compiled code
+is faster without.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ _LENGTH: Final = tuple(_FAR if byte & 1 else (byte & 0x7F) >> 1 for byte in rang
 _SMALLEST_RECORD: Final = 7
 _WORD: Final = 2**64 - 1
 
-_UNIFORM: Final = range(4, 65)
-"""How many records are worth to be read as one, and have offsets of one byte."""
 _FEW: Final = 14
-"""Fewer neighbours than these are not worth to be compared."""
+"""Fewer neighbours than these are not worth comparing."""
+_TOGETHER: Final = 1024
+"""So many are compared at once: that is what it costs at most to find only a few of them alike."""
 _MANY: Final = 128
 """So many records are read one by one before it is asked again whether neighbours are alike."""
 _FIRST_BYTES: Final = bytes(range(0, 128, 2)) + 127 * bytes(range(128, 256, 2))
@@ -42,7 +41,8 @@ _SECOND_BYTES: Final = b"".join(64 * bytes((byte,)) for byte in range(128))
 _SHORT: Final = 8192
 _LOW_BYTES: Final = 128 * bytes(range(128, 256, 2))
 _HIGH_BYTES: Final = b"".join(64 * bytes((byte,)) for byte in range(128, 256))
-"""The first two bytes of longer ones, by their rest to 8192; from there on, 8192 are the same."""
+"""The first two bytes of longer ones, by the number modulo 8192; the others are the same for 8192
+neighbours."""
 
 
 @mypyc_attr(acyclic=True)
@@ -180,10 +180,6 @@ def _decode_quickly(
 
     :raises ProtocolError: or IndexError: they are not, or damaged; look again, carefully.
     """
-    if _INTERPRETED and _decode_uniform(
-        found, data, pos, end, count, base_offset, first_timestamp, topic, partition
-    ):
-        return end
     while len(found) < count:
         if _INTERPRETED:
             pos = _decode_alike(
@@ -291,72 +287,6 @@ def _decode_usual(
     return pos
 
 
-def _decode_uniform(
-    found: list[Record],
-    data: bytes,
-    pos: i64,
-    end: i64,
-    count: i64,
-    base_offset: int,
-    first_timestamp: int,
-    topic: str,
-    partition: int,
-) -> bool:
-    """Add all records to ``found``, if they are few and of one size; returns whether they are.
-
-    How they are laid out follows from what they take, so what frames the values is known before,
-    but for the times, and has only to be compared.
-    """
-    if count not in _UNIFORM:
-        return False
-    stride = (end - pos) // count
-    second = pos + stride
-    if stride * count != end - pos or data[pos : pos + 2] != data[second : second + 2]:
-        return False
-    flag_at = pos + (4 if stride < 66 else 5 if stride < 8195 else 6)
-    key_size = _LENGTH[data[flag_at + 1]] if data[flag_at] else None
-    layout = _uniform(stride, count, key_size)
-    if layout is None:
-        return False
-    fields = layout[0].unpack_from(data, pos)
-    times = fields[1::7]
-    frames = (fields[::7], fields[2::7], fields[4::7], fields[6::7])
-    if frames != layout[1] or max(times) > 127:
-        return False
-    keys = repeat(None, count) if key_size is None else fields[3::7]
-    _add(found, fields[5::7], keys, base_offset, first_timestamp, times, topic, partition)
-    return True
-
-
-@lru_cache(maxsize=256)
-def _uniform(
-    stride: int, count: int, key_size: int | None
-) -> tuple[Struct, tuple[tuple[bytes, ...], ...]] | None:
-    """How so many records of one size are laid out, and what frames the values; None: impossible.
-
-    Of each there are seven fields: length and attributes, time, offset and length of the key, key,
-    length of the value, value, headers.
-    """
-    flag = b"\x00" if key_size is None else b"\x01" + varint(key_size)
-    inner = _behind_varint(stride)
-    size = _behind_varint(inner - 4 - len(flag) - (key_size or 0))
-    if size < 0:
-        return None
-    head, prefix = varint(inner) + b"\x00", varint(size)
-    row = f"{len(head)}sB{1 + len(flag)}s{key_size or 0}s{len(prefix)}s{size}s1s"
-    marks = tuple(varint(delta) + flag for delta in range(count))
-    frames = ((head,) * count, marks, (prefix,) * count, (b"\x00",) * count)
-    return Struct(count * row), frames
-
-
-def _behind_varint(size: int) -> int:
-    """Of ``size`` bytes that begin with how many follow, so many do; -1: that can not be."""
-    for width in range(1, 6):
-        if size >= width and len(varint(size - width)) == width:
-            return size - width
-    return -1
-
-
 def _decode_alike(
     found: list[Record],
     limit: i64,
@@ -380,6 +310,7 @@ def _decode_alike(
         stride = head + size - start
         if data[start:head] != data[start + stride : head + stride]:
             return start
+        # As if the time were a byte, which is asked below.
         delta, flag_at = _varint(data, head + 2)
         flag = data[flag_at]
         key_size, key_at = _varint(data, flag_at + 1) if flag else (0, flag_at + 1)
@@ -393,7 +324,7 @@ def _decode_alike(
             or value_at + value_size + 1 != start + stride
         ):
             return start
-        length = min(left, (end - start) // stride)
+        length = min(left, _TOGETHER, (len(data) - start) // stride)
         stop = start + length * stride
         for at in (
             *range(start, head),
@@ -405,15 +336,16 @@ def _decode_alike(
             if column.count(column[0]) < length:
                 length -= len(column.lstrip(column[:1]))
                 stop = start + length * stride
-        deltas = data[head + 1 : stop : stride]
+        time_bytes = data[head + 1 : stop : stride]
         first_bytes, second_bytes, low = _FIRST_BYTES, _SECOND_BYTES, delta
         if delta >= _SHORT:
             first_bytes, second_bytes, low = _LOW_BYTES, _HIGH_BYTES, delta % _SHORT
+        high = low + length
         if (
             length < _FEW
-            or data[head + 2 : stop : stride] != first_bytes[low : low + length]
-            or (delta >= 64 and data[head + 3 : stop : stride] != second_bytes[low : low + length])
-            or not deltas.isascii()
+            or data[head + 2 : stop : stride] != first_bytes[low:high]
+            or (delta >= 64 and data[head + 3 : stop : stride] != second_bytes[low:high])
+            or not time_bytes.isascii()
             or not data[value_at + value_size : stop : stride].isascii()
         ):
             return start
@@ -421,7 +353,7 @@ def _decode_alike(
         values = _column(block, value_at - start, value_size, stride)
         keys = _column(block, key_at - start, key_size, stride) if flag else repeat(None, length)
         offset = base_offset + delta
-        _add(found, values, keys, offset, first_timestamp, deltas, topic, partition)
+        _add(found, values, keys, offset, first_timestamp, time_bytes, topic, partition)
         start = stop
     return start
 
@@ -432,20 +364,20 @@ def _add(
     keys: Iterable[bytes | None],
     first_offset: int,
     first_timestamp: int,
-    deltas: Sequence[int],
+    time_bytes: bytes,
     topic: str,
     partition: int,
 ) -> None:
-    """Add records to ``found``; ``deltas`` are their times', varints of a byte each."""
-    count = len(deltas)
+    """Add records whose offsets rise by one, and whose times are varints of a byte each."""
+    count = len(time_bytes)
     offsets = range(first_offset, first_offset + count)
-    times: Iterable[int] = repeat(first_timestamp, count)
-    if any(deltas):
-        times = [first_timestamp + _LOW[byte] for byte in deltas]
+    timestamps: Iterable[int] = repeat(first_timestamp, count)
+    if any(time_bytes):
+        timestamps = [first_timestamp + _LOW[byte] for byte in time_bytes]
     record: Record
     records = [*starmap(Record, repeat((), count))]
-    rows = zip(records, values, keys, offsets, times, strict=True)
-    # To make them all at once and unpack into their attributes takes a fifth less than one by one.
+    rows = zip(records, values, keys, offsets, timestamps, strict=True)
+    # Made all first, and assigned from the left, they take a fifth less than one by one.
     for record, record.value, record.key, record.offset, record.timestamp in rows:
         record.partition = partition
         record.topic = topic
@@ -557,7 +489,7 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-_STRIDE: Final = 128
+_RUN: Final = 128
 """So many records are looked at together, whether they are alike."""
 _FEW_ALIKE: Final = 4
 """Fewer are not worth it."""
@@ -566,7 +498,7 @@ _VARINTS: Final = (
     *map(bytes, zip(_FIRST_BYTES[64:], _SECOND_BYTES[64:], strict=True)),
 )
 _BEGINNINGS: Final = tuple(map(bytes, zip(_LOW_BYTES, _HIGH_BYTES, strict=True)))
-"""Of the varints from 8192 on, by their rest to that."""
+"""The first two bytes of varints from 8192 on, by the number modulo 8192."""
 
 
 def append_records(
@@ -589,8 +521,9 @@ def append_records(
     left = room
     while start < len(values):
         fit = max(0, left) // (_SMALLEST_RECORD + len(values[start]))
+        # Up to there, offsets differ in the first two bytes only, and are of one size.
         of_one_width = 64 - index if index < 64 else _SHORT - index % _SHORT
-        stop = start + min(_STRIDE, of_one_width, fit + 1)
+        stop = start + min(_RUN, of_one_width, fit + 1)
         run = values[start:stop]
         names = None if keys is None else keys[start:stop]
         if len(run) >= _FEW_ALIKE and _alike(names, run):
@@ -616,12 +549,12 @@ def _alike(keys: Sequence[bytes | None] | None, values: Sequence[bytes]) -> bool
 
 
 def _offsets(start: int, stop: int) -> Sequence[bytes]:
-    """The varints from ``start`` to ``stop``, none of these in between being a multiple of 8192."""
+    """The varints of ``range(start, stop)``, where only the first may be a multiple of 8192."""
     if stop <= _SHORT:
         return _VARINTS[start:stop]
     end = varint(start)[2:]
-    low = start % _SHORT
-    return [beginning + end for beginning in _BEGINNINGS[low : low + stop - start]]
+    rest = start % _SHORT
+    return [beginning + end for beginning in _BEGINNINGS[rest : rest + stop - start]]
 
 
 def append_each(
