@@ -209,3 +209,19 @@ class CancelTests(ProducerTestCase):
         self.turn()
         self.successResultOf(flushed)
         self.assertEqual(self.leader.asked, [])
+
+    def test_withdrawn_before_there_is_a_leader_many_hold_up_nothing(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(batch_size=120, max_request_size=120)
+        sent = [producer.send(b"x" * 50) for _ in range(1000)]
+        self.turn(1.0)
+        self.cancel(*sent)
+        left = producer.send(b"left")
+        flushed = producer.flush()
+        self.lead({0: 1})
+        self.turn()
+        self.successResultOf(left)
+        self.successResultOf(flushed)
+        self.assertEqual(self.leader.values(), [b"left"])
+        self.assertEqual(producer.buffered, 0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import attrs
 from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from tests.cluster.objects import spu
 from tests.producer.kit import FIRST_RETRY, NAME, REQUEST_TIMEOUT, ProducerTestCase
@@ -27,15 +30,24 @@ from txfluvio.errors import (
     RequestTimedOut,
     StorageError,
     TopicNotFound,
+    UnsupportedVersion,
     WaitTimedOut,
 )
 from txfluvio.producer import RecordMetadata
+from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
 from txfluvio.wire.sc import SPU, IngressAddr
 from txfluvio.wire.spu import PartitionProduceResponse, ProduceResponse, TopicProduceResponse
 
 NOT_LEADER = error(Code.NOT_LEADER_FOR_PARTITION)
 NOT_REPLICATED = error(Code.REQUEST_TIMED_OUT, timeout_ms=1500, kind=RequestKind.PRODUCE)
+
+MANY = 400
+"""More requests than can end each within the one before."""
+
+
+def refuse_to_send(*_: object) -> NoReturn:
+    raise UnsupportedVersion("Produce", "none", "25")
 
 
 class Case(ProducerTestCase):
@@ -582,6 +594,70 @@ class NoHopeTests(Case):
         after = producer.send(b"after")
         self.turn()
         self.successResultOf(after)
+
+    def test_what_breaks_where_nothing_can_is_told_to_whoever_waits(self) -> None:
+        producer = self.started()
+        before = producer.send(b"before")
+        for sent_before in (False, True):
+            with self.subTest(sent_before=sent_before):
+                if sent_before:
+                    self.turn()
+                    self.successResultOf(before)
+                    before = producer.send(b"again")
+                sent = producer.send(b"x")
+                config = self.cluster.config
+                self.cluster.config = None  # type: ignore[assignment]
+                self.turn()
+                self.cluster.config = config
+                failed = self.error_of(sent)
+                self.assertIs(failed.effect, Effect.UNKNOWN)
+                self.assertIsInstance(failed.__cause__, AttributeError)
+                self.failureResultOf(before)
+                self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+                before = producer.send(b"after")
+        self.turn()
+        self.successResultOf(before)
+        self.assertEqual(producer.buffered, 0)
+
+    def test_a_request_that_can_not_be_sent_holds_up_none_of_many(self) -> None:
+        producer = self.started(batch_size=120, max_request_size=120)
+        first = producer.send(b"first")
+        self.turn()
+        self.successResultOf(first)
+        self.patch(FluvioProtocol, "send", refuse_to_send)
+        sent = [producer.send(b"x" * 50) for _ in range(MANY)]
+        self.turn()
+        for one in sent:
+            self.assertIsInstance(self.error_of(one), UnsupportedVersion)
+        self.assertEqual(producer.buffered, 0)
+
+    def test_a_topic_that_was_deleted_fails_as_many_requests_as_there_are(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(batch_size=120, max_request_size=120)
+        sent = [producer.send(b"x" * 50) for _ in range(MANY)]
+        self.turn(1.0)
+        self.delete_topic()
+        self.turn()
+        for one in sent:
+            self.assertIsInstance(self.error_of(one), TopicNotFound)
+        self.assertEqual(producer.buffered, 0)
+
+    def test_whoever_sends_again_at_once_goes_on_as_long_as_it_likes(self) -> None:
+        producer = self.started()
+        self.delete_topic()
+        self.turn()
+        tries: list[Failure] = []
+
+        def again(failure: Failure) -> None:
+            tries.append(failure)
+            if len(tries) < MANY:
+                producer.send(b"x").addErrback(again)
+
+        producer.send(b"x").addErrback(again)
+        self.turn()
+        self.assertEqual(len(tries), MANY)
+        self.assertEqual({failure.type for failure in tries}, {TopicNotFound})
 
     def test_the_topic_was_deleted(self) -> None:
         producer = self.started()

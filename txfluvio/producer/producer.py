@@ -119,6 +119,7 @@ class Producer:
             settled=self._settled,
             hold=self._hold,
             look=self._look,
+            stir=self._stir,
         )
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}

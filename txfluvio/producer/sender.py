@@ -69,6 +69,7 @@ class Shared:
     :ivar hold: called before a request's outcomes are told: what is sent meanwhile, often by those
         who waited for them, is better looked at afterwards than at the end of the turn.
     :ivar look: called afterwards.
+    :ivar stir: called with a sender that is to look at its queue, but not in this turn.
     """
 
     topic: str
@@ -84,6 +85,7 @@ class Shared:
     settled: Callable[[], None]
     hold: Callable[[], None]
     look: Callable[[], None]
+    stir: Callable[[Sender], None]
 
 
 class Sender:
@@ -147,7 +149,10 @@ class Sender:
         self._working = True
         connection = self._at_hand()
         if connection is not None:
-            self._send(connection)
+            try:
+                self._send(connection)
+            except Exception:
+                self._broke(Failure())
         else:
             connecting = Deferred.fromCoroutine(self._connect())
             connecting.addCallbacks(self._send, self._not_sent).addErrback(self._broke)
@@ -192,9 +197,26 @@ class Sender:
         self.look()
 
     def _broke(self, failure: Failure) -> None:
+        """What should never happen: whoever waits is told all the same."""
+        if self._stopped:
+            return
+        assert failure.value is not None
+        error = self._unforeseen(failure.value)
+        batches, self._under_way = self._under_way, []
+        self._working = False
+        if batches:
+            self._end(failed=[(batch, error) for batch in batches])
+            self._rest()
+        # Where nothing was taken from the queue, it would break again at once, and so on.
+
+    def _rest(self) -> None:
+        """Nothing is under way: see in another turn what is due.
+
+        Attempts that end at once would otherwise end each within the one before.
+        """
         self._working = False
         if not self._stopped:
-            self._log.failure("Sending to {what} broke", failure, what=self._what)
+            self._shared.stir(self)
 
     def _hurried(self) -> bool:
         """Whether even an open batch may leave."""
@@ -238,8 +260,7 @@ class Sender:
         """Send what is due in one request."""
         batches = self._take()
         if not batches:
-            self._working = False
-            self.look()
+            self._rest()
             return
         # The leader waits for its replicas for each batch in turn. When everything in the request
         # has been given up, it only holds up what was sent since.
@@ -257,7 +278,7 @@ class Sender:
                 longest,
             )
         except Exception as error:
-            self._done(batches, [self._named(error)] * len(batches))
+            self._not_begun(batches, self._named(error))
 
     def _answered(self, batches: Sequence[Held], reply: ProduceResponse) -> None:
         answers: Sequence[int | FluvioError | None]
@@ -284,11 +305,16 @@ class Sender:
         error = self._named(failure.value)
         if self._may_repeat(error):
             self._note(error)
-            self._working = False
-            self.look()
+            self._rest()
         else:
-            batches = self._take()
-            self._done(batches, [error] * len(batches))
+            self._not_begun(self._take(), error)
+
+    def _not_begun(self, batches: Sequence[Held], error: FluvioError) -> None:
+        """An attempt has ended without a request."""
+        try:
+            self._settle(batches, [error] * len(batches))
+        finally:
+            self._rest()
 
     def _done(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
         self._call = None
@@ -441,8 +467,9 @@ class Sender:
         self._log.info("{what}: {error}; trying again", what=self._what, error=str(error))
 
     def _named(self, error: BaseException) -> FluvioError:
-        if isinstance(error, FluvioError):
-            return error
+        return error if isinstance(error, FluvioError) else self._unforeseen(error)
+
+    def _unforeseen(self, error: BaseException) -> FluvioError:
         self._log.failure("Sending to {what} broke", Failure(error), what=self._what)
         named = FluvioError(f"{self._what}: {error!r}")
         named.effect = Effect.UNKNOWN
