@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -131,6 +133,20 @@ class SendTests(ProducerTestCase):
         self.turn()
         for one in sent:
             self.successResultOf(one)
+
+    def test_a_partition_that_rests_keeps_no_snapshot_of_the_cluster_alive(self) -> None:
+        producer = self.started()
+        producer.send(b"x")
+        self.turn()
+        self.make_topic(1)
+        self.turn()
+        snapshot = weakref.ref(self.cluster.topology)
+        producer.send(b"y")
+        self.turn()
+        self.make_topic(1)
+        self.turn()
+        gc.collect()
+        self.assertIsNone(snapshot())
 
     def test_under_read_uncommitted_the_leader_answers_for_itself(self) -> None:
         self.started().send(b"x")

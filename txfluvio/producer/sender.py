@@ -119,7 +119,7 @@ class Sender:
         self._call: Call | None = None
         self._connection: FluvioProtocol | None = None
         self._spu: SpuInfo | None = None
-        self._seen: Topology | None = None
+        self._seen: int | None = None
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
         self._failures = 0
@@ -230,11 +230,12 @@ class Sender:
         if connection is None or self._failures or not connection.writable:
             return None
         topology = self._shared.cluster.topology
-        if topology is not self._seen:
+        if topology.version != self._seen:
             leader = topology.leader_of(self._shared.topic, self.partition)
             if leader is None or topology.spus[leader] is not self._spu:
                 return None
-            self._seen = topology
+            # Not the snapshot itself, which a sender that rests would keep alive.
+            self._seen = topology.version
         return connection
 
     async def _connect(self) -> FluvioProtocol:
