@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,21 +117,21 @@ def test_many_at_once_make_the_batches_of_one_at_a_time(
 
 def test_nothing_is_due_where_nothing_waits() -> None:
     q = queue()
-    assert q.due() is None
+    assert q.due_in(0.0) is None
     assert q.take(0.0) == []
 
 
 def test_without_linger_an_open_batch_is_due_at_once() -> None:
     q = queue()
     fill(q, b"a", now=3.0)
-    assert q.due() == 3.0
+    assert q.due_in(3.0) == 0.0
     assert len(q.take(3.0)) == 1
 
 
 def test_an_open_batch_lingers() -> None:
     q = queue(linger=2.0)
     fill(q, b"a", now=3.0)
-    assert q.due() == 5.0
+    assert q.due_in(3.5) == 1.5
     assert q.take(4.9) == []
     fill(q, b"b", now=4.9)
     (batch,) = q.take(5.0)
@@ -140,15 +141,23 @@ def test_an_open_batch_lingers() -> None:
 def test_a_batch_with_another_behind_it_does_not_linger() -> None:
     q = queue(linger=2.0, batch_size=200)
     fill(q, b"x" * 100, b"x" * 100, now=3.0)
-    assert q.due() == 3.0
+    assert q.due_in(3.0) == 0.0
     assert [batch.count for batch in q.take(3.0)] == [1]
-    assert q.due() == 5.0
+    assert q.due_in(3.0) == 2.0
+
+
+@pytest.mark.parametrize("linger", [0.0, 2.0])
+def test_what_came_before_the_clock_was_set_back_is_due_at_once(linger: float) -> None:
+    q = queue(linger=linger)
+    fill(q, b"a", now=3600.0)
+    assert q.due_in(3.0) == 0.0
+    assert len(q.take(3.0)) == 1
 
 
 def test_in_a_hurry_nothing_lingers() -> None:
     q = queue(linger=2.0)
     fill(q, b"a", now=3.0)
-    assert q.due(hurry=True) == 3.0
+    assert q.due_in(3.0, hurry=True) == 0.0
     assert len(q.take(3.0, hurry=True)) == 1
 
 
@@ -181,7 +190,7 @@ def test_what_is_given_back_gets_no_more_records_and_does_not_linger() -> None:
     q = queue(linger=2.0)
     fill(q, b"a", now=0.0)
     q.give_back(q.take(0.0, hurry=True))
-    assert q.due() == 0.0
+    assert q.due_in(0.0) == 0.0
     fill(q, b"b", now=0.0)
     assert [values(batch) for batch in q.take(0.0)] == [[b"a"]]
 

@@ -95,6 +95,17 @@ class BatchingTests(ProducerTestCase):
         self.turn(1.0)
         self.assertEqual(len(self.leader.asked), 2)
 
+    def test_a_clock_that_is_set_back_lets_nothing_linger_longer(self) -> None:
+        producer = self.started(linger=1.0)
+        self.turn(3600.0)
+        sent = [producer.send(b"a")]
+        self.turn(0.5)
+        self.clock.rightNow -= 3600.0
+        sent.append(producer.send(b"b"))
+        self.turn(0.1)
+        for one in sent:
+            self.successResultOf(one)
+
     def test_batches_of_one_request_are_entries_of_their_own(self) -> None:
         producer = self.started(batch_size=200)
         producer.send_many([b"x" * 100] * 3)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+
 from tests.producer.kit import NAME, ProducerTestCase
 from txfluvio.errors import DeliveryTimedOut, Effect, WaitTimedOut
 from txfluvio.producer import Producer
@@ -109,6 +113,30 @@ class OwnBoundTests(ProducerTestCase):
         for sent in (first, second):
             self.failureResultOf(sent, DeliveryTimedOut)
         self.assertIsInstance(self.failureResultOf(third).value.__cause__, WaitTimedOut)
+
+    def test_where_the_clock_is_set_back_it_is_given_up_all_the_same(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        delays: list[float] = []
+        call_later = self.clock.callLater
+
+        def noting(delay: float, *args: Any, **kwargs: Any) -> IDelayedCall:
+            delays.append(delay)
+            return call_later(delay, *args, **kwargs)
+
+        self.patch(self.clock, "callLater", noting)
+        producer = self.bounded(memory=1000, delivery_timeout=5.0)
+        self.turn(100.0)
+        sent = []
+        for _ in range(3):
+            sent.append(producer.send(b"x" * 900))
+            self.turn(1.0)
+        self.clock.rightNow -= 50.0
+        sent.append(producer.send(b"y"))
+        self.turn(60.0)
+        for one in sent:
+            self.failureResultOf(one, DeliveryTimedOut)
+        self.assertEqual([delay for delay in delays if delay < 0], [])
 
     def test_room_that_a_failure_leaves_is_used(self) -> None:
         self.lead({0: None})

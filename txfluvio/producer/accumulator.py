@@ -167,15 +167,15 @@ class PartitionQueue(Generic[W]):
             self._close()
         return stop, builder.size
 
-    def due(self, *, hurry: bool = False) -> float | None:
-        """When the first batch may leave: a time, perhaps past; None if there is none.
+    def due_in(self, now: float, *, hurry: bool = False) -> float | None:
+        """In how many seconds the first batch may leave, 0: now; None if there is none.
 
         :param hurry: whether even an open batch may.
         """
         if not self._batches:
             return None
         first = self._batches[0]
-        return first.created if hurry or first is not self._open else first.created + self._linger
+        return first.created + self._linger - now if self._lingers(first, now, hurry) else 0.0
 
     def take(self, now: float, *, hurry: bool = False) -> list[Batch[W]]:
         """Remove and return the batches that are due, the oldest first, up to one request."""
@@ -185,7 +185,7 @@ class PartitionQueue(Generic[W]):
             first = self._batches[0]
             if taken and first.size > room:
                 break
-            if first is self._open and not hurry and now < first.created + self._linger:
+            if self._lingers(first, now, hurry):
                 break
             room -= first.size
             taken.append(self._pop())
@@ -208,6 +208,14 @@ class PartitionQueue(Generic[W]):
         batches = list(self._batches)
         self._batches.clear()
         return batches
+
+    def _lingers(self, first: Batch[W], now: float, hurry: bool) -> bool:
+        # What came later than now came before the clock was set back, who knows how far.
+        return (
+            first is self._open
+            and not hurry
+            and first.created <= now < first.created + self._linger
+        )
 
     def _pop(self) -> Batch[W]:
         first = self._batches.popleft()

@@ -45,6 +45,12 @@ from .outcomes import THEIR_OWN, Countdown, Each, Many, RecordMetadata, Sent, St
 from .placement import Placement
 from .sender import Sender, Shared
 
+PERIOD = 0.01
+"""The part of the delivery time-out that passes at least from one look at what is late to the next.
+
+So much later than after the time-out a record may be given up.
+"""
+
 
 class _State(enum.Enum):
     NEW = "not started"
@@ -418,7 +424,9 @@ class Producer:
         ]
         ends += [sent.since + timeout for sent in self._intake]
         if ends:
-            self._expire_call = self._clock.callLater(min(ends) - now, self._expire)
+            # Where the clock was set back, what came later may be late before what came first.
+            delay = max(min(ends) - now, timeout * PERIOD)
+            self._expire_call = self._clock.callLater(delay, self._expire)
 
     def _no_room(self, partition: int, seconds: float) -> FluvioError:
         error = DeliveryTimedOut(f"{self.topic}/{partition}", seconds, effect=Effect.NONE)

@@ -139,10 +139,9 @@ class Sender:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        due = self.queue.due(hurry=self._hurried())
-        if due is None:
+        delay = self.queue.due_in(self._shared.clock.seconds(), hurry=self._hurried())
+        if delay is None:
             return
-        delay = due - self._shared.clock.seconds()
         if delay > 0:
             self._linger = self._shared.clock.callLater(delay, self._lingered)
             return
