@@ -107,6 +107,37 @@ class CancelTests(ProducerTestCase):
         self.failureResultOf(second, CancelledError)
         self.assertEqual(self.leader.values(), [b"a", b"b"])
 
+    def test_whoever_is_told_may_cancel_who_is_next_after_another_has_cancelled(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        sent = [producer.send(value) for value in (b"a", b"b", b"c")]
+        self.turn()
+        self.cancel(sent[2])
+        sent[0].addCallback(lambda _: sent[1].cancel())
+        flushed = producer.flush()
+        self.leader.answer()
+        self.turn()
+        self.failureResultOf(sent[1], CancelledError)
+        self.successResultOf(flushed)
+        self.assertEqual(producer.buffered, 0)
+
+    def test_whoever_is_told_that_there_was_no_room_may_cancel_who_is_next(self) -> None:
+        self.leader.holding = True
+        producer = self.started(
+            buffer_memory=1000, batch_size=1000, max_request_size=1000, delivery_timeout=5.0
+        )
+        for _ in range(2):
+            producer.send(b"x" * 900).addErrback(lambda _: None)
+            self.turn()
+        sent = [producer.send(value, b"key") for value in (b"a", b"b", b"c")]
+        flushed = producer.flush()
+        self.cancel(sent[2])
+        sent[0].addErrback(lambda _: sent[1].cancel())
+        self.turn(6.0)
+        self.successResultOf(sent[0])
+        self.failureResultOf(sent[1], CancelledError)
+        self.successResultOf(flushed)
+
     def test_a_callback_may_withdraw_what_was_about_to_leave(self) -> None:
         producer = self.started(linger=1.0, batch_size=100)
         first = producer.send(b"a" * 100)

@@ -330,6 +330,7 @@ class Each(Sent):
     __slots__ = (
         "_deferreds",
         "_early",
+        "_places",
         "_positions",
         "_timestamps",
         "_withdrawn",
@@ -345,6 +346,8 @@ class Each(Sent):
         self._timestamps: list[int] = []
         self._deferreds: list[Deferred[RecordMetadata]] | None = None
         self._positions: dict[Deferred[RecordMetadata], int] | None = None
+        # Where each record is, once somebody has cancelled: a part, or None while it is in a lot.
+        self._places: dict[int, Part | None] | None = None
         self._withdrawn: set[int] | None = None
         self._early = False
         self.cancel: Callable[[Deferred[RecordMetadata]], None] | None = self._cancelled
@@ -376,6 +379,8 @@ class Each(Sent):
 
     def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
         part = super().take_in(batch, lot, first, stop)
+        if self._places is not None:
+            self._places.update(dict.fromkeys(part.positions, part))
         if self._withdrawn:
             for position in self._withdrawn.intersection(part.positions):
                 part.withdraw_one(position)
@@ -418,14 +423,19 @@ class Each(Sent):
             return
         if self._positions is None:
             self._positions = {one: position for position, one in enumerate(self._deferreds)}
+        if self._places is None:
+            self._places = self._find_places()
         position = self._positions[deferred]
-        part = next((part for part in self._parts if position in part.positions), None)
-        if part is not None:
-            if not part.withdraw_one(position):
-                # It is under way: what becomes of it is counted, and told to nobody.
-                return
-        elif not any(position in lot.positions[lot.start :] for lot in self.lots):
+        part = self._places.get(position)
+        if part is None:
+            waiting = position in self._places and bool(self.lots)
+        else:
+            waiting = part in self._parts
+        if not waiting:
             # Its outcome is just being told.
+            return
+        if part is not None and not part.withdraw_one(position):
+            # It is under way: what becomes of it is counted, and told to nobody.
             return
         self._withdrawn = self._withdrawn or set()
         self._withdrawn.add(position)
@@ -434,6 +444,14 @@ class Each(Sent):
             self.lots.clear()
             self._on_cancel(self)
             self._end()
+
+    def _find_places(self) -> dict[int, Part | None]:
+        places: dict[int, Part | None] = {}
+        for part in self._parts:
+            places.update(dict.fromkeys(part.positions, part))
+        for lot in self.lots:
+            places.update(dict.fromkeys(lot.positions[lot.start :]))
+        return places
 
 
 class Countdown:
