@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from twisted.internet.defer import Deferred
 
 from tests.producer.kit import ProducerTestCase
 from txfluvio.producer import RecordMetadata
+from txfluvio.producer.accumulator import PartitionQueue
 from txfluvio.producer.checks import size_alone
+from txfluvio.producer.sender import Sender
 
 
 class BatchingTests(ProducerTestCase):
@@ -138,6 +143,40 @@ class BatchingTests(ProducerTestCase):
 
 class ManyPartitionsTests(ProducerTestCase):
     partitions = 3
+
+    def test_what_is_late_is_looked_for_now_and_then_and_only_at_the_front(self) -> None:
+        self.lead({0: None, 1: None, 2: None})
+        self.turn()
+        looks: list[Sender] = []
+        seen: list[object] = []
+        expire, each = Sender.expire, PartitionQueue.__iter__
+
+        def looking(sender: Sender, now: float) -> None:
+            looks.append(sender)
+            expire(sender, now)
+
+        def seeing(queue: PartitionQueue[Any]) -> Iterator[Any]:
+            for batch in each(queue):
+                seen.append(batch)
+                yield batch
+
+        self.patch(Sender, "expire", looking)
+        self.patch(PartitionQueue, "__iter__", seeing)
+        producer = self.started(batch_size=100, delivery_timeout=10.0)
+        told: list[float] = []
+        number = 900
+        for sent in range(number):
+            producer.send(b"x" * 50, partition=sent % 3).addErrback(
+                lambda _: told.append(self.clock.seconds())
+            )
+            self.turn(0.01)
+        self.turn(11.0)
+        self.assertEqual(len(told), number)
+        for sent, when in enumerate(told):
+            self.assertLess(0.01 * sent + 10.0 - 1e-6, when)
+            self.assertLess(when, 0.01 * sent + 10.2)
+        self.assertLess(len(looks), 3 * 200)
+        self.assertEqual(seen, [])
 
     def test_partitions_linger_each_for_itself(self) -> None:
         producer = self.started(linger=1.0)

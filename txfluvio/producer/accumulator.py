@@ -133,6 +133,11 @@ class PartitionQueue(Generic[W]):
     def __iter__(self) -> Iterator[Batch[W]]:
         return iter(self._batches)
 
+    @property
+    def since(self) -> float | None:
+        """When the first record of the first batch came; None if there is none."""
+        return self._batches[0].created if self._batches else None
+
     def extend(
         self,
         keys: Sequence[bytes | None] | None,

@@ -55,6 +55,11 @@ class Intake:
         """Whether nothing is held and nobody waits."""
         return not self.held and not self._waiting
 
+    @property
+    def since(self) -> float | None:
+        """When those were sent who have waited longest; None if nobody waits."""
+        return self._first.since if self._waiting else None
+
     def open(self) -> None:
         """Count among those who share the budget."""
         self._budget.join(self)

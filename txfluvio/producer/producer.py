@@ -48,7 +48,8 @@ from .sender import Sender, Shared
 PERIOD = 0.01
 """The part of the delivery time-out that passes at least from one look at what is late to the next.
 
-So much later than after the time-out a record may be given up.
+So much later than after the time-out a record may be given up. To look goes over all partitions,
+which would take too long for each of thousands that come to their ends one after the other.
 """
 
 
@@ -419,13 +420,11 @@ class Producer:
         self._expire_call = None
         if self._state is _State.CLOSED:
             return
-        ends = [
-            batch.created + timeout for sender in self._senders.values() for batch in sender.held
-        ]
-        ends += [sent.since + timeout for sent in self._intake]
-        if ends:
-            # Where the clock was set back, what came later may be late before what came first.
-            delay = max(min(ends) - now, timeout * PERIOD)
+        # Everywhere those that came first are first.
+        fronts = [self._intake.since, *(sender.since for sender in self._senders.values())]
+        times = [since for since in fronts if since is not None]
+        if times:
+            delay = max(min(times) + timeout - now, timeout * PERIOD)
             self._expire_call = self._clock.callLater(delay, self._expire)
 
     def _no_room(self, partition: int, seconds: float) -> FluvioError:

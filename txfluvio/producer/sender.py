@@ -132,6 +132,13 @@ class Sender:
         yield from self._under_way
         yield from self.queue
 
+    @property
+    def since(self) -> float | None:
+        """When the oldest of the records without an outcome came."""
+        if self._under_way:
+            return self._under_way[0].created
+        return self.queue.since
+
     def look(self) -> None:
         """Begin to send what is due, or see to it when it will be."""
         if self._working or self._stopped:
