@@ -15,6 +15,7 @@ from txfluvio.errors import (
     NotAllStored,
     ProducerClosed,
 )
+from txfluvio.producer import Producer
 from txfluvio.wire.codes import Code, error
 
 OWNERS = re.compile(r"txfluvio\.(producer\.|cluster\.metadata)")
@@ -86,6 +87,38 @@ class FlushTests(ProducerTestCase):
             self.turn()
         self.successResultOf(flushed)
         self.assertEqual(len(self.successResultOf(last)), 3)
+
+    def test_called_by_who_is_told_it_waits_until_the_others_are(self) -> None:
+        order: list[str] = []
+        producer = self.started()
+
+        def flush(_: object) -> None:
+            producer.flush().addCallback(lambda _: order.append("flushed"))
+
+        producer.send(b"a", partition=0).addCallback(flush)
+        producer.send(b"b", partition=0).addCallback(lambda _: order.append("b"))
+        producer.send_many([b"c"], partition=0).addCallback(lambda _: order.append("c"))
+        self.turn()
+        self.assertEqual(order, ["b", "c", "flushed"])
+        self.successResultOf(producer.flush())
+
+    def test_called_by_who_is_told_too_late_it_waits_until_the_others_are(self) -> None:
+        self.lead({0: None, 1: None})
+        self.turn()
+        order: list[str] = []
+        producer = self.started(
+            batch_size=1000, max_request_size=1000, buffer_memory=1000, delivery_timeout=5.0
+        )
+        for number in range(4):
+            sent = producer.send(b"x" * 900, partition=0)
+            if not number:
+                sent.addErrback(
+                    lambda _: producer.flush().addCallback(lambda _: order.append("flushed"))
+                )
+            sent.addBoth(lambda _: order.append("told"))
+            self.turn()
+        self.turn(5.0)
+        self.assertEqual(order, [*["told"] * 3, "flushed", "told"])
 
     def test_it_does_not_fail_by_what_becomes_of_a_record(self) -> None:
         producer = self.started()
@@ -184,6 +217,57 @@ class CloseTests(ProducerTestCase):
         producer.close().addCallback(lambda _: order.append("closed"))
         self.turn()
         self.assertEqual(order, ["stored", "closed"])
+
+    def test_called_by_who_is_told_it_waits_until_the_others_are(self) -> None:
+        for code in (error(Code.NONE), error(Code.MESSAGE_TOO_LARGE)):
+            with self.subTest(code=code):
+                self.leader.code = code
+                self.assertEqual(self.closed_by_the_first(), ["b", "c", "closed"])
+                self.assert_nothing_left()
+
+    def closed_by_the_first(self) -> list[str]:
+        order: list[str] = []
+        producer = self.started()
+        producer.send(b"a").addBoth(lambda _: self.note_close(producer, order))
+        producer.send(b"b").addBoth(lambda _: order.append("b"))
+        producer.send_many([b"c"]).addBoth(lambda _: order.append("c"))
+        self.turn()
+        return order
+
+    def test_at_its_deadline_all_are_told_before_it_is_done(self) -> None:
+        self.leader.holding = True
+        order: list[str] = []
+        producer = self.started(
+            close_timeout=3.0, batch_size=1000, max_request_size=1000, buffer_memory=1000
+        )
+        for _ in range(4):
+            producer.send(b"x" * 900).addBoth(lambda _: order.append("told"))
+            self.turn()
+        self.note_close(producer, order)
+        self.turn(3.0)
+        self.assertEqual(order, [*["told"] * 4, "closed"])
+        self.assert_nothing_left()
+
+    def test_cancelled_by_who_is_told_it_is_done_for_the_others_when_all_are_told(self) -> None:
+        order: list[str] = []
+        self.leader.holding = True
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=1000)
+        sent = [producer.send(b"x"), producer.send(b"x" * 900), producer.send(b"y" * 900)]
+        self.turn()
+        closing = producer.close()
+        closing.addErrback(lambda failure: failure.trap(CancelledError))
+        self.note_close(producer, order)
+        sent[0].addCallback(lambda _: closing.cancel())
+        for one in sent:
+            one.addBoth(lambda _: order.append("told"))
+        self.leader.answer()
+        self.turn()
+        self.assertEqual(order, [*["told"] * 3, "closed"])
+        self.assertEqual(producer.buffered, 0)
+        self.assert_nothing_left()
+
+    def note_close(self, producer: Producer, order: list[str]) -> None:
+        producer.close().addCallback(lambda _: order.append("closed"))
 
     def test_afterwards_nothing_is_accepted(self) -> None:
         self.leader.holding = True

@@ -472,6 +472,10 @@ class Countdown:
         """Whether there is nothing to wait for."""
         return not self._left
 
+    def hold(self) -> None:
+        """Wait for one :meth:`ended` more."""
+        self._left += 1
+
     def watch(self, batch: Held) -> None:
         self._left += 1
         batch.receipts.append((batch.count, self))

@@ -123,7 +123,8 @@ class Producer:
             tells_offsets=True,
             hurried=self._hurried,
             release=self._intake.release,
-            settled=self._settled,
+            telling=self._begin_telling,
+            told=self._told,
             hold=self._hold,
             look=self._look,
             stir=self._stir,
@@ -132,6 +133,8 @@ class Producer:
         self._senders: dict[int, Sender] = {}
         self._stirred: dict[Sender, None] = {}
         self._flushes: dict[Countdown, None] = {}
+        self._telling = 0
+        self._flushes_by_told: list[Countdown] = []
         self._closes: dict[Deferred[None], None] = {}
         self._closing_since = 0.0
         self._starting: Deferred[None] | None = None
@@ -412,11 +415,14 @@ class Producer:
     def _expire(self) -> None:
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
         self._land()
-        for sent in self._intake.late(now, timeout):
-            sent.give_up(lambda partition: self._no_room(partition, timeout))
-        for sender in list(self._senders.values()):
-            sender.expire(now)
-        self._settled()
+        self._begin_telling()
+        try:
+            for sent in self._intake.late(now, timeout):
+                sent.give_up(lambda partition: self._no_room(partition, timeout))
+            for sender in list(self._senders.values()):
+                sender.expire(now)
+        finally:
+            self._told()
         self._expire_call = None
         if self._state is _State.CLOSED:
             return
@@ -451,6 +457,10 @@ class Producer:
                 countdown.watch(batch)
         for sent in self._intake:
             countdown.follow(sent)
+        if self._telling:
+            # Some of what has its outcome may not have been told yet.
+            countdown.hold()
+            self._flushes_by_told.append(countdown)
         if countdown.done:
             return succeed(None)
         self._flushes[countdown] = None
@@ -496,14 +506,31 @@ class Producer:
     def _give_up(self) -> None:
         seconds = self._clock.seconds() - self._closing_since
         waiting = self._intake.clear()
-        for sender in list(self._senders.values()):
-            sender.abandon(seconds)
-        for sent in waiting:
-            sent.give_up(lambda partition: self._no_room(partition, seconds))
-        self._finish()
+        self._begin_telling()
+        try:
+            for sender in list(self._senders.values()):
+                sender.abandon(seconds)
+            for sent in waiting:
+                sent.give_up(lambda partition: self._no_room(partition, seconds))
+        finally:
+            self._told()
+        if not self._telling:
+            self._finish()
+
+    def _begin_telling(self) -> None:
+        self._telling += 1
+
+    def _told(self) -> None:
+        """Outcomes were told; those who wait for all of them come last."""
+        self._telling -= 1
+        if not self._telling:
+            flushes, self._flushes_by_told = self._flushes_by_told, []
+            for countdown in flushes:
+                countdown.ended()
+            self._settled()
 
     def _settled(self) -> None:
-        if self._state is _State.CLOSING and self._intake.idle:
+        if self._state is _State.CLOSING and self._intake.idle and not self._telling:
             self._finish()
 
     def _finish(self) -> None:

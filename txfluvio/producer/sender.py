@@ -65,7 +65,8 @@ class Shared:
     :ivar tells_offsets: whether the offsets in the topic's answers mean something.
     :ivar hurried: whether nothing should linger now.
     :ivar release: called with the bytes of records that have their outcomes, before these are told.
-    :ivar settled: called after outcomes have been told.
+    :ivar telling: called before outcomes are told.
+    :ivar told: called afterwards.
     :ivar hold: called before a request's outcomes are told: what is sent meanwhile, often by those
         who waited for them, is better looked at afterwards than at the end of the turn.
     :ivar look: called afterwards.
@@ -82,7 +83,8 @@ class Shared:
     tells_offsets: bool
     hurried: Callable[[], bool]
     release: Callable[[int], None]
-    settled: Callable[[], None]
+    telling: Callable[[], None]
+    told: Callable[[], None]
     hold: Callable[[], None]
     look: Callable[[], None]
     stir: Callable[[Sender], None]
@@ -507,12 +509,15 @@ class Sender:
         for batch, error in failed:
             size += batch.size
             metrics.failed("produce", error)
-        shared.release(size)
-        for batch, base in stored:
-            tell_stored(batch, self.partition, base)
-        for batch, error in failed:
-            tell_failed(batch, self.partition, error)
-        shared.settled()
+        shared.telling()
+        try:
+            shared.release(size)
+            for batch, base in stored:
+                tell_stored(batch, self.partition, base)
+            for batch, error in failed:
+                tell_failed(batch, self.partition, error)
+        finally:
+            shared.told()
 
     async def _wait(self, deferred: Deferred[T]) -> T:
         """Await what :meth:`abandon` may cancel."""
