@@ -256,3 +256,53 @@ class CancelTests(ProducerTestCase):
         self.successResultOf(flushed)
         self.assertEqual(self.leader.values(), [b"left"])
         self.assertEqual(producer.buffered, 0)
+
+    def test_what_is_withdrawn_leaves_its_room_though_nobody_leads(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=1000)
+        sent = [producer.send(b"x" * 400) for _ in range(2)]
+        many = producer.send_many([b"y" * 400] * 2)
+        waits = producer.send(b"z" * 900)
+        self.turn(1.0)
+        flushed = producer.flush()
+        self.cancel(*sent, many)
+        self.turn()
+        self.assertLess(producer.buffered, 1000)
+        self.cancel(waits)
+        self.turn()
+        self.assertEqual(producer.buffered, 0)
+        self.successResultOf(flushed)
+        self.successResultOf(producer.flush())
+        closed = producer.close()
+        self.successResultOf(closed)
+
+    def test_what_is_withdrawn_leaves_its_room_though_a_request_is_under_way(self) -> None:
+        self.leader.holding = True
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=1500)
+        sent = []
+        for value in (b"a" * 900, b"b" * 900, b"c"):
+            sent.append(producer.send(value))
+            self.turn()
+        held = producer.buffered
+        self.cancel(sent[1])
+        self.turn()
+        self.assertLess(producer.buffered, held - 800)
+        self.leader.answer()
+        self.turn()
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(sent[2])
+        self.assertEqual(self.leader.values(), [b"a" * 900, b"c"])
+
+    def test_whoever_is_told_of_a_withdrawal_may_close(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(batch_size=120, max_request_size=120)
+        sent = [producer.send(b"x" * 50) for _ in range(2)]
+        flushed = producer.flush()
+        closed = flushed.addCallback(lambda _: producer.close())
+        self.turn()
+        self.cancel(*sent)
+        self.turn()
+        self.successResultOf(closed)

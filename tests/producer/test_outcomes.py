@@ -88,7 +88,7 @@ class Counted(list[int]):
 @pytest.mark.parametrize("taken_in", [0, 500, 1000])
 def test_cancelling_one_by_one_looks_at_each_a_few_times(taken_in: int) -> None:
     number = 1000
-    each = Each("orders", 5000, 0.0, lambda _: None)
+    each = Each("orders", 5000, 0.0, lambda _: None, lambda _: None)
     sent: list[Deferred[RecordMetadata]] = [Deferred(each.cancel) for _ in range(number)]
     for one in sent:
         each.rows += (b"key", b"x", None, None, one)

@@ -200,6 +200,13 @@ class PartitionQueue(Generic[W]):
         """Put batches taken before back to the front, in their order."""
         self._batches.extendleft(reversed(batches))
 
+    def drop(self) -> list[Batch[W]]:
+        """Remove and return the first batches, as far as every record of them was withdrawn."""
+        dropped: list[Batch[W]] = []
+        while self._batches and not self._batches[0].remaining:
+            dropped.append(self._pop())
+        return dropped
+
     def expire(self, now: float, age: float) -> list[Batch[W]]:
         """Remove and return the batches whose first record came ``age`` seconds ago or earlier."""
         expired: list[Batch[W]] = []

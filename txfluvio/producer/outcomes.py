@@ -147,21 +147,30 @@ class Part:
     :ivar positions: which of them, ascending.
     """
 
-    __slots__ = ("_batch", "_first", "_sent", "positions")
+    __slots__ = ("_batch", "_first", "_partition", "_sent", "positions")
 
-    def __init__(self, sent: Sent, batch: Held, first: int, positions: Positions) -> None:
+    def __init__(
+        self, sent: Sent, batch: Held, partition: int, first: int, positions: Positions
+    ) -> None:
         self._sent = sent
         self._batch = batch
+        self._partition = partition
         self._first = first
         self.positions = positions
 
     def withdraw(self) -> None:
         """Leave all out, if the batch has not been sent."""
-        self._batch.withdraw(self._first, len(self.positions))
+        self._withdraw(self._first, len(self.positions))
 
     def withdraw_one(self, position: int) -> bool:
         """Leave out the one at ``position``; False: the batch has been sent."""
-        return self._batch.withdraw(self._first + bisect_left(self.positions, position))
+        return self._withdraw(self._first + bisect_left(self.positions, position), 1)
+
+    def _withdraw(self, first: int, number: int) -> bool:
+        withdrawn = self._batch.withdraw(first, number)
+        if withdrawn and not self._batch.remaining:
+            self._sent.on_empty(self._partition)
+        return withdrawn
 
     def stored(self, partition: int, offset: int | None) -> None:
         self._sent.part_ended(self, partition, offset)
@@ -179,6 +188,8 @@ class Sent(ABC):
 
     :ivar lots: what is still to be taken in.
     :ivar followers: told once, when all have their outcomes.
+    :ivar on_empty: called with a partition of which a batch has no record left that was not
+        withdrawn.
     """
 
     __slots__ = (
@@ -188,17 +199,24 @@ class Sent(ABC):
         "_topic",
         "followers",
         "lots",
+        "on_empty",
         "since",
         "timestamp",
     )
 
     def __init__(
-        self, topic: str, timestamp: int, since: float, on_cancel: Callable[[Sent], object]
+        self,
+        topic: str,
+        timestamp: int,
+        since: float,
+        on_cancel: Callable[[Sent], object],
+        on_empty: Callable[[int], object],
     ) -> None:
         self.lots: deque[Lot] = deque()
         self.timestamp = timestamp
         self.since = since
         self.followers: list[Countdown] = []
+        self.on_empty = on_empty
         self._topic = topic
         self._on_cancel = on_cancel
         self._left = 0
@@ -206,7 +224,7 @@ class Sent(ABC):
 
     def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
         """Note that the records of ``lot`` up to ``stop`` are in ``batch``, from ``first`` on."""
-        part = Part(self, batch, first, lot.positions[lot.start : stop])
+        part = Part(self, batch, lot.partition, first, lot.positions[lot.start : stop])
         self._parts[part] = None
         batch.receipts.append((first, part))
         lot.start = stop
@@ -261,8 +279,9 @@ class Many(Sent):
         timestamp: int,
         since: float,
         on_cancel: Callable[[Sent], object],
+        on_empty: Callable[[int], object],
     ) -> None:
-        super().__init__(topic, timestamp, since, on_cancel)
+        super().__init__(topic, timestamp, since, on_cancel, on_empty)
         self.deferred: Deferred[Sequence[RecordMetadata]] = Deferred(self._cancelled)
         self.lots.extend(lots)
         self._total = self._left = sum(len(lot.values) for lot in lots)
@@ -339,9 +358,14 @@ class Each(Sent):
     )
 
     def __init__(
-        self, topic: str, timestamp: int, since: float, on_cancel: Callable[[Sent], object]
+        self,
+        topic: str,
+        timestamp: int,
+        since: float,
+        on_cancel: Callable[[Sent], object],
+        on_empty: Callable[[int], object],
     ) -> None:
-        super().__init__(topic, timestamp, since, on_cancel)
+        super().__init__(topic, timestamp, since, on_cancel, on_empty)
         self.rows: list[Any] = []
         self._timestamps: list[int] = []
         self._deferreds: list[Deferred[RecordMetadata]] | None = None

@@ -312,7 +312,7 @@ class Producer:
             return fail(error)
         if not lots:
             return succeed(StoredRecords(self.topic, stamp, 0, []))
-        many = Many(self.topic, lots, stamp, self._clock.seconds(), self._withdrawn)
+        many = Many(self.topic, lots, stamp, self._clock.seconds(), self._withdrawn, self._emptied)
         self._add(many)
         return many.deferred
 
@@ -324,7 +324,9 @@ class Producer:
     def _begin(self, timestamp: int) -> Each:
         """Gather what is sent from now on: taken in together, it takes half the time."""
         self._land()
-        self._each = Each(self.topic, timestamp, self._clock.seconds(), self._withdrawn)
+        self._each = Each(
+            self.topic, timestamp, self._clock.seconds(), self._withdrawn, self._emptied
+        )
         self._look_later()
         return self._each
 
@@ -359,6 +361,9 @@ class Producer:
     def _withdrawn(self, sent: Sent) -> None:
         self._intake.withdraw(sent)
         self._settled()
+
+    def _emptied(self, partition: int) -> None:
+        self._stir(self._sender(partition))
 
     # Records out.
 
