@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
 
 from tests.producer.kit import FIRST_RETRY, NAME, ProducerTestCase
 from txfluvio.errors import (
@@ -15,6 +17,7 @@ from txfluvio.errors import (
     NotAllStored,
     ProducerClosed,
 )
+from txfluvio.interfaces import IPartitioner
 from txfluvio.producer import Producer
 from txfluvio.wire.codes import Code, error
 
@@ -434,6 +437,31 @@ class CloseTests(ProducerTestCase):
         self.turn()
         self.successResultOf(last)
         self.successResultOf(closes[0])
+
+    def test_what_is_being_sent_by_who_closes_it_is_not_accepted(self) -> None:
+        @implementer(IPartitioner)
+        class Closing:
+            def choose(self, *_: object) -> int:
+                producer.close()
+                return 0
+
+        for send in (
+            lambda producer: producer.send(b"a"),
+            lambda producer: producer.send_many([b"a", b"b"]),
+        ):
+            producer = self.started(partitioner=Closing())
+            self.failureResultOf(send(producer), ProducerClosed)
+        producer = self.started()
+
+        def records() -> Iterator[bytes]:
+            yield b"a"
+            producer.close()
+            yield b"b"
+
+        self.failureResultOf(producer.send_many(records()), ProducerClosed)
+        self.turn()
+        self.assertEqual(self.leader.asked, [])
+        self.assert_nothing_left()
 
     def test_a_callback_of_a_record_may_send_the_next(self) -> None:
         producer = self.started()

@@ -267,6 +267,7 @@ class Producer:
                 check_record(key, value, self._config.max_request_size)
             if partition is not None or self._placement.at_once:
                 partition = self._placement.place(key, value, partition)
+                self._check_running()
             if timestamp is None:
                 stamp = int(self._now() * 1000)
             else:
@@ -308,6 +309,7 @@ class Producer:
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
             self._land()
             lots = self._placement.sort(keys, values, partition)
+            self._check_running()
         except Exception as error:
             return fail(error)
         if not lots:
@@ -320,6 +322,11 @@ class Producer:
         if self._state in (_State.NEW, _State.STARTING):
             return NotStarted("producer")
         return ProducerClosed()
+
+    def _check_running(self) -> None:
+        """What a user passed, a partitioner or an iterable, may have closed the producer."""
+        if self._state is not _RUNNING:
+            raise self._not_running()
 
     def _begin(self, timestamp: int) -> Each:
         """Gather what is sent from now on: taken in together, it takes half the time."""
