@@ -204,6 +204,12 @@ def test_an_old_batch_takes_no_more() -> None:
     assert [values(batch) for batch in q.take(7.0)] == [[b"a", b"b"], [b"c"], [b"d"]]
 
 
+def test_a_record_larger_than_a_request_is_not_left_out_in_silence() -> None:
+    q = queue(max_request_size=1000)
+    with pytest.raises(AssertionError):
+        fill(q, b"x" * 1000)
+
+
 def test_batches_expire_by_the_age_of_their_first_record() -> None:
     q = queue(patience=0.5)
     fill(q, b"a", now=1.0)

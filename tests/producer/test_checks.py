@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -65,6 +66,15 @@ def test_one_wrong_record_among_good_ones_is_found(wrong: Any) -> None:
 def test_what_is_no_collection_of_records_is_refused(wrong: Any) -> None:
     with pytest.raises(InvalidRecord, match=r"no collection|is int|is str"):
         columns(wrong, LIMIT)
+
+
+def test_an_iterable_that_breaks_breaks_by_its_own_error() -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"a"
+        raise TypeError("a mistake of the user's")
+
+    with pytest.raises(TypeError, match="a mistake"):
+        columns(broken(), LIMIT)
 
 
 def test_one_too_large_is_found_and_one_as_large_as_can_be_is_not() -> None:

@@ -269,6 +269,19 @@ class CloseTests(ProducerTestCase):
         self.assertEqual(producer.buffered, 0)
         self.assert_nothing_left()
 
+    def test_one_caller_who_is_told_may_cancel_the_wait_of_another(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        producer.send(b"a")
+        self.turn()
+        first, second, third = producer.close(), producer.close(), producer.close()
+        first.addCallback(lambda _: second.cancel())
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.successResultOf(third)
+
     def note_close(self, producer: Producer, order: list[str]) -> None:
         producer.close().addCallback(lambda _: order.append("closed"))
 

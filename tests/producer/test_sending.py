@@ -249,6 +249,34 @@ class PartitionTests(ProducerTestCase):
         self.failureResultOf(producer.send(b"ccc"), PartitionNotFound)
         self.failureResultOf(producer.send_many([b"c", b"ccc"]), PartitionNotFound)
 
+    def test_what_a_partitioner_chooses_is_a_whole_number(self) -> None:
+        @implementer(IPartitioner)
+        class Choosing:
+            choice: Any = 0
+
+            def choose(self, *_: object) -> Any:
+                return self.choice
+
+        chooser = Choosing()
+        producer = self.started(partitioner=chooser)
+        choices: list[Any] = [None, "0", 1.0, True, [0], {}]
+        for choice in choices:
+            with self.subTest(choice=choice):
+                chooser.choice = choice
+                self.failureResultOf(producer.send(b"x"), InvalidRecord)
+                self.failureResultOf(producer.send_many([b"x"]), InvalidRecord)
+        self.assertEqual(self.placed(), {})
+
+    def test_the_users_own_partitioner_decides_even_if_it_is_empty(self) -> None:
+        class Affine(dict[bytes, int]):
+            def choose(self, *_: object) -> int:
+                return 2
+
+        producer = self.started(partitioner=Affine())
+        producer.send(b"a")
+        producer.send_many([b"b"])
+        self.assertEqual(self.placed(), {2: [b"a", b"b"]})
+
     def test_of_the_usual_partitioner_a_user_may_make_another(self) -> None:
         class Last(SiphashRoundRobinPartitioner):
             def choose(

@@ -166,7 +166,8 @@ class PartitionQueue(Generic[W]):
         stop = builder.extend(keys, values, start, timestamp, self._batch_size)
         if stop == start:
             key = None if keys is None else keys[start]
-            builder.fit(key, values[start], first, self._max_request_size)
+            fits = builder.fit(key, values[start], first, self._max_request_size)
+            assert fits, "the record was not checked"
             stop += 1
         if stop < len(values) or builder.size >= self._batch_size:
             self._close()

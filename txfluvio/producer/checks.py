@@ -61,10 +61,10 @@ def columns(records: Iterable[Given], limit: int) -> tuple[Keys, list[bytes]]:
     if isinstance(records, bytes | str):
         raise InvalidRecord(f"one {type(records).__name__} is no collection of records")
     try:
-        given = list(records)
+        given = iter(records)
     except TypeError as error:
         raise InvalidRecord(f"{type(records).__name__} is no collection of records") from error
-    keys, values = _split(given)
+    keys, values = _split(list(given))
     longest = max(map(len, values), default=0)
     if keys is not None:
         longest += max(len(key or b"") for key in keys)

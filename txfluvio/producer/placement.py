@@ -29,7 +29,10 @@ class Placement:
 
     def __init__(self, topic: str, partitioner: Any = None) -> None:
         self._topic = topic
-        self._partitioner = partitioner or SiphashRoundRobinPartitioner()
+        # A user's own may have a length, and that may be 0.
+        if partitioner is None:
+            partitioner = SiphashRoundRobinPartitioner()
+        self._partitioner = partitioner
         self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
         self._choose = self._partitioner.choose
         self.at_once = type(self._partitioner) is not SiphashRoundRobinPartitioner
@@ -66,7 +69,8 @@ class Placement:
                 self._choose(key, value, self._count, self._online)
                 for key, value in zip(keys or repeat(None), values, strict=False)
             ]
-            for place in set(places):
+            # A set has no place for what is no number, and one for True and 1.
+            for place in set(places) if set(map(type, places)) == {int} else places:
                 self._check(place)
             return _sorted(places, keys, values)
         if keys is not None:

@@ -508,7 +508,7 @@ class Producer:
         return closed
 
     def _close_cancelled(self, closed: Deferred[None]) -> None:
-        del self._closes[closed]
+        self._closes.pop(closed, None)
         self._give_up()
 
     def _close_late(self) -> None:
@@ -559,7 +559,9 @@ class Producer:
             sender.abandon(0.0)
         closes, self._closes = self._closes, {}
         for closed in closes:
-            closed.callback(None)
+            # One may have been cancelled by another.
+            if not closed.called:
+                closed.callback(None)
 
 
 def _with(topology: Topology, name: str) -> Topology:
