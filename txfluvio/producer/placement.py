@@ -36,11 +36,16 @@ class Placement:
         self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
         self._choose = self._partitioner.choose
         self.at_once = type(self._partitioner) is not SiphashRoundRobinPartitioner
+        self._followed: TopicInfo | None = None
         self._count = 0
         self._online: tuple[int, ...] = ()
 
     def follow(self, topic: TopicInfo) -> None:
         """Use the partitions that the topic has now."""
+        # A change of another topic is a snapshot too, in which this one is the same object.
+        if topic is self._followed:
+            return
+        self._followed = topic
         self._count = topic.partition_count
         self._online = tuple(
             sorted(number for number, found in topic.partitions.items() if _takes_turns(found))
