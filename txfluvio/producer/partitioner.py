@@ -22,7 +22,6 @@ CACHED_KEY_SIZE = 256
 """Bytes of the longest key that is remembered."""
 
 _MASK = 2**64 - 1
-_TURNS = 2**32
 
 
 @implementer(IPartitioner)
@@ -45,7 +44,7 @@ class SiphashRoundRobinPartitioner:
             digest = self._hash(key) if len(key) <= CACHED_KEY_SIZE else key_hash(key)
             return digest % partition_count
         turn = self._turn
-        self._turn = (turn + 1) % _TURNS
+        self._turn += 1
         return online[turn % len(online)] if online else turn % partition_count
 
     def choose_all(
@@ -68,16 +67,12 @@ class SiphashRoundRobinPartitioner:
         :returns: partitions, each with the positions of its records among the ``number``.
         """
         places = online or range(partition_count)
-        found = []
-        start = 0
-        while start < number:
-            stop = min(number, start + _TURNS - self._turn)
-            for first in range(start, min(start + len(places), stop)):
-                place = places[(self._turn + first - start) % len(places)]
-                found.append((place, range(first, stop, len(places))))
-            self._turn = (self._turn + stop - start) % _TURNS
-            start = stop
-        return found
+        turn = self._turn
+        self._turn += number
+        return [
+            (places[(turn + first) % len(places)], range(first, number, len(places)))
+            for first in range(min(len(places), number))
+        ]
 
 
 @implementer(IPartitioner)
