@@ -364,15 +364,72 @@ def test_a_large_batch_without_positions_that_is_damaged_further_on_is_not_half_
         assert mine.position == 0
 
 
-def test_records_that_the_header_does_not_tell_of_count_for_the_chunk() -> None:
+def test_a_batch_with_more_records_than_its_header_tells_ends_a_chunk() -> None:
     mine = backlog()
     mine.add(
         RecordSet.of(
             *(renumber(with_deltas([0] * 500, last_offset_delta=0), base) for base in range(20))
         )
     )
-    assert [len(taken(mine).records) for _ in range(10)] == [1000] * 10
+    assert [len(taken(mine).records) for _ in range(20)] == [500] * 20
     assert mine.take() is None
+
+
+def test_batches_that_lead_beyond_the_last_offset_are_refused() -> None:
+    mine = backlog()
+    with pytest.raises(ProtocolError):
+        mine.add(RecordSet.of(renumber(encode_batch([b"a", b"b"]), 2**63 - 2)))
+    assert not mine
+
+
+NO_TIME = {"first_timestamp": -1, "max_timestamp": -1}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        with_deltas([0, 0, 1, 1], **NO_TIME, last_offset_delta=1),
+        with_deltas([0, 1, 2, 0, 1, 2], **NO_TIME, last_offset_delta=2),
+        with_deltas([0, 0, 2], **NO_TIME),
+        with_deltas([0, 1, 2], last_offset_delta=0),
+        with_deltas([0] * 5),
+    ],
+    ids=["each-twice", "begin-anew", "as-if-none-repeated", "beyond-the-header", "all-first"],
+)
+def test_wherever_reading_is_left_all_records_not_handed_out_come_afterwards(
+    stored: bytes,
+) -> None:
+    """Where an SPU ran a SmartModule on what was produced, several records have one offset."""
+    after = Batch(stored, 0).next_offset
+    log = [batch(0, 3), renumber(stored, 3), batch(3 + after, 3)]
+    count = sum(len(Batch(data, 0).records()) for data in log)
+    for done in range(count):
+        first = backlog()
+        first.add(RecordSet.of(*log))
+        seen: list[tuple[int | None, bytes]] = []
+        position = 0
+        while len(seen) < done:
+            chunk = taken(first)
+            used = min(done - len(seen), len(chunk.records))
+            seen += [(record.offset, record.value) for record in chunk.records[:used]]
+            position = chunk.before(used)
+            head, rest = chunk.split(used)
+            assert (head.end, rest.start) == (position, position)
+            assert all(head.before(n) == chunk.before(n) for n in range(used))
+        second = backlog(position)
+        second.add(RecordSet.of(*log))
+        seen += [(record.offset, record.value) for record in drain(second)]
+        assert len(set(seen)) == count
+
+
+def test_what_was_given_back_of_a_batch_with_repeated_offsets_is_not_shed() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(with_deltas([0, 0, 1, 1], **NO_TIME, last_offset_delta=1)))
+    handed_out, rest = taken(mine).split(1)
+    mine.give_back(rest)
+    mine.shed()
+    assert offsets(handed_out.records) + offsets(drain(mine)) == [0, 0, 1, 1]
+    assert (mine.position, mine.received) == (2, 2)
 
 
 LONG = 3 * CHUNK_RECORDS

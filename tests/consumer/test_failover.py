@@ -7,6 +7,7 @@ from txfluvio.consumer import Consumer
 from txfluvio.errors import ConnectFailed, LogTruncated, OffsetEvicted, TopicDeleted
 from txfluvio.offset import Offset
 from txfluvio.testing.faults import Fault, LoseReply, Match
+from txfluvio.transport.protocol import CLOSE_GRACE
 from txfluvio.wire.records import Record
 from txfluvio.wire.spu import FetchOffsetsRequest, StreamFetchRequest
 
@@ -295,6 +296,23 @@ class Connections(ConsumerCase):
         self.wait(2.0)
         self.result(consumer.close())
         accept()
+
+    def test_a_close_waits_for_the_connections_of_earlier_sessions_too(self) -> None:
+        self.append(5)
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 5)
+        for link in list(self.network.links):
+            peer = link.client.getPeer()
+            if f"{peer.host}:{peer.port}" in self.broker.spu_endpoints.values():
+                link.stall()
+                link.client.write(bytes(100_000))
+        consumer.seek(0, 0)
+        self.wait(1.0)
+        closing = consumer.close()
+        self.wait(1.0)
+        self.assertNoResult(closing)
+        self.wait(CLOSE_GRACE)
+        self.successResultOf(closing)
 
 
 class Retention(ConsumerCase):

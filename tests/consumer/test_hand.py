@@ -15,7 +15,7 @@ def chunk(*offsets: int | None, start: int = 0, end: int = 0) -> Chunk:
         record = Record()
         record.offset = offset
         records.append(record)
-    return Chunk(records, start, end)
+    return Chunk(records, start, end, 0 if None in offsets else None)
 
 
 def holding(*offsets: int | None, start: int = 0, end: int = 0, taken: int = 0) -> Hand[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import PartitionStream
+from txfluvio.errors import ProtocolError
 from txfluvio.offset import Offset
+from txfluvio.wire.records import Record, encode_batch
 from txfluvio.wire.spu import FetchRequest, StreamFetchRequest, UpdateOffsetsRequest
 
 from .kit import ConsumerCase
@@ -105,6 +107,23 @@ class ManyPartitions(MemoryCase):
         seen, most = self.drain(consumer, 200)
         self.assertEqual(sorted(seen, key=str), sorted(list(range(40)) * 5, key=str))
         self.assertLessEqual(most, 40_000)
+
+    def test_what_is_damaged_does_not_take_the_room_of_the_others(self) -> None:
+        damaged = bytearray(encode_batch([b"x" * 1000] * 200))
+        damaged[-1] ^= 0xFF
+        self.append_batch(bytes(damaged), partition=0)
+        consumer = self.started(
+            start=BEGINNING, partitions=[0, 1], max_bytes=4000, buffer_memory=40_000
+        )
+        self.failure(consumer.next(), ProtocolError)
+        self.assertEqual(self.held(consumer), 0)
+        self.append(40, partition=1, batch=1, size=1000)
+        seen: list[Record] = []
+        for _ in range(200):
+            wait = consumer.next()
+            self.wait(0.25)
+            wait.addCallbacks(seen.append, lambda failure: failure.trap(ProtocolError) and None)
+        self.assertEqual(self.offsets(seen), list(range(40)))
 
     def test_partitions_added_later_make_the_others_ask_for_less(self) -> None:
         self.fill()

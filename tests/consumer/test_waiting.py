@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 
 from txfluvio.consumer import Consumer
-from txfluvio.consumer.backlog import CHUNK_SIZE
+from txfluvio.consumer.backlog import CHUNK_RECORDS, CHUNK_SIZE
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
@@ -128,6 +129,18 @@ class Waiting(ConsumerCase):
         tick()
         self.result(loop)
         self.assertGreaterEqual(len(set(turns)), 19)
+
+    def test_the_reactor_gets_a_turn_while_the_beginning_of_a_batch_is_passed_over(self) -> None:
+        self.append_batch(encode_batch([b"x"] * 50 * CHUNK_RECORDS, timestamp=1_700_000_000_000))
+        consumer = self.started(start=Offset.absolute(50 * CHUNK_RECORDS - 1))
+        self.wait(1.0)
+        wait = consumer.next()
+        turns = 0
+        while not wait.called:
+            self.assertTrue(self.clock.step())
+            turns += 1
+        self.assertEqual(self.successResultOf(wait).offset, 50 * CHUNK_RECORDS - 1)
+        self.assertGreaterEqual(turns, 50)
 
     def test_whoever_waits_goes_on_outside_the_arrival_of_the_push(self) -> None:
         consumer = self.started()
@@ -398,6 +411,23 @@ class Seeking(ConsumerCase):
         self.assertEqual(consumer.position(0), 10)
         consumer.seek(0, 11)
         self.assertEqual(self.offsets(self.read(consumer, 2)), [11, 12])
+
+    def test_an_error_raised_again_does_not_keep_the_frames_of_the_times_before(self) -> None:
+        replica = self.broker.replica("orders")
+        damaged = renumber(encode_batch([b"damaged"])[:-2] + b"!!", 10)
+        replica.log.store(Stored(10, 11, damaged), self.broker.now())
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 10)
+
+        async def failing() -> int:
+            try:
+                await consumer.__anext__()
+            except ProtocolError as error:
+                return len(traceback.extract_tb(error.__traceback__))
+            raise AssertionError
+
+        depths = [self.do(failing()) for _ in range(10)]
+        self.assertEqual(len(set(depths[1:])), 1)
 
 
 class Lagging(ConsumerCase):

@@ -135,6 +135,19 @@ class ClosedTests(EndingTestCase):
         self.network.pump()
         self.assertIn("the peer closed it", str(self.successResultOf(self.protocol.when_closed())))
 
+    def test_one_who_asks_while_others_are_told_is_told_after_them(self) -> None:
+        order: list[str] = []
+
+        def ask(_: object) -> None:
+            order.append("request")
+            self.protocol.when_closed().addCallback(lambda _: order.append("closed"))
+
+        self.asking.addErrback(ask)
+        self.protocol.request(ASK).addErrback(lambda _: order.append("another request"))
+        self.peer.transport.loseConnection()
+        self.network.pump()
+        self.assertEqual(order, ["request", "another request", "closed"])
+
     def test_it_comes_after_those_who_waited_for_replies(self) -> None:
         order: list[str] = []
         self.asking.addErrback(lambda _: order.append("request"))

@@ -10,13 +10,16 @@ parts, between which the position is inside it and the reactor gets its turn.
 Where SmartModules ran, the SPU merges what passed into one batch whose offsets mean nothing and
 says in ``next_filter_offset`` how far it has come: such a push is handed out as a whole, its
 records without offsets. One that ends with a failure is handed out too, but does not move the
-position: behind the record that failed, others of its batch were left out.
+position: behind the record that failed, others of its batch were left out. Where they ran on what
+was produced, its batch is stored with offsets that may repeat: these are handed out, but the
+position passes such a batch as a whole too.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from copy import copy
+from operator import lt
 
 from ..errors import ProtocolError
 from ..wire.records import Batch, BatchLimits, BatchReader, Record, RecordSet
@@ -30,6 +33,7 @@ CHUNK_RECORDS = 690
 parts. From 700 on the garbage collector would look through all that the program has, every time."""
 _BATCH_WORK = 5
 """A batch takes the time of so many records besides."""
+_MAX_OFFSET = 2**63 - 1
 
 
 class Chunk:
@@ -39,31 +43,33 @@ class Chunk:
     :ivar start: where the partition's position was before them.
     :ivar end: where it is behind them; not always the last record's offset plus 1, since
         offsets without a record may follow.
+    :ivar single: how many of them have a position of their own. The others, what SmartModules made
+        of a batch, have one together, and it is passed when all of them are done with.
     """
 
-    __slots__ = ("end", "records", "start")
+    __slots__ = ("end", "records", "single", "start")
 
-    def __init__(self, records: list[Record], start: int, end: int) -> None:
+    def __init__(
+        self, records: list[Record], start: int, end: int, single: int | None = None
+    ) -> None:
         self.records = records
         self.start = start
         self.end = end
+        self.single = len(records) if single is None else single
 
     def before(self, index: int) -> int:
-        """The position when the first ``index`` records are done with, and no more.
-
-        A SmartModule's records have no offsets: the position stays until all are done with.
-        """
+        """The position when the first ``index`` records are done with, and no more."""
         if index >= len(self.records):
             return self.end
-        last = self.records[index - 1].offset if index else None
-        return self.start if last is None else last + 1
+        passed = min(index, self.single)
+        return _at(self.records[passed - 1]) + 1 if passed else self.start
 
     def split(self, index: int) -> tuple[Chunk, Chunk]:
         """The first ``index`` records and the others, as two chunks."""
         middle = self.before(index)
         return (
-            Chunk(self.records[:index], self.start, middle),
-            Chunk(self.records[index:], middle, self.end),
+            Chunk(self.records[:index], self.start, middle, min(index, self.single)),
+            Chunk(self.records[index:], middle, self.end, max(0, self.single - index)),
         )
 
 
@@ -122,8 +128,8 @@ class Backlog:
     :ivar position: the offset of the next record to hand out.
     :ivar received: the end of what was received; what is acknowledged, and where to open again.
     :ivar stop: the first offset not to hand out, or None.
-    :ivar held: bytes kept alive by what is not handed out. A push counts until its last batch is
-        taken, since the batches share its memory.
+    :ivar held: bytes of the records of all pushes that are not handed out to the end: a push counts
+        until its last batch is taken, since the batches share its memory.
     """
 
     def __init__(
@@ -170,7 +176,9 @@ class Backlog:
 
         Of what SmartModules made a part can not: if one was given back, it stays.
         """
-        kept = self._returned if self._filtered else None
+        kept = self._returned
+        if kept is not None and kept.single:
+            kept = None
         self.place(self.position if kept is None else kept.end)
         if kept is not None:
             self.give_back(kept)
@@ -217,6 +225,8 @@ class Backlog:
                     field="records",
                 )
             return False
+        if end > _MAX_OFFSET:
+            raise ProtocolError(f"records up to {end}", field="records")
         if committed is not None and end > committed:
             raise ProtocolError(
                 f"records up to {end}, where those below {committed} are committed",
@@ -256,6 +266,7 @@ class Backlog:
         start = self.position
         records: list[Record] = []
         size = work = 0
+        single: int | None = 0 if self._filtered else None
         while push.index < len(push.batches):
             batch = push.batches[push.index]
             size += batch.size
@@ -273,6 +284,8 @@ class Backlog:
             work += len(found)
             if batch.compressed:
                 size += sum(len(record.value) + len(record.key or b"") for record in found)
+            if single is None and not _have_positions(batch, found):
+                single = len(records)
             if records:
                 records += found
             else:
@@ -282,6 +295,8 @@ class Backlog:
             if self._large is not None:
                 break
             push.index += 1
+            if single is not None and not self._filtered:
+                break
         if push.index == len(push.batches):
             self._pushes.popleft()
             self.held -= push.size
@@ -289,7 +304,7 @@ class Backlog:
                 self.position = push.end
             else:
                 self._advance(push.end)
-        return Chunk(records, start, self.position)
+        return Chunk(records, start, self.position, single)
 
     def give_back(self, chunk: Chunk) -> None:
         """Take back what was taken last, to be handed out again first."""
@@ -345,6 +360,23 @@ class Backlog:
             return None
         reader = batch.reader(self._topic, self._partition, limits=self._limits)
         return _Large(reader, batch.base_offset, self.position) if reader.left == count else None
+
+
+def _have_positions(batch: Batch, records: list[Record]) -> bool:
+    """Whether each of the records is behind the one before it, and before what follows the batch.
+
+    Where a SmartModule has run on what was produced, an SPU stores offsets that repeat or begin
+    anew, and no time.
+    """
+    if not records:
+        return True
+    first, last = _at(records[0]), _at(records[-1])
+    if last >= batch.next_offset:
+        return False
+    if batch.max_timestamp >= 0 and last - first == len(records) - 1:
+        return True
+    offsets = [_at(record) for record in records]
+    return all(map(lt, offsets, offsets[1:]))
 
 
 def _at(record: Record) -> int:

@@ -83,7 +83,9 @@ class Consumer:
     With ``ConsumerConfig.smartmodules`` the records are what the SPU makes of them, without
     offsets, and the position moves by whole pushes: see :mod:`txfluvio.smartmodule`. Where a
     module fails on a record, those before it are handed out and then ``SmartModuleRuntimeError``
-    is raised, which says where reading can go on; the position is still before them.
+    is raised, which says where reading can go on; the position is still before them. Where a
+    module has run on what was produced, several records of a batch may have one offset; such a
+    batch is passed by the position, and committed, when all of it is processed.
 
     A log that was cut by an election and written again to beyond the position looks as if nothing
     had happened: under ReadUncommitted the records that took the place of delivered ones, below
@@ -280,7 +282,7 @@ class Consumer:
 
         Not negative: under ReadUncommitted the position may be above the high watermark.
 
-        Cancelling ends the waiting and no more.
+        Cancelling ends the waiting and no more; closing the consumer does not end it.
         """
         return Deferred.fromCoroutine(self._lag(partition, topic))
 
@@ -288,7 +290,8 @@ class Consumer:
         """Go on at another offset; no record from before comes after this call.
 
         It takes a new stream, also within what is received. Errors about the place, if it is not
-        in the log, are raised by the iteration. What is committed next is this position.
+        in the log, are raised by the iteration. What is committed counts from there as soon as a
+        record from there was processed; until then, what was stored stays.
 
         :param to: an absolute offset, or an :class:`~txfluvio.offset.Offset` other than stored.
         """

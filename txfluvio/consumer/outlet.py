@@ -117,27 +117,31 @@ class Outlet:
             self._ring.append(stream)
 
     def _pick_up(self) -> bool:
-        """Whether a chunk with records is in hand now."""
-        while self._ring:
-            stream = self._ring.popleft()
-            stream.listed = False
-            try:
-                chunk = self._take(stream)
-            finally:
-                self._line_up(stream)
-            if chunk.records:
-                self.hand.pick_up(stream, chunk)
-                return True
-        return False
+        """Whether a chunk with records is in hand now.
+
+        One at most is taken: to find that nothing of it is wanted takes as long as to find records.
+        """
+        if not self._ring:
+            return False
+        stream = self._ring.popleft()
+        stream.listed = False
+        try:
+            chunk = self._take(stream)
+        finally:
+            self._line_up(stream)
+        if chunk.records:
+            self.hand.pick_up(stream, chunk)
+        return bool(chunk.records)
 
     def _take(self, stream: PartitionStream) -> Chunk:
         try:
             chunk = stream.backlog.take()
         except FluvioError as error:
-            stream.fail(error)
+            stream.damaged(error)
             raise
         if chunk is None:
             assert stream.failure is not None
-            raise stream.failure
+            # Each time it is raised, it would keep the frames of all the times before.
+            raise stream.failure.with_traceback(None)
         stream.taken(len(chunk.records))
         return chunk

@@ -193,7 +193,7 @@ class PartitionStream:
         self._asking: Deferred[Any] | None = None
         self._interruption: _Interrupted | None = None
         self._leader: int | None = None
-        self._gone: Deferred[FluvioError] | None = None
+        self._leaving: set[Deferred[Any]] = set()
         self._entering = False
 
     @property
@@ -212,7 +212,10 @@ class PartitionStream:
         return self._interruption is None and not self._resting
 
     def processed(self, position: int) -> None:
-        """Note that everything below ``position`` was processed, to be stored sometime."""
+        """Note that everything below ``position`` was processed, to be stored sometime.
+
+        A position that was only found, or sought, says nothing of what is before it.
+        """
         if self.placed and position != self._place.origin:
             self.bookmark.processed = position
 
@@ -301,6 +304,12 @@ class PartitionStream:
             self._log.info("{target}: {error}", target=self.target, error=error)
             self.failure = error
             self._owner.stream_ready(self)
+
+    def damaged(self, error: FluvioError) -> None:
+        """What comes next can not be read: fail, and keep nothing that others may want room for."""
+        self.fail(error)
+        self.backlog.shed()
+        self._count()
 
     def topology_changed(self, topology: Topology) -> None:
         """Compare where the partition is led with where its stream is."""
@@ -428,8 +437,8 @@ class PartitionStream:
                     await self._recover(error)
                 except _Interrupted:
                     continue
-        if self._gone is not None:
-            await self._gone
+        for gone in list(self._leaving):
+            await gone
 
     async def _session(self) -> None:
         self._leader = None
@@ -466,7 +475,9 @@ class PartitionStream:
                 await self._fetch_whole(session, needed)
         finally:
             silence.stop()
-            self._gone = session.close()
+            gone = session.close()
+            self._leaving.add(gone)
+            gone.addBoth(lambda _: self._leaving.discard(gone))
             if self._reading.stores_on_cluster:
                 self.bookmark.disconnect()
 

@@ -136,6 +136,7 @@ class FluvioProtocol:
         self._not_ready: FluvioError | None = None
         self._ending: _Ending | None = None
         self._lost = False
+        self._all_told = False
         self._frames = Frames(config.max_frame_size)
         self._opening: bytes | None = b""
         self._unfinished_since: float | None = None
@@ -226,7 +227,9 @@ class FluvioProtocol:
         after everybody who waited for a reply has been told. Cancelling concerns only this
         Deferred.
         """
-        return succeed(self._disconnected(Effect.NONE)) if self._lost else self._when_closed.add()
+        if self._all_told:
+            return succeed(self._disconnected(Effect.NONE))
+        return self._when_closed.add()
 
     def when_writable(self) -> Deferred[None]:
         """Fires when fewer bytes than ``write_budget`` wait to be sent, perhaps at once.
@@ -375,6 +378,7 @@ class FluvioProtocol:
                 tell(waiter.on_closed, self._disconnected(Effect.NONE))
         for writable in self._brake.waiting.take():
             writable.errback(self._disconnected(Effect.NONE))
+        self._all_told = True
         for closed in self._when_closed.take():
             closed.callback(self._disconnected(Effect.NONE))
 

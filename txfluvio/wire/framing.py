@@ -26,7 +26,7 @@ def frame(*parts: bytes | memoryview) -> bytes:
 
 
 class Frames:
-    """Cuts a stream of bytes into frames, copying each byte once.
+    """Cuts a stream of bytes into frames, in a time that grows with the bytes and not the pieces.
 
     A size is taken off as soon as it is there. What arrives of an unfinished frame is kept as the
     pieces it came in and joined when the last one is there; small pieces are gathered into larger
