@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -505,6 +506,19 @@ def test_a_push_counts_until_its_last_batch_is_taken() -> None:
         mine.take()
     assert held == [len(data) + 4] * 3
     assert mine.held == 0
+
+
+def test_what_stands_around_the_records_of_a_reply_is_not_kept_with_them() -> None:
+    one = batch(0, 1)
+    tracemalloc.start()
+    try:
+        mine = backlog()
+        mine.add(RecordSet(one + bytes(10**6), 0, len(one)))
+        assert mine.held == len(one)
+        assert tracemalloc.get_traced_memory()[0] < 10**5
+    finally:
+        tracemalloc.stop()
+    assert offsets(drain(mine)) == [0]
 
 
 def test_placing_it_forgets_what_was_received() -> None:

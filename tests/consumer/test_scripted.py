@@ -300,6 +300,23 @@ class Errors(ScriptedCase):
         self.assertEqual(self.offsets(2), [0, 1])
         self.failureResultOf(self.next(), SmartModuleRuntimeError)
 
+    def test_an_error_that_comes_again_and_again_is_looked_into_once(self) -> None:
+        failed = error(
+            Code.SMART_MODULE_RUNTIME_ERROR,
+            hint="boom",
+            offset=2,
+            kind=ModuleKind.FILTER,
+            record_key=None,
+            record_value=b"v",
+        )
+        for _ in range(3):
+            self.push(code=failed)
+        asked, _ = self.asked(FetchRequest)
+        self.silent()
+        self.brought(asked, batch(2, 5))
+        told = self.failureResultOf(self.next(), SmartModuleRuntimeError).value
+        self.assertEqual(told.next_offset, 7)
+
     def test_ends_that_are_refused_do_not_pass_for_an_empty_log(self) -> None:
         self.push(batch(0, 2))
         self.acknowledged(2)

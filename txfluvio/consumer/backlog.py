@@ -33,6 +33,9 @@ CHUNK_RECORDS = 690
 parts. From 700 on the garbage collector would look through all that the program has, every time."""
 _BATCH_WORK = 5
 """A batch takes the time of so many records besides."""
+FRAME_RESERVE = 4096
+"""Bytes of a reply that are not records, generously. Of one with more the records are copied, or
+the rest would be kept with them and not be counted."""
 _MAX_OFFSET = 2**63 - 1
 
 
@@ -206,6 +209,8 @@ class Backlog:
         :raises ProtocolError: an impossible batch, batches that do not lead on, or that lead beyond
             the high watermark.
         """
+        if len(records.data) - len(records) > FRAME_RESERVE:
+            records = RecordSet(bytes(records))
         batches = records.batches(check_crc=False)
         if self._filtered and next_filter_offset > 0:
             self._add_filtered(records, batches, self.received if failed else next_filter_offset)

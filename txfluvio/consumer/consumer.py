@@ -35,12 +35,13 @@ from ..interfaces import IFluvioConsumer
 from ..offset import Offset, OffsetKind
 from ..transport.waiting import Waiting
 from ..wire.records import Record
+from .backlog import FRAME_RESERVE
 from .budget import Budget, share
 from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
 from .share import Partitions, Selection
-from .stream import FRAME_RESERVE, PartitionStream, Reading
+from .stream import PartitionStream, Reading
 
 T = TypeVar("T")
 

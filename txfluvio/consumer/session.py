@@ -76,6 +76,7 @@ class Session:
         self._allowance = allowance
         self._stream: ReplyStream | None = None
         self._over = False
+        self._refused = False
         self.asked = 0
         self.pushed = 0
         connection.when_closed().addCallback(self._lost)
@@ -122,7 +123,7 @@ class Session:
             # Nobody asked for it: it comes a second time, and would be acknowledged twice.
             return
         self.pushed += 1
-        if self._over or not self._owner.listening:
+        if self._over or self._refused or not self._owner.listening:
             return
         try:
             brought = self._target.pushed(push)
@@ -131,6 +132,8 @@ class Session:
             self._owner.interrupt(error)
             return
         if brought.error_code:
+            # What ends the stream does so once.
+            self._refused = True
             self._owner.refused(brought)
         elif whole or not len(brought.records):
             self.acknowledge()

@@ -50,7 +50,7 @@ from ..wire.spu import (
     PartitionResponse,
     StreamFetchRequest,
 )
-from .backlog import Backlog
+from .backlog import FRAME_RESERVE, Backlog
 from .budget import Allowance
 from .offsets import Bookmark, keeper
 from .place import Place
@@ -66,9 +66,6 @@ FIRST_LOOK = 64 * 1024
 
 WATERMARK_POLL = 0.5
 """Seconds between two looks at a high watermark that has to reach the position first."""
-
-FRAME_RESERVE = 4096
-"""Bytes of a reply that are not records, generously."""
 
 _OTHER = 2
 
