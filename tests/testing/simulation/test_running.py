@@ -209,6 +209,20 @@ def test_interrupted_it_tells_what_was_done() -> None:
     assert " runs, 0 with a violation" in found
 
 
+def test_told_to_end_it_leaves_no_process_behind() -> None:
+    command = [sys.executable, "-m", "txfluvio.testing.simulation", "--seeds", "1000"]
+    with subprocess.Popen(
+        command, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+    ) as running:
+        assert running.stderr is not None
+        running.stderr.read(1)
+        running.terminate()
+        # Which lasts until nobody is left who could print something.
+        found, rest = running.communicate(timeout=100)
+    assert rest.endswith("interrupted\n")
+    assert " runs, 0 with a violation" in found
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -7,6 +7,7 @@ Interrupted, it says what came of those done so far.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -87,4 +88,6 @@ def _conclude(total: Outcome, seed: int, seconds: float) -> int:
 
 
 if __name__ == "__main__":
+    # Else its processes would be left behind, waiting for work.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

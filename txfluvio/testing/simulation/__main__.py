@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -99,4 +100,6 @@ def _progress(summary: Summary, total: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    # Else its processes would be left behind, waiting for work.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

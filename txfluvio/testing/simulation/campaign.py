@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from statistics import median
 
 import attrs
@@ -120,6 +120,10 @@ def run_many(seeds: range, processes: int) -> Iterator[Summary]:
                 waiting.remove(done)
                 waiting |= {pool.submit(run_seeds, chunk) for chunk in islice(chunks, 1)}
                 yield done.result()
+        except KeyboardInterrupt:
+            for process in active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
