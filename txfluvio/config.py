@@ -406,7 +406,8 @@ class ProducerConfig:
     :ivar isolation: with READ_COMMITTED a record counts as stored when it is replicated.
     :ivar delivery: what to do when it is not known whether a record was stored.
     :ivar replication_timeout: seconds the leader may wait for its replicas, with READ_COMMITTED.
-    :ivar delivery_timeout: seconds from ``send()`` to the record's outcome, retries included.
+    :ivar delivery_timeout: seconds from ``send()`` to the record's outcome, retries included; or
+        up to a hundredth of that later.
     :ivar close_timeout: seconds ``close()`` may take to send what is left.
     :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
     :ivar smartmodules: a chain that the SPU runs over each batch by itself, an aggregate from its
