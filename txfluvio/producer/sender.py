@@ -145,8 +145,10 @@ class Sender:
         """Begin to send what is due, or see to it when it will be."""
         if self._stopped:
             return
-        # What was withdrawn needs no leader, and leaves room for others.
-        self._end(stored=[(batch, None) for batch in self.queue.drop()])
+        withdrawn = self.queue.drop()
+        if withdrawn:
+            # It needs no leader, and leaves room for others.
+            self._end(stored=[(batch, None) for batch in withdrawn])
         if self._working or self._stopped:
             return
         if self._linger is not None:
