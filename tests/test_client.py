@@ -328,6 +328,21 @@ class Closing(ClientCase):
         self.turn()
         self.assertEqual(self.network.links, [])
 
+    def test_it_is_not_started_again_before_that_is_over(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders", close_timeout=2.0)
+        self.result(producer.start())
+        self.result(self.broker.spu_down(5001))
+        never = producer.send(b"never")
+        closing = self.client.close()
+        self.turn()
+        self.failureResultOf(self.client.start(), AlreadyRunning)
+        self.assertRaises(AlreadyRunning, self.client.startService)
+        self.result(closing)
+        self.failureResultOf(never, FluvioError)
+        self.assertFalse(self.client.running)
+        self.result(self.client.start())
+
     def test_a_start_that_is_under_way_fails(self) -> None:
         self.network.latency = 1.0
         starting = self.client.start()

@@ -163,9 +163,9 @@ class FluvioClient(Service):
 
         :raises ConnectFailed: the SC was not reached within ``connect_timeout`` seconds, or at all:
             the error says the address and the reason.
-        :raises AlreadyRunning: it was started and not closed since.
+        :raises AlreadyRunning: it was started and not closed since, or is still closing.
         """
-        if self.running:
+        if self.running or self._closing:
             return fail(AlreadyRunning("client"))
         return Deferred.fromCoroutine(self._start())
 
@@ -263,8 +263,11 @@ class FluvioClient(Service):
     # IService
 
     def startService(self) -> None:
-        """Begin to connect, and go on trying for ever; see :meth:`when_connected`."""
-        if self.running:
+        """Begin to connect, and go on trying for ever; see :meth:`when_connected`.
+
+        :raises AlreadyRunning: it was started and not closed since, or is still closing.
+        """
+        if self.running or self._closing:
             raise AlreadyRunning("client")
         self._begin(for_ever=True).addErrback(_expected)
 
