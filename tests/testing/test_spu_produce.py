@@ -425,6 +425,17 @@ def test_a_waiting_produce_holds_back_the_rest_of_its_connection_only() -> None:
     assert behind.reply.responses[0].partitions[0].base_offset == 2
 
 
+def test_any_number_of_waiting_producers_is_answered_by_one_commit() -> None:
+    kit = Kit(host=False)
+    replica = kit.host(followers=(5002,))
+    request = produce(entry(ONE), isolation=ACKS_ALL, timeout_ms=5000)
+    clients = [kit.client() for _ in range(300)]
+    calls = [client.send(request) for client in clients for _ in range(2)]
+    replica.acknowledged(5002, replica.log.leo)
+    replica.acknowledged(5002, replica.log.leo)
+    assert [codes(call.reply.responses[0].partitions) for call in calls] == [[0]] * 600
+
+
 def test_a_client_that_leaves_while_its_produce_waits_leaves_no_timer() -> None:
     kit = Kit(host=False)
     kit.host(followers=(5002,))

@@ -131,6 +131,8 @@ class Replica:
         self._on_change = on_change
         self._listeners: dict[int, Callable[[], object]] = {}
         self._next_listener = 0
+        self._news = False
+        self._telling = False
 
     @property
     def followers(self) -> Mapping[int, int]:
@@ -261,18 +263,29 @@ class Replica:
         """The partition is gone: tell whoever reads it."""
         self.deleted = True
         self._tell()
-        self._listeners.clear()
 
     def _changed(self) -> None:
         self._tell()
         self._on_change()
 
     def _tell(self) -> None:
-        for number in list(self._listeners):
-            # One that is told may be why another listens no more.
-            listener = self._listeners.get(number)
-            if listener is not None:
-                listener()
+        """Tell everybody; of what changes meanwhile they are told once all have been told."""
+        self._news = True
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._news:
+                self._news = False
+                for number in list(self._listeners):
+                    # One that is told may be why another listens no more.
+                    listener = self._listeners.get(number)
+                    if listener is not None:
+                        listener()
+        finally:
+            self._telling = False
+            if self.deleted:
+                self._listeners.clear()
 
 
 def _accepted(batch: Batch, policy: TopicCompression) -> bool:
