@@ -415,3 +415,22 @@ class TestQuickRecreate:
         kit.clock.pump([0.1] * 20)
         assert call.replies == []
         assert partition(kit, "b-0").status.resolution is PartitionResolution.OFFLINE
+
+
+@pytest.mark.parametrize("leader", [5001, 5002])
+def test_a_topic_leaves_every_spu_though_its_stored_offsets_can_not_be_written_down(
+    leader: int,
+) -> None:
+    kit = Kit(spus=2)
+    kit.ask(create("a", replication=2))
+    kit.cluster.move_leader("a", 0, leader)
+    kit.settle()
+    kit.append(leader, "a", b"old")
+    offsets = kit.cluster.spus[5001].stored_offsets
+    assert offsets is not None
+    offsets.put(("a", 0), "worker", 1)
+    kit.replica(5001, "consumer-offset").disk_full = True
+    kit.ask(DeleteRequest(kind=TOPIC, key="a"))
+    assert [("a", 0) in spu.replicas for spu in kit.cluster.spus.values()] == [False, False]
+    kit.ask(create("a", replication=2))
+    assert [kit.replica(spu_id, "a").log.leo for spu_id in (5001, 5002)] == [0, 0]

@@ -10,7 +10,7 @@ from txfluvio.testing.spu import Spu
 from txfluvio.testing.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, error
-from txfluvio.wire.records import Batch
+from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.spu import (
     ConsumerOffset,
     ConsumerOffsetFilter,
@@ -303,3 +303,29 @@ def test_records_of_others_in_the_topic_mean_nothing() -> None:
     kit = kit_with_offsets()
     kit.fill(3, key=STORED_OFFSETS)
     assert stored(kit.client()) == []
+
+
+def test_a_batch_in_the_topic_that_can_not_be_read_means_nothing_either() -> None:
+    kit = kit_with_offsets()
+    header = encode_batch([b"x"])[:-3]
+    kit.client().produce(header + b"\xff\xff\xff", key=STORED_OFFSETS)
+    client = kit.client()
+    client.stream(consumer_id="worker")
+    store(client, 5)
+    kit.spu.stop()
+    kit.host()
+    kit.host(STORED_OFFSETS)
+    assert stored(kit.client()) == [("worker", ORDERS, 5)]
+
+
+def test_offsets_of_a_partition_that_is_gone_are_forgotten_though_the_topic_is_full() -> None:
+    kit = kit_with_offsets()
+    client = kit.client()
+    for number, consumer_id in enumerate(("a", "b"), 1):
+        client.stream(consumer_id=consumer_id)
+        store(client, 5, number)
+    kit.spu.replicas[STORED_OFFSETS].disk_full = True
+    offsets = kit.spu.stored_offsets
+    assert offsets is not None
+    offsets.forget(ORDERS)
+    assert offsets.all() == ()

@@ -444,11 +444,12 @@ class Cluster:
             if not self.quick_recreate_race:
                 node.fresh.pop(key, None)
             node.spu.drop(key)
+            if hosted and self.quick_recreate_race:
+                self._sc_timers.later(self.timing.removal, self._removed, key)
+        for node in self._nodes.values():
             offsets = node.spu.stored_offsets
             if offsets is not None:
                 offsets.forget(key)
-            if hosted and self.quick_recreate_race:
-                self._sc_timers.later(self.timing.removal, self._removed, key)
 
     def _removed(self, key: Key) -> None:
         """An SPU says that it has removed a replica; the SC forgets what has that name by now."""

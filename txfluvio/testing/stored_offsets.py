@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.logger import Logger
+
 from ..errors import ProtocolError
 from ..wire.codes import ReplicaKey
 from ..wire.records import Batch, encode_batch
 from ..wire.schema import Message, blob, field, i64, string, struct, tagged, u32, u64
 from ..wire.spu import ConsumerOffset
-from .replica import Key, Replica
+from .replica import AppendError, Key, Replica
 
 STORED_OFFSETS: Key = ("consumer-offset", 0)
 """The partition whose leader knows the stored offsets."""
@@ -23,6 +25,8 @@ FLUSH_THRESHOLD = 100
 """More changes than this since the last checkpoint write another one."""
 
 _VERSION = 0
+
+_log = Logger()
 
 
 @struct
@@ -77,8 +81,7 @@ class StoredOffsets:
         self._values: dict[_OffsetKey, _OffsetValue] = {}
         self._changes = 0
         for stored in replica.log:
-            for record in Batch(stored.data, 0).values():
-                self._replay(record)
+            self._replay_batch(Batch(stored.data, 0))
 
     def put(self, partition: Key, consumer_id: str, offset: int) -> None:
         """Store an offset, any number at all.
@@ -102,11 +105,24 @@ class StoredOffsets:
         self._changed()
 
     def forget(self, partition: Key) -> None:
-        """Forget every consumer's offset in a partition that is gone."""
+        """Forget every consumer's offset in a partition that is gone.
+
+        They are forgotten even where the log does not take that; after a restart they are back.
+        """
         topic, number = partition
-        for key in list(self._values):
-            if (key.topic, key.partition) == (topic, number):
+        gone = [key for key in self._values if (key.topic, key.partition) == (topic, number)]
+        for key in gone:
+            del self._values[key]
+        try:
+            for key in gone:
                 self.delete(partition, key.consumer_id)
+        except AppendError as reason:
+            _log.warn(
+                "that the offsets in {topic}/{number} are gone is not written down: {reason}",
+                topic=topic,
+                number=number,
+                reason=reason,
+            )
 
     def get(self, partition: Key, consumer_id: str) -> int | None:
         """The offset stored, if any."""
@@ -124,6 +140,15 @@ class StoredOffsets:
             )
             for key, value in self._values.items()
         )
+
+    def _replay_batch(self, batch: Batch) -> None:
+        try:
+            records = list(batch.values())
+        except ProtocolError:
+            # Nor does a batch that can not be read.
+            return
+        for record in records:
+            self._replay(record)
 
     def _replay(self, record: bytes) -> None:
         try:
