@@ -103,9 +103,13 @@ class Stream:
         if self._stepping:
             return
         self._stepping = True
-        while not self._sending and not self.over and self._react():
-            pass
-        self._stepping = False
+        try:
+            while not self._sending and not self.over and self._react():
+                pass
+        except Exception:
+            self._broken()
+        finally:
+            self._stepping = False
 
     def _react(self) -> bool:
         if self.replica.deleted:
@@ -139,9 +143,23 @@ class Stream:
         self._sending = True
         self._connection.when_writable(lambda: self._push(offset))
 
+    def _broken(self) -> None:
+        """The fake is wrong: only the consumer may suffer, not who appended."""
+        _log.failure("a stream has broken down")
+        self.end()
+        self._connection.close()
+
     def _push(self, offset: int) -> None:
         if self.over:
             return
+        try:
+            self._push_from(offset)
+        except Exception:
+            self._broken()
+        else:
+            self._step()
+
+    def _push_from(self, offset: int) -> None:
         log, isolation = self.replica.log, self._isolation
         limit = self._max_bytes if self._chain is None else UNLIMITED
         try:
@@ -160,7 +178,6 @@ class Stream:
         if self._end_known is None:
             self._end_known = log.end(isolation)
         self._sending = False
-        self._step()
 
     def _tell_of(self, found: Slice) -> bool:
         """Push what was found, if anything is left of it."""

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Mapping
 
 import pytest
+from twisted.logger import capturedLogs
 
 from tests.testing.smartmodules.fixtures import NAMED
 from tests.testing.smartmodules.kit import TIME, Kit, Pair, deltas, only, text_of, values
@@ -19,7 +20,7 @@ from txfluvio.testing.smartmodules import (
     filter_map,
     map,
 )
-from txfluvio.wire.codes import Code, ModuleKind, error
+from txfluvio.wire.codes import NO_ERROR, Code, ModuleKind, error
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Batch, RecordSet, encode_batch
 from txfluvio.wire.sc import TopicStorage
@@ -418,3 +419,31 @@ def test_a_deleted_topic_ends_a_stream_with_modules_too() -> None:
     stream = kit.stream(ONLY_A)
     kit.spu.drop(ORDERS)
     assert stream.push().error_code.code == Code.TOPIC_DELETED
+
+
+def test_the_number_of_offsets_wraps_around_as_32_bits_do() -> None:
+    kit = Kit(NAMED)
+    one = encode_batch([b"a"])
+    many = one[:23] + (2**31 - 1).to_bytes(4, "big") + one[27:]
+    kit.client().produce(many, many)
+    assert only(kit.stream(ONLY_A).push()).last_offset_delta == -1
+
+
+def test_a_stream_that_breaks_down_ends_its_own_connection_and_no_producer_notices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def breaks(*args: object) -> None:
+        raise RuntimeError("broken down")
+
+    kit = Kit(NAMED)
+    kit.put([b"a"])
+    consumer, other, producer = kit.client(), kit.client(), kit.client()
+    stream, plain = kit.stream(ONLY_A, client=consumer), other.stream(1)
+    stream.ack(1)
+    monkeypatch.setattr("txfluvio.testing.stream.merge", breaks)
+    with capturedLogs() as logs:
+        assert producer.produce(encode_batch([b"a"])).error_code == NO_ERROR
+    assert [log["log_failure"].type for log in logs] == [RuntimeError]
+    assert (consumer.closed, other.closed, producer.closed) == (True, False, False)
+    assert plain.bases() == [[1]]
+    assert producer.produce(encode_batch([b"a"])).error_code == NO_ERROR

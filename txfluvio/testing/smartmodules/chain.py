@@ -218,10 +218,15 @@ def merge(chain: Chain, batches: Iterable[Batch], max_bytes: int | None = None) 
             count += len(output.records)
             parts.append(blob[_COUNT:])
         if base != UNSET:
-            delta += batch.last_offset_delta + 1
+            delta = _wrapped(delta + batch.last_offset_delta + 1)
         if failed is not None:
             break
     return Merged(base, delta, compression, count, b"".join(parts), failed)
+
+
+def _wrapped(number: int) -> int:
+    """What 32 bits with a sign keep of a number."""
+    return (number + 2**31) % 2**32 - 2**31
 
 
 def committed(log: PartitionLog, lookback: Lookback, now: float) -> list[RawRecord]:
