@@ -434,3 +434,15 @@ def test_a_topic_leaves_every_spu_though_its_stored_offsets_can_not_be_written_d
     assert [("a", 0) in spu.replicas for spu in kit.cluster.spus.values()] == [False, False]
     kit.ask(create("a", replication=2))
     assert [kit.replica(spu_id, "a").log.leo for spu_id in (5001, 5002)] == [0, 0]
+
+
+def test_reports_go_on_when_the_clock_is_set_back() -> None:
+    kit = Kit()
+    kit.clock.advance(10_000)
+    kit.ask(create("a"))
+    kit.append(5001, "a", b"1")
+    kit.clock.advance(1)
+    kit.clock.rightNow -= 3600
+    kit.append(5001, "a", b"2")
+    kit.clock.advance(1)
+    assert partition(kit, "a-0").status.leader.leo == 2

@@ -498,7 +498,9 @@ class Cluster:
         elif not leader.report_due:
             leader.report_due = True
             since = self.scheduler.seconds() - leader.last_report
-            self._timers.later(max(0.0, self.timing.report - since), self._report_more, leader)
+            # The clock may have been set back since: no report waits longer than the others.
+            wait = min(self.timing.report, max(0.0, self.timing.report - since))
+            self._timers.later(wait, self._report_more, leader)
 
     def _report_first(self, node: _Node) -> None:
         """Have an SPU report soon, since it has partitions of which nothing is known."""
