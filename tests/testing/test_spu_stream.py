@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from tests.testing.spu_kit import COMMITTED, ORDERS, PLENTY, Kit
@@ -404,3 +407,16 @@ def test_a_stream_reads_when_its_push_can_be_written() -> None:
     kit.fill(1)
     stream.ack(1)
     assert stream.bases() == [[0], [1]]
+
+
+def test_a_stream_that_is_over_does_not_keep_the_log() -> None:
+    kit = Kit()
+    kit.fill(1)
+    client = kit.client()
+    stream = client.stream()
+    log = weakref.ref(kit.spu.replicas[ORDERS].log)
+    kit.spu.drop(ORDERS)
+    assert stream.bases() == [[0], [Code.TOPIC_DELETED]]
+    gc.collect()
+    assert log() is None
+    assert client.ack(1) == NO_ERROR

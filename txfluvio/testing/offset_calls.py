@@ -48,7 +48,7 @@ def store_offset(
     elif stream.consumer_id is None:
         code = error(Code.OTHER, text="stream without consumer id")
     else:
-        code = _store(spu, stream.replica.key, stream.consumer_id, message.offset)
+        code = _store(spu, stream.key, stream.consumer_id, message.offset)
     offset = 0 if code else message.offset
     connection.reply(UpdateConsumerOffsetResponse(offset=offset, error_code=code), request)
 

@@ -23,7 +23,7 @@ from ..wire.spu import (
     UpdateOffsetsRequest,
     UpdateOffsetsResponse,
 )
-from .log import ReadError, Slice
+from .log import PartitionLog, ReadError, Slice
 from .replica import Replica
 from .server import Connection, Incoming
 from .smartmodules.abi import sendable
@@ -49,8 +49,10 @@ class Stream:
 
     :param number: its id on the connection.
     :param request: the request that opened it, which every push answers.
+    :ivar key: the partition.
     :ivar consumer_id: whose offsets are stored through it, if any.
-    :ivar over: nothing more will be pushed; the id stays known to the connection.
+    :ivar over: nothing more will be pushed, and the log is not kept; the id stays known to the
+        connection.
     """
 
     def __init__(
@@ -62,10 +64,11 @@ class Stream:
         connection: Connection,
     ) -> None:
         self.number = number
-        self.replica = replica
+        self.key = replica.key
         self.consumer_id = message.consumer_id
         self.over = False
-        self._request = request
+        self._replica: Replica | None = replica
+        self._request: Incoming | None = request
         self._connection = connection
         self._isolation = message.isolation
         self._max_bytes = message.max_bytes & UNLIMITED
@@ -93,10 +96,11 @@ class Stream:
             self._step()
 
     def end(self) -> None:
-        """Push nothing more; what modules remember is forgotten."""
+        """Push nothing more; the log and what modules remember is forgotten."""
         self.over = True
-        self._chain = None
-        self._unsubscribe()
+        self._replica = self._request = self._chain = None
+        unsubscribe, self._unsubscribe = self._unsubscribe, lambda: None
+        unsubscribe()
 
     def _step(self) -> None:
         """React to what has happened, unless a push is waiting for its turn to be written."""
@@ -104,7 +108,7 @@ class Stream:
             return
         self._stepping = True
         try:
-            while not self._sending and not self.over and self._react():
+            while not self._sending and self._react():
                 pass
         except Exception:
             self._broken()
@@ -112,13 +116,16 @@ class Stream:
             self._stepping = False
 
     def _react(self) -> bool:
-        if self.replica.deleted:
+        replica = self._replica
+        if replica is None:
+            return False
+        if replica.deleted:
             self.fail(error(Code.TOPIC_DELETED))
         elif self._acknowledged is not None:
             offset, self._acknowledged = self._acknowledged, None
             self._react_to_consumer(offset)
         else:
-            end = self.replica.log.end(self._isolation)
+            end = replica.log.end(self._isolation)
             if end == self._end_known:
                 return False
             self._end_known = end
@@ -150,17 +157,17 @@ class Stream:
         self._connection.close()
 
     def _push(self, offset: int) -> None:
-        if self.over:
+        if self._replica is None:
             return
         try:
-            self._push_from(offset)
+            self._push_from(offset, self._replica.log)
         except Exception:
             self._broken()
         else:
             self._step()
 
-    def _push_from(self, offset: int) -> None:
-        log, isolation = self.replica.log, self._isolation
+    def _push_from(self, offset: int, log: PartitionLog) -> None:
+        isolation = self._isolation
         limit = self._max_bytes if self._chain is None else UNLIMITED
         try:
             found = log.read(offset, isolation, limit)
@@ -206,27 +213,28 @@ class Stream:
     ) -> None:
         self._tell(
             PartitionResponse(
-                partition_index=self.replica.key[1],
+                partition_index=self.key[1],
                 error_code=code,
                 high_watermark=found.hw,
                 next_filter_offset=end,
                 log_start_offset=found.log_start,
                 records=records,
-            )
+            ),
+            self._request,
         )
 
     def fail(self, code: ErrorCode) -> None:
         """Tell the consumer what is wrong, and push nothing more."""
+        request = self._request
         self.end()
-        self._tell(PartitionResponse(partition_index=self.replica.key[1], error_code=code))
+        self._tell(PartitionResponse(partition_index=self.key[1], error_code=code), request)
 
-    def _tell(self, partition: PartitionResponse) -> None:
-        self._connection.push(
-            StreamFetchResponse(
-                topic=self.replica.key[0], stream_id=self.number, partition=partition
-            ),
-            self._request,
-        )
+    def _tell(self, partition: PartitionResponse, request: Incoming | None) -> None:
+        if request is not None:
+            push = StreamFetchResponse(
+                topic=self.key[0], stream_id=self.number, partition=partition
+            )
+            self._connection.push(push, request)
 
 
 def open_stream(
