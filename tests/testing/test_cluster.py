@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import random
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from tests.testing.sc_kit import Kit
 from txfluvio.errors import BrokerError, TopicAlreadyExists, UsageError
-from txfluvio.testing.metadata import Timing
+from txfluvio.testing import lifecycle
+from txfluvio.testing.metadata import Timing, until
 from txfluvio.testing.replica import Role
+from txfluvio.testing.store import Store
+from txfluvio.testing.timers import Timers
 from txfluvio.wire.sc import (
     PARTITION,
     SPU,
@@ -446,3 +454,55 @@ def test_reports_go_on_when_the_clock_is_set_back() -> None:
     kit.append(5001, "a", b"2")
     kit.clock.advance(1)
     assert partition(kit, "a-0").status.leader.leo == 2
+
+
+def test_topics_created_together_are_spread_as_evenly_as_one_after_another() -> None:
+    kit = Kit(spus=3)
+    kit.cluster.system_topic = False
+    kit.ask(DeleteRequest(kind=TOPIC, key="consumer-offset", force=True))
+    rows = [(1, (5001,)), (1, (5002,)), (2, (5003, 5001)), (1, (5001,)), (1, (5002,))]
+    for number, (replication, _) in enumerate(rows):
+        kit.cluster.create_topic(f"t{number}", replication=replication)
+    kit.settle()
+    assert [partition(kit, f"t{n}-0").spec.replicas for n in range(5)] == [row for _, row in rows]
+
+
+def test_topics_created_together_are_not_each_compared_with_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    missing, looks = lifecycle.missing_partitions, 0
+
+    def counted(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return missing(*args)
+
+    def needed(topics: int) -> int:
+        kit, before = Kit(), looks
+        for number in range(topics):
+            kit.cluster.create_topic(f"t{number}")
+        kit.settle()
+        return looks - before
+
+    monkeypatch.setattr("txfluvio.testing.lifecycle.missing_partitions", counted)
+    assert needed(40) <= 2 * needed(20)
+
+
+def test_a_wait_keeps_nothing_of_the_looks_it_has_taken() -> None:
+    clock, store = Clock(), Store[Any, Any]("Topic", random.Random(0))
+    kept: list[weakref.ref[Callable[[], None]]] = []
+
+    class Watched(Timers):
+        def later(self, *args: Any, **kwargs: Any) -> Callable[[], None]:
+            cancel = super().later(*args, **kwargs)
+            kept.append(weakref.ref(cancel))
+            return cancel
+
+    waiting = until(lambda: False, store, timers=Watched(clock), timeout=90)
+    for _ in range(10):
+        store.reload()
+        clock.advance(0)
+    gc.collect()
+    assert len(kept) > 10
+    assert sum(one() is not None for one in kept) == 2
+    waiting.addErrback(lambda _: None).cancel()

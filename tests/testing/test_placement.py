@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from txfluvio.testing import placement
-from txfluvio.testing.placement import elect
+from txfluvio.testing.placement import Weights, elect
 from txfluvio.wire.sc import ReplicaStatus
 
 
@@ -23,7 +23,7 @@ def place(
         replication,
         registered=len(online) if registered is None else registered,
         online=online,
-        placed=placed,
+        placed=Weights(placed),
         keep=keep or {},
     )
 
@@ -67,6 +67,15 @@ class TestPlacing:
 
     def test_a_row_of_another_length_is_placed_anew(self) -> None:
         assert place(1, 1, keep={0: (5003, 5002)}) == {0: (5001,)}
+
+    def test_a_topic_that_is_not_placed_counts_for_nothing(self) -> None:
+        weights = Weights()
+        for replication in (2, 1):
+            rows = placement.place(
+                1, replication, registered=2, online=(5001,), placed=weights, keep={}
+            )
+        assert rows == {0: (5001,)}
+        assert weights.choose((5001, 5002), 1) == (5001,)
 
 
 def replica(spu: int, leo: int) -> ReplicaStatus:

@@ -8,7 +8,7 @@ topics, leaders are elected when SPUs come and go, and reports of SPUs are merge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Container, Iterable
 
 import attrs
 
@@ -29,7 +29,7 @@ from ..wire.sc import (
     TopicStatus,
 )
 from ..wire.schema import evolve
-from .placement import MAX_PARTITIONS, elect, may_lead, place
+from .placement import MAX_PARTITIONS, Weights, elect, may_lead, place
 from .store import Item
 
 TopicItem = Item[TopicSpec, TopicStatus]
@@ -92,13 +92,13 @@ def partition_count(spec: TopicSpec) -> int:
 def next_status(
     topic: TopicItem,
     spus: Spus,
-    placed: Iterable[tuple[int, Sequence[int]]],
+    placed: Callable[[], Weights],
     *,
     room: int = MAX_PARTITIONS,
 ) -> TopicStatus:
     """The status after ``topic``'s present one, which is itself where nothing is to be done.
 
-    :param placed: leader and replicas of every partition of the cluster.
+    :param placed: counts every partition of the cluster; asked only where some are placed.
     :param room: how many partitions more the cluster may have.
     """
     status = topic.status
@@ -124,7 +124,7 @@ def next_status(
 
 
 def _rows(
-    topic: TopicItem, spus: Spus, placed: Iterable[tuple[int, Sequence[int]]]
+    topic: TopicItem, spus: Spus, placed: Callable[[], Weights]
 ) -> dict[int, tuple[int, ...]]:
     if partition_count(topic.spec) > MAX_PARTITIONS:
         return {}
@@ -136,7 +136,7 @@ def _rows(
         1 if computed is None else computed.replication_factor,
         registered=len(spus.registered),
         online=spus.online,
-        placed=placed,
+        placed=placed(),
         keep=topic.status.replica_map,
     )
 

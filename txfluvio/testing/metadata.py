@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import attrs
@@ -36,13 +36,14 @@ from ..wire.sc import (
     TableFormatSpec,
     TableFormatStatus,
     TopicCompression,
+    TopicResolution,
     TopicSpec,
     TopicStatus,
     TopicStorage,
 )
 from . import lifecycle
 from .lifecycle import PartitionItem, Spus
-from .placement import MAX_PARTITIONS
+from .placement import MAX_PARTITIONS, Weights
 from .store import Diff, Item, Store
 from .timers import Timers
 
@@ -182,8 +183,11 @@ def until(
     just stops the waiting.
     """
     looking = False
+    look_no_more: Callable[[], None] | None = None
 
     def forget() -> None:
+        if look_no_more is not None:
+            look_no_more()
         for one in forgets:
             one()
 
@@ -198,10 +202,10 @@ def until(
             finish(True)
 
     def changed() -> None:
-        nonlocal looking
+        nonlocal looking, look_no_more
         if not looking:
             looking = True
-            forgets.append(timers.later(0, look))
+            look_no_more = timers.later(0, look)
 
     waiter: Deferred[bool] = Deferred(lambda _: forget())
     forgets = [store.subscribe(changed) for store in stores]
@@ -248,17 +252,24 @@ class Controllers:
             for item in (*spus.everything, *spus.updates)
         )
         items = self._metadata.topics if came else (*topics.everything, *topics.updates)
+        # What a turn places is added as it goes, so the partitions are counted once for all.
+        placed = cache(lambda: Weights(self._placed()))
         for name in sorted(item.name for item in items):
-            self._advance(name)
+            self._advance(name, placed)
 
-    def _advance(self, name: str) -> None:
+    def _advance(self, name: str, placed: Callable[[], Weights]) -> None:
         metadata = self._metadata
         topic = metadata.topics.get(name)
         if topic is None:
             return
         spus = Spus(metadata.spu_ids(), metadata.spu_ids(SpuResolution.ONLINE))
         room = self._max_partitions - len(metadata.partitions)
-        status = lifecycle.next_status(topic, spus, self._placed(), room=room)
+        status = lifecycle.next_status(topic, spus, placed, room=room)
+        if status is not topic.status and status.resolution is TopicResolution.PROVISIONED:
+            counts = placed()
+            made = Item(name, topic.spec, status)
+            for item in lifecycle.missing_partitions(made, metadata.partitions):
+                counts.add(item.spec.leader, item.spec.replicas)
         if metadata.topics.set_status((name, status)):
             return
         missing = lifecycle.missing_partitions(topic, metadata.partitions)

@@ -24,10 +24,20 @@ class Weights:
         self._leaders: dict[int, int] = {}
         self._followers: dict[int, int] = {}
         for leader, replicas in partitions:
-            self._add(self._leaders, leader)
-            for spu in replicas:
-                if spu != leader:
-                    self._add(self._followers, spu)
+            self.add(leader, replicas)
+
+    def copy(self) -> Weights:
+        """The same numbers, to be added to apart."""
+        copy = Weights()
+        copy._leaders, copy._followers = dict(self._leaders), dict(self._followers)
+        return copy
+
+    def add(self, leader: int, replicas: Sequence[int]) -> None:
+        """Count one partition more."""
+        self._add(self._leaders, leader)
+        for spu in replicas:
+            if spu != leader:
+                self._add(self._followers, spu)
 
     @staticmethod
     def _add(counts: dict[int, int], spu: int) -> None:
@@ -51,19 +61,19 @@ def place(
     *,
     registered: int,
     online: Collection[int],
-    placed: Iterable[tuple[int, Sequence[int]]],
+    placed: Weights,
     keep: Mapping[int, Sequence[int]],
 ) -> dict[int, tuple[int, ...]]:
     """The replica map of a topic, or an empty one where it can not be had.
 
     :param registered: how many SPUs the cluster knows, running or not.
     :param online: the ids of those that run.
-    :param placed: leader and replicas of every partition of the cluster.
+    :param placed: what there is in the cluster; nothing is added to it.
     :param keep: the rows there are already; those with enough replicas stay as they are.
     """
     if registered < replication:
         return {}
-    weights = Weights(placed)
+    weights = placed.copy()
     candidates = sorted(online)
     rows: dict[int, tuple[int, ...]] = {}
     for partition in range(partitions):
