@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pytest
 from crc32c import crc32c
 from hypothesis import given
@@ -259,3 +261,22 @@ def test_following_what_was_read_visits_every_batch_once(
         position = complete[-1].next_offset
     assert seen == [(one.base, one.data) for one in log]
     assert log.size == sum(len(data) for _, data in seen)
+
+
+@pytest.mark.parametrize("isolation", [UNCOMMITTED, COMMITTED])
+@pytest.mark.parametrize("hw", range(2, 9))
+@pytest.mark.parametrize("start", range(-1, 10))
+def test_one_batch_after_another_is_what_a_read_without_a_limit_finds(
+    isolation: IsolationLevel, hw: int, start: int
+) -> None:
+    def found(read: Callable[[], Iterable[Batch]]) -> list[bytes] | ErrorCode:
+        try:
+            return [one.data[one.start : one.end] for one in read()]
+        except ReadError as reason:
+            return reason.error
+
+    log = log_of(2, 2, 2, 2, segment_size=2 * batch(b"x", b"x").size)
+    log.hw = hw
+    assert log.segments == 2
+    whole = found(lambda: log.read(start, isolation, -1).records.batches())
+    assert found(lambda: log.batches(start, isolation)) == whole

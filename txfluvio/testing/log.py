@@ -46,6 +46,7 @@ class ReadError(Exception):
 class Slice:
     """What a read found, and the log's offsets at that time.
 
+    :ivar available: the bytes there are to read, whatever the limit.
     :ivar above_hw: a reader of committed records began above the high watermark, where there are
         none. The real SPU answers that with a frame that is too short.
     """
@@ -54,6 +55,7 @@ class Slice:
     hw: int
     leo: int
     log_start: int
+    available: int = 0
     above_hw: bool = False
 
     def end(self, isolation: IsolationLevel) -> int:
@@ -266,14 +268,37 @@ class PartitionLog:
         if segment is None:
             return Slice(RecordSet.EMPTY, self.hw, self.leo, self.log_start)
         position = segment.positions[segment.index(start)]
-        stop = segment.size
-        if isolation is IsolationLevel.READ_COMMITTED and self.hw < segment.end:
-            if self.hw < segment.base:
-                text = f"max offset position: {self.hw} not found"
-                raise ReadError(error(Code.OTHER, text=text))
-            stop = segment.positions[segment.index(self.hw)]
+        last = self._last(segment, isolation)
+        stop = segment.size if last == len(segment.batches) else segment.positions[last]
         records = segment.cut(position, stop, max_bytes & 0xFFFF_FFFF)
-        return Slice(records, self.hw, self.leo, self.log_start, above_hw=stop < position)
+        return Slice(
+            records,
+            self.hw,
+            self.leo,
+            self.log_start,
+            available=max(0, stop - position),
+            above_hw=stop < position,
+        )
+
+    def batches(self, start: int, isolation: IsolationLevel) -> Iterator[Batch]:
+        """The batches that a read without a limit finds now, none looked at before its turn.
+
+        :raises ReadError: there is no such offset.
+        """
+        segment = self._find(start)
+        if segment is None:
+            return iter(())
+        batches, last = segment.batches, self._last(segment, isolation)
+        return (Batch(batches[index], 0) for index in range(segment.index(start), last))
+
+    def _last(self, segment: _Segment, isolation: IsolationLevel) -> int:
+        """The first batch of a segment that this isolation can not see."""
+        if isolation is not IsolationLevel.READ_COMMITTED or self.hw >= segment.end:
+            return len(segment.batches)
+        if self.hw < segment.base:
+            text = f"max offset position: {self.hw} not found"
+            raise ReadError(error(Code.OTHER, text=text))
+        return segment.index(self.hw)
 
     def _find(self, offset: int) -> _Segment | None:
         active = self._segments[-1]

@@ -39,7 +39,7 @@ TOPIC_DELETED = -2
 """An acknowledgement that ends the stream: the SPU's own sign for a deleted topic."""
 
 UNLIMITED = 0xFFFF_FFFF
-"""What a stream with SmartModules reads at most: its limit is for what comes out of them."""
+"""The largest limit: a number of 32 bits without a sign."""
 
 _log = Logger()
 
@@ -168,31 +168,32 @@ class Stream:
 
     def _push_from(self, offset: int, log: PartitionLog) -> None:
         isolation = self._isolation
-        limit = self._max_bytes if self._chain is None else UNLIMITED
+        # With SmartModules the limit is for what comes out of them, and they may not want it all.
+        modules = self._chain is not None
         try:
-            found = log.read(offset, isolation, limit)
+            found = log.read(offset, isolation, 0 if modules else self._max_bytes)
         except ReadError as reason:
             self.fail(reason.error)
             return
         if found.above_hw:
             self._connection.complain(f"reads committed records from {offset}, above {found.hw}")
-        if not len(found.records):
+        if not (found.available if modules else len(found.records)):
             self._end_read = self._consumer = offset
         else:
-            told = self._tell_of(found)
+            told = self._tell_of(found, log, offset)
             self._end_read = found.end(isolation)
             self._consumer = None if told else self._end_read
         if self._end_known is None:
             self._end_known = log.end(isolation)
         self._sending = False
 
-    def _tell_of(self, found: Slice) -> bool:
-        """Push what was found, if anything is left of it."""
+    def _tell_of(self, found: Slice, log: PartitionLog, offset: int) -> bool:
+        """Push what was found from ``offset`` on, if anything is left of it."""
         if self._chain is None:
             self._tell_records(found, found.records)
             return True
         try:
-            batches = found.records.batches(check_crc=False)
+            batches = log.batches(offset, self._isolation)
             merged = merge(self._chain, batches, self._max_bytes)
         except Trap as trap:
             self.fail(error(Code.OTHER, text=sendable(f"SmartModule err {trap}")))

@@ -447,3 +447,22 @@ def test_a_stream_that_breaks_down_ends_its_own_connection_and_no_producer_notic
     assert (consumer.closed, other.closed, producer.closed) == (True, False, False)
     assert plain.bases() == [[1]]
     assert producer.produce(encode_batch([b"a"])).error_code == NO_ERROR
+
+
+def test_a_push_looks_at_no_more_batches_than_its_limit_lets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kit = Kit(NAMED)
+    kit.put(*[[b"a"]] * 50)
+    looks, init = 0, Batch.__init__
+
+    def counted(self: Batch, data: bytes, start: int) -> None:
+        nonlocal looks
+        looks += 1
+        init(self, data, start)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "__init__", counted)
+        stream = kit.stream(ONLY_A, max_bytes=2 * 12)
+        assert looks < 10
+    assert len(values(stream.push())) == 2
