@@ -18,6 +18,7 @@ from txfluvio.errors import (
     NotStarted,
     RequestTimedOut,
     SpuNotFound,
+    UnsupportedVersion,
 )
 from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.sc import (
@@ -322,6 +323,14 @@ class AskingTheSc(Started):
         self.advance()
         for call in calls:
             self.successResultOf(call)
+        self.stopped()
+
+    def test_however_many_wait_for_a_turn_each_one_is_told_that_it_can_not_be_sent(self) -> None:
+        self.sc._apis = {key: api for key, api in self.sc._apis.items() if key != LIST.api.key}
+        calls = [self.cluster.sc_request(LIST) for _ in range(400)]
+        self.advance()
+        for call in calls:
+            self.failureResultOf(call, UnsupportedVersion)
         self.stopped()
 
     def test_past_its_deadline_the_connection_is_closed(self) -> None:

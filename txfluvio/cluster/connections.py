@@ -244,6 +244,31 @@ def _another(failure: Failure) -> Failure:
     return Failure(error)
 
 
+class _Turns(DeferredSemaphore):
+    """Turns given back one after another, however many are given back at once.
+
+    Who gets a turn may be done with it before that returns, and so may the next one: each within
+    the one before, many who wait would be deeper than a stack can be.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(tokens)
+        self._owed = 0
+        self._busy = False
+
+    def release(self) -> None:
+        self._owed += 1
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._owed:
+                self._owed -= 1
+                super().release()
+        finally:
+            self._busy = False
+
+
 class ScCalls:
     """Calls to the SC, one at a time over each of a few connections.
 
@@ -254,7 +279,7 @@ class ScCalls:
     def __init__(self, connections: Connections, clock: IReactorTime) -> None:
         self._connections = connections
         self._clock = clock
-        self._turns = DeferredSemaphore(SC_CALLS)
+        self._turns = _Turns(SC_CALLS)
         self._idle: list[FluvioProtocol] = []
 
     async def call(self, message: Request[ReplyT], seconds: float) -> ReplyT:
