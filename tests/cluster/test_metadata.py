@@ -339,6 +339,15 @@ class Waiting(ClusterCase):
         self.failureResultOf(waiting, ClientClosed)
         self.failureResultOf(self.leader(), ClientClosed)
 
+    def test_one_who_is_told_of_the_stop_may_cancel_another(self) -> None:
+        self.started(partitions=())
+        first, second, third = self.leader(), self.leader(5.0), self.leader(5.0)
+        first.addErrback(lambda _: second.cancel())
+        self.stopped()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.failureResultOf(third, ClientClosed)
+
     def test_one_who_is_told_may_stop_the_cluster(self) -> None:
         watches = self.started(partitions=())
         first = self.leader().addCallback(lambda _: self.cluster.stop())

@@ -111,12 +111,13 @@ class Metadata:
         """Watch no more. Whoever waits is told that the client is closed."""
         self.state = ConnectionState.STOPPED
         self._subscribers.clear()
-        waiters, self._waiters = self._waiters, {}
+        waiters = list(self._waiters)
         if self._running is not None:
             self._running.cancel()
         for waiter in waiters:
-            waiter.settle()
-            waiter.deferred.errback(ClientClosed())
+            # Who was told before may have cancelled this one.
+            if self._dismiss(waiter):
+                waiter.deferred.errback(ClientClosed())
 
     def subscribe(self, on_change: Callable[[Topology], None]) -> Callable[[], None]:
         """Call ``on_change`` with every new snapshot, until the function returned is called."""
