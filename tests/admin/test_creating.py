@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from twisted.internet.defer import CancelledError
 
 from tests.cluster.objects import changed, deleted, partition, topic, updated
@@ -9,8 +11,8 @@ from txfluvio.admin import (
     PartitionResolution,
 )
 from txfluvio.admin.admin import SETTLING
+from txfluvio.cluster.connections import SC_CALLS
 from txfluvio.errors import (
-    ClientClosed,
     Disconnected,
     Effect,
     TopicAlreadyExists,
@@ -23,6 +25,7 @@ from txfluvio.wire.sc import (
     TOPIC,
     Computed,
     CreateRequest,
+    ListResponse,
     StatusResponse,
     TopicSpec,
 )
@@ -55,17 +58,29 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.successResultOf(creating)
         self.stopped()
 
-    def test_what_the_sc_answers_after_that_does_not_matter(self) -> None:
+    def test_what_the_sc_would_answer_after_that_is_not_waited_for(self) -> None:
         creating, asked = self.create()
         self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
         self.successResultOf(creating)
+        self.advance()
+        self.assertTrue(asked.connection.closed)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.stopped()
+
+    def test_creates_that_the_sc_never_answers_hold_up_no_other_call(self) -> None:
+        for number in range(SC_CALLS):
+            creating = self.admin.create_topic(f"topic-{number}")
+            self.advance()
+            self.sc.one()
+            self.show(topic(f"topic-{number}"), partition(f"topic-{number}-0"))
+            self.successResultOf(creating)
         listing = self.admin.list_topics()
         self.advance()
-        self.assertIsNot(self.sc.one().connection, asked.connection)
-        asked.reply(StatusResponse(name="orders", error_code=error(Code.TOPIC_NOT_PROVISIONED)))
+        self.sc.one().reply(ListResponse(kind=TOPIC, objects=()))
         self.advance()
+        self.assertEqual(self.successResultOf(listing), [])
         self.stopped()
-        self.failureResultOf(listing, ClientClosed)
 
     def test_a_reply_counts_when_the_metadata_shows_it(self) -> None:
         creating, asked = self.create()

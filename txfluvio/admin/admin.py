@@ -759,6 +759,8 @@ class Admin:
             error.subFailure.raiseException()
         finally:
             showing.cancel()
+            # An SC that takes minutes to answer would keep a turn of the other calls for as long.
+            answering.cancel()
         if first == 0:
             _check(result, f"topic {usable.name}")
             # Metadata that does not know the topic may be late. If they know it, they also know
