@@ -308,6 +308,17 @@ class Waiting(ClusterCase):
         self.assertEqual(str(error), "partition 0 of orders has no online leader, after 5 s")
         self.stopped()
 
+    def test_when_the_deadline_has_passed_it_says_so_at_once(self) -> None:
+        self.started(partitions=())
+        waiting = self.leader(-3.0)
+        # What a reactor refuses is a call in the past.
+        times = [call.getTime() for call in self.clock.getDelayedCalls()]
+        self.assertEqual(min(times), self.clock.seconds())
+        self.advance()
+        error = self.failureResultOf(waiting, WaitTimedOut).value
+        self.assertEqual(error.seconds, 0.0)
+        self.stopped()
+
     def test_what_is_missing_may_be_told_from_the_topology_of_that_moment(self) -> None:
         watches = self.started(partitions=())
 

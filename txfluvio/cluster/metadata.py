@@ -161,6 +161,8 @@ class Metadata:
         waiter = _Waiter(condition, missing, patient, deferred)
         self._waiters[waiter] = None
         if timeout is not None:
+            # A late reactor, or a clock set forward, leaves less than nothing.
+            timeout = max(0.0, timeout)
             waiter.call = self._clock.callLater(timeout, self._expired, waiter, timeout)
         if self.topology.loaded:
             self._ask(waiter)

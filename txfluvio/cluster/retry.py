@@ -47,7 +47,7 @@ class Retrying:
     ) -> T:
         """The result of the first attempt that succeeds.
 
-        :param attempt: called with the seconds that are left.
+        :param attempt: called with the seconds that are left, perhaps none.
         :param seconds: for all attempts and the waits between them; each attempt has to keep to
             what it is told is left.
         :param again: whether an error allows for another attempt.
@@ -57,7 +57,7 @@ class Retrying:
         first_failure: float | None = None
         for delay in self.policy.delays(self.rng):
             try:
-                return await attempt(end - self.clock.seconds())
+                return await attempt(max(0.0, end - self.clock.seconds()))
             except FluvioError as error:
                 now = self.clock.seconds()
                 if first_failure is None:
