@@ -429,6 +429,27 @@ class AskingTheSc(Started):
         self.stopped()
         self.failureResultOf(asking, ClientClosed)
 
+    def test_stopping_dials_for_none_of_those_that_wait_their_turn(self) -> None:
+        dialled: list[str] = []
+
+        class Noting(MemoryDialer):
+            def dial(
+                self, host: str, port: int, *, server_name: str | None = None
+            ) -> Deferred[FluvioProtocol]:
+                dialled.append(host)
+                return super().dial(host, port, server_name=server_name)
+
+        self.stopped()
+        self.use(dialer=Noting)
+        self.started()
+        calls = [self.cluster.sc_request(LIST) for _ in range(3 * SC_CALLS)]
+        self.advance()
+        before = len(dialled)
+        self.stopped()
+        self.assertEqual(len(dialled), before)
+        for call in calls:
+            self.failureResultOf(call, ClientClosed)
+
     def test_stopping_says_that_what_was_sent_may_have_been_done(self) -> None:
         asking = self.cluster.sc_request(DELETE)
         self.advance()

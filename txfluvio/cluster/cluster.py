@@ -121,7 +121,8 @@ class Cluster:
         """End everything under way, with :class:`~txfluvio.errors.ClientClosed`, and every
         connection; fires when the last of them is gone."""
         self._metadata.stop()
-        for call in list(self._calls):
+        # Those that wait for a turn first, so that none of them gets one, and dials.
+        for call in reversed(list(self._calls)):
             call.cancel()
         return self._connections.close()
 
