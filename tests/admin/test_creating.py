@@ -10,9 +10,10 @@ from tests.cluster.objects import changed, deleted, partition, topic, updated
 from txfluvio.admin import (
     PartitionResolution,
 )
-from txfluvio.admin.admin import SETTLING
+from txfluvio.admin.admin import REUSE_PAUSE, SETTLING
 from txfluvio.cluster.connections import SC_CALLS
 from txfluvio.errors import (
+    ClientClosed,
     Disconnected,
     Effect,
     TopicAlreadyExists,
@@ -31,6 +32,55 @@ from txfluvio.wire.sc import (
 )
 
 from .kit import ScriptedAdminCase
+
+
+class ANameThatWasJustDeleted(ScriptedAdminCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.delete("orders")
+
+    def delete(self, name: str) -> None:
+        deleting = self.admin.delete_topic(name)
+        self.advance()
+        self.sc.one().reply(StatusResponse(name=name))
+        self.advance()
+        self.successResultOf(deleting)
+
+    def test_it_is_created_again_after_the_pause(self) -> None:
+        creating = self.admin.create_topic("orders")
+        self.advance(REUSE_PAUSE - 0.1)
+        self.assertEqual(self.sc.asked, [])
+        self.advance(0.1)
+        self.advance()
+        self.sc.one()
+        self.stopped()
+        self.failureResultOf(creating, ClientClosed)
+
+    def test_a_clock_that_is_set_back_makes_the_pause_no_longer(self) -> None:
+        # So it looks after that; the network in memory would stand still for an hour.
+        self.admin._deleted["orders"] += 3600.0
+        creating = self.admin.create_topic("orders")
+        self.advance(REUSE_PAUSE)
+        self.advance()
+        self.sc.one()
+        self.stopped()
+        self.failureResultOf(creating, ClientClosed)
+
+    def test_in_less_time_than_the_pause_nothing_is_sent(self) -> None:
+        creating = self.admin.create_topic("orders", timeout=REUSE_PAUSE / 2)
+        self.advance(REUSE_PAUSE / 2)
+        found = self.failureResultOf(creating, WaitTimedOut).value
+        self.assertIs(found.effect, Effect.NONE)
+        self.advance(REUSE_PAUSE)
+        self.assertEqual(self.sc.asked, [])
+        self.stopped()
+
+    def test_those_whose_pause_is_over_are_not_remembered(self) -> None:
+        for number in range(3):
+            self.advance(REUSE_PAUSE)
+            self.delete(f"orders-{number}")
+        self.assertEqual(list(self.admin._deleted), ["orders-2"])
+        self.stopped()
 
 
 class WhenATopicIsCreated(ScriptedAdminCase):

@@ -179,22 +179,33 @@ class Admin:
         if dry_run:
             _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
             return
-        seconds -= await self._let_go(name)
+        seconds -= await self._let_go(name, seconds)
         since = self._cluster.topology.version
         usable = topics.Usable(
             name, since, with_leaders=not isinstance(request.spec.replicas, sc.MirrorTopic)
         )
         await self._create(request, usable, seconds)
 
-    async def _let_go(self, name: str) -> float:
-        """Wait until a deleted topic's name can be used again; how many seconds that took."""
-        now = self._clock.seconds()
-        self._deleted = {n: at for n, at in self._deleted.items() if now < at + REUSE_PAUSE}
+    async def _let_go(self, name: str, seconds: float) -> float:
+        """Wait until a deleted topic's name can be used again; how many seconds that took.
+
+        :raises WaitTimedOut: that is not within ``seconds``, which were waited for.
+        """
+        self._forget_deletions()
         if name not in self._deleted:
             return 0.0
-        pause = self._deleted[name] + REUSE_PAUSE - now
-        await deferLater(self._clock, pause)
-        return pause
+        pause = self._deleted[name] + REUSE_PAUSE - self._clock.seconds()
+        if pause < seconds:
+            await deferLater(self._clock, pause)
+            return pause
+        # Sent with no time left, it would be created with nobody to learn of it.
+        await deferLater(self._clock, max(0.0, seconds))
+        raise WaitTimedOut(f"topic {name} was deleted a moment ago", seconds)
+
+    def _forget_deletions(self) -> None:
+        """Forget those whose pause is over; or still to begin, by a clock that was set back."""
+        now = self._clock.seconds()
+        self._deleted = {n: at for n, at in self._deleted.items() if 0 <= now - at < REUSE_PAUSE}
 
     def delete_topic(self, name: str, *, force: bool = False) -> Deferred[None]:
         """Delete a topic and its records; fires when it is gone, for this client too.
@@ -219,6 +230,7 @@ class Admin:
 
         request = sc.DeleteRequest(kind=sc.TOPIC, key=name, force=force)
         _check(await self._cluster.sc_request(request), f"topic {name}")
+        self._forget_deletions()
         self._deleted[name] = self._clock.seconds()
         await self._settled(gone)
 
