@@ -61,9 +61,12 @@ def storage(segment_size: int | None, max_partition_size: int | None) -> sc.Topi
     return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Usable:
     """Whether a topic can be used.
+
+    It is asked for every new topology, and there may be one for each of thousands of partitions:
+    so it remembers a partition that was lacking, and looks at others only when that one has come.
 
     :ivar born_after: a version of the topology; what was there by then is another of its name.
     :ivar with_leaders: whether its partitions have to have online leaders.
@@ -74,6 +77,7 @@ class Usable:
     born_after: int
     with_leaders: bool = True
     at_least: int = 0
+    _lacking: int = attrs.field(default=0, init=False)
 
     def shows(self, topology: Topology) -> bool:
         """Whether the metadata have it."""
@@ -84,8 +88,16 @@ class Usable:
         """True if it can be used; None: not yet."""
         if not self.shows(topology) or topology.topic(self.name).partition_count < self.at_least:
             return None
-        if self.with_leaders and topology.leaderless(self.name, born_after=self.born_after):
-            return None
+        return True if not self.with_leaders or self._all_served(topology) else None
+
+    def _all_served(self, topology: Topology) -> bool:
+        count = topology.topic(self.name).partition_count
+        for step in range(count):
+            # Once round from there, and not from the first: that would pass the same ones again.
+            number = (self._lacking + step) % count
+            if not topology.serves(self.name, number, born_after=self.born_after):
+                self._lacking = number
+                return False
         return True
 
     def missing(self, topology: Topology) -> str:

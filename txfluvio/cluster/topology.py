@@ -195,6 +195,16 @@ class Topology:
         spu = self.spus.get(partition.leader)
         return partition.leader if spu is not None and spu.online else None
 
+    def serves(self, topic: str, number: int, *, born_after: int = -1) -> bool:
+        """Whether somebody serves a partition.
+
+        :param born_after: a version; a partition that was there by then does not count.
+        """
+        return (
+            self.leader_of(topic, number) is not None
+            and self.topics[topic].partitions[number].born > born_after
+        )
+
     def leaderless(self, topic: str, *, born_after: int = -1) -> list[int]:
         """The partitions that nobody serves, ascending.
 
@@ -207,7 +217,7 @@ class Topology:
         return [
             number
             for number in range(info.partition_count)
-            if self.leader_of(topic, number) is None or info.partitions[number].born <= born_after
+            if not self.serves(topic, number, born_after=born_after)
         ]
 
     def restarted(self) -> Topology:
