@@ -14,6 +14,7 @@ from txfluvio.errors import (
     Disconnected,
     Effect,
     FluvioError,
+    ProtocolError,
     RequestTimedOut,
     UnsupportedVersion,
     UsageError,
@@ -168,6 +169,52 @@ class RequestTests(PeerTestCase):
 
     def test_it_has_the_interface_of_a_protocol(self) -> None:
         verifyObject(IProtocol, self.connected())
+
+    def test_it_knows_how_many_requests_wait_without_counting_them(self) -> None:
+        class Uncounted(dict[int, Any]):
+            def values(self) -> Any:
+                raise AssertionError("counted")
+
+        protocol = self.connected()
+        protocol._table = Uncounted(protocol._table)
+        for _ in range(3):
+            protocol.request(ASK)
+        self.assertEqual(protocol.waiting, 3)
+
+    def test_a_request_that_ends_in_any_way_waits_no_more(self) -> None:
+        protocol = self.connected()
+        protocol.open_stream(OPEN)
+        self.assertEqual(protocol.waiting, 0)
+        answered, cancelled, late, lost = (protocol.request(ASK, timeout=t) for t in (9, 9, 1, 9))
+        self.assertEqual(protocol.waiting, 4)
+        self.network.pump()
+        self.peer.reply(ANSWER, 3)
+        self.network.pump()
+        self.successResultOf(answered)
+        self.assertEqual(protocol.waiting, 3)
+        cancelled.cancel()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.assertEqual(protocol.waiting, 2)
+        self.clock.advance(1)
+        self.failureResultOf(late, RequestTimedOut)
+        self.assertEqual(protocol.waiting, 1)
+        self.peer.reply(ANSWER, 4)
+        self.network.pump()
+        self.assertEqual(protocol.waiting, 1)
+        protocol.abort()
+        self.network.pump()
+        self.failureResultOf(lost, Disconnected)
+        self.assertEqual(protocol.waiting, 0)
+
+    def test_a_request_whose_reply_can_not_be_read_waits_no_more(self) -> None:
+        protocol = self.connected()
+        broken = protocol.request(ASK)
+        self.network.pump()
+        self.peer.reply_bytes(2, b"\x7f\xff\xff\xff")
+        self.network.pump()
+        self.failureResultOf(broken, ProtocolError)
+        self.assertEqual(protocol.waiting, 0)
 
     def test_its_repr_says_how_it_stands(self) -> None:
         protocol = self.connected()
