@@ -224,6 +224,39 @@ class OfTheirOwn(Started):
         self.assertTrue(self.now(self.cluster.open_connection(5001)).usable)
         self.stopped()
 
+    def test_one_that_was_just_aborted_does_not_count(self) -> None:
+        self.stopped()
+        self.use(max_connections=2)
+        self.started()
+        self.now(self.cluster.open_connection(5001)).abort()
+        self.assertTrue(self.now(self.cluster.open_connection(5001)).usable)
+        self.stopped()
+
+    def test_one_does_not_count_for_those_who_are_told_of_its_loss(self) -> None:
+        self.stopped()
+        self.use(max_connections=2)
+        self.started()
+        lost = self.now(self.cluster.open_connection(5001))
+        again = lost.request(ProduceRequest(topics=())).addErrback(
+            lambda _: self.cluster.open_connection(5001)
+        )
+        self.advance()
+        self.spu.one().connection.close()
+        self.advance()
+        self.advance()
+        self.assertIsInstance(self.successResultOf(again), FluvioProtocol)
+        self.stopped()
+
+    def test_one_that_is_closing_counts_until_its_socket_is_gone(self) -> None:
+        self.stopped()
+        self.use(max_connections=2)
+        self.started()
+        self.now(self.cluster.open_connection(5001)).close()
+        self.failureResultOf(self.cluster.open_connection(5001), LimitReached)
+        self.advance()
+        self.now(self.cluster.open_connection(5001))
+        self.stopped()
+
     def test_one_that_failed_does_not_count(self) -> None:
         self.stopped()
         self.use(max_connections=2)

@@ -104,7 +104,10 @@ class Connections:
         """
         if self.closed:
             return fail(ClientClosed())
-        if len(self) >= self._config.max_connections:
+        # Not those that are as good as gone: whoever is told of a loss dials again before it is
+        # told here. One that closes in peace counts, since it may keep its socket for seconds.
+        taken = len(self._dialling) + sum(not protocol.given_back for protocol in self._open)
+        if taken >= self._config.max_connections:
             limit = self._config.max_connections
             return fail(LimitReached("ClientConfig.max_connections", limit))
         attempt = maybeDeferred(self._dialer.dial, host, port, server_name=server_name)

@@ -137,6 +137,7 @@ class FluvioProtocol:
         self._not_ready: FluvioError | None = None
         self._ending: _Ending | None = None
         self._lost = False
+        self._aborting = False
         self._all_told = False
         self._frames = Frames(config.max_frame_size)
         self._opening: bytes | None = b""
@@ -166,6 +167,12 @@ class FluvioProtocol:
     def ended_here(self) -> bool:
         """Whether it was this side that has ended it, by :meth:`close` or :meth:`abort`."""
         return self._ending is not None and self._ending.here
+
+    @property
+    def given_back(self) -> bool:
+        """Whether its socket is gone, or is by the next turn of the reactor: it was lost or
+        aborted. One that is closed may take until the peer has taken what was written."""
+        return self._lost or self._aborting
 
     @property
     def versions(self) -> Mapping[int, ApiVersionRange]:
@@ -319,15 +326,15 @@ class FluvioProtocol:
         self._end("closed by this client", None, here=True)
         # A TLS transport does not close while it has a producer.
         cast(IConsumer, transport).unregisterProducer()
-        self._deadlines.add(_Watch(transport.abortConnection), CLOSE_GRACE)
+        self._deadlines.add(_Watch(self._abort_transport), CLOSE_GRACE)
         transport.loseConnection()
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent. May follow :meth:`close`."""
         if not self._lost:
-            transport = self._transport()
+            self._transport()
             self._end("aborted by this client", None, here=True)
-            transport.abortConnection()
+            self._abort_transport()
 
     # IProtocol
 
@@ -561,7 +568,7 @@ class FluvioProtocol:
         self._not_ready = error
         if self._ending is None:
             self._end(f"the handshake failed: {error}", error)
-            self._transport().abortConnection()
+            self._abort_transport()
         for deferred in self._when_ready.take():
             deferred.errback(error)
 
@@ -589,9 +596,13 @@ class FluvioProtocol:
             self._watch_silence(self._config.idle_probe)
             return
         self._end(f"the peer was silent for {silence:g} s, even when asked", error)
-        self._transport().abortConnection()
+        self._abort_transport()
 
     # Ending
+
+    def _abort_transport(self) -> None:
+        self._aborting = True
+        self._transport().abortConnection()
 
     def _end(self, reason: str, cause: BaseException | None, *, here: bool = False) -> None:
         """Make the connection unusable; whoever waits is told when the transport is gone."""
@@ -602,7 +613,7 @@ class FluvioProtocol:
     def _broken(self, error: ProtocolError) -> None:
         speech = self.speech
         self._end(f"the peer speaks {speech}, not Fluvio" if speech else str(error), error)
-        self._transport().abortConnection()
+        self._abort_transport()
 
     def _explain(self, reason: Failure) -> str:
         speech = self.speech
