@@ -186,6 +186,31 @@ class Watching(ScriptedAdminCase):
         )
         self.end()
 
+    def test_an_sc_that_tells_everything_and_hangs_up_is_dialled_ever_more_seldom(self) -> None:
+        asked = self.begin(topic("a"))
+        for wait in (1.0, 2.0, 4.0, 4.0):
+            asked.connection.close()
+            self.advance()
+            self.advance(wait - 0.1)
+            self.assertEqual(self.sc.asked, [])
+            self.advance(0.1)
+            asked = self.sc.one()
+            asked.reply(everything(TOPIC, topic("a")))
+            self.advance()
+        self.end()
+
+    def test_after_a_connection_that_has_lasted_it_is_dialled_soon(self) -> None:
+        asked = self.begin(topic("a"))
+        for _ in range(3):
+            self.advance(4.0)
+            asked.connection.close()
+            self.advance()
+            self.advance(1.0)
+            asked = self.sc.one()
+            asked.reply(everything(TOPIC, topic("a")))
+            self.advance()
+        self.end()
+
     def test_after_a_loss_an_empty_first_answer_means_that_all_is_gone(self) -> None:
         asked = self.begin(topic("a"))
         asked.connection.close()

@@ -250,6 +250,25 @@ class LostAndFound(ClusterCase):
         self.watches()
         self.stopped()
 
+    def test_an_sc_that_tells_everything_and_hangs_up_is_dialled_ever_more_seldom(self) -> None:
+        self.started()
+        for wait in (1.0, 2.0, 4.0, 4.0):
+            self.lose()
+            self.advance(wait - 0.1)
+            self.assertEqual(self.sc.asked, [])
+            self.advance(0.1)
+            self.tell(self.watches(), *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+        self.stopped()
+
+    def test_after_a_connection_that_has_lasted_it_is_dialled_soon(self) -> None:
+        self.started()
+        for _ in range(3):
+            self.advance(4.0)
+            self.lose()
+            self.advance(1.0)
+            self.tell(self.watches(), *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+        self.stopped()
+
     def test_when_connected_waits_for_the_sc_to_be_back(self) -> None:
         self.started()
         self.successResultOf(self.cluster.when_connected())

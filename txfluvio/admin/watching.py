@@ -192,9 +192,11 @@ class Watch(Generic[T]):
         self._wake()
 
     async def _keep_watching(self) -> None:
+        retry = self._cluster.config.retry
         attempt = 0
         while True:
             course = _Course(self)
+            began = self._clock.seconds()
             try:
                 await course.follow(self._cluster, self._wire_kind)
             except FluvioError as error:
@@ -203,8 +205,10 @@ class Watch(Generic[T]):
                 self._log.info(
                     "watching {kind} again soon: {error}", kind=self.kind.value, error=error
                 )
-            attempt = 0 if course.loaded else attempt
-            await deferLater(self._clock, self._cluster.config.retry.delay(attempt, self._rng))
+            if course.loaded and self._clock.seconds() - began >= retry.maximum:
+                # Not after one that told all and was gone: such an SC would be dialled on and on.
+                attempt = 0
+            await deferLater(self._clock, retry.delay(attempt, self._rng))
             attempt += 1
 
     def told(self, message: sc.WatchResponse, *, first: bool) -> None:

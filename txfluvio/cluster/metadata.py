@@ -201,14 +201,19 @@ class Metadata:
         attempt = 0
         while True:
             version = self.topology.version
+            began = self._clock.seconds()
             try:
-                await self._watch(await self._dial())
+                protocol = await self._dial()
+                began = self._clock.seconds()
+                await self._watch(protocol)
             except FluvioError as error:
                 self._failed(error)
             if self.state is ConnectionState.STOPPED:
                 # Whoever was told of the error has stopped this, which can not cancel what runs.
                 return
-            if self.topology.version > version:
+            lasted = self._clock.seconds() - began >= self._config.retry.maximum
+            if lasted and self.topology.version > version:
+                # Not after one that told all and was gone: such an SC would be dialled on and on.
                 attempt = 0
             await deferLater(self._clock, self._config.retry.delay(attempt, self._rng))
             attempt += 1
