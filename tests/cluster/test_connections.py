@@ -39,7 +39,7 @@ from txfluvio.wire.spu import (
 )
 
 from .kit import SC, SPU_1, ClusterCase, MemoryDialer, Script
-from .objects import changed, everything, spu, topic, updated
+from .objects import changed, deleted, everything, spu, topic, updated
 
 LIST = ListRequest(kind=TOPIC)
 LISTED = ListResponse(kind=TOPIC, objects=())
@@ -119,6 +119,34 @@ class Producing(Started):
         self.advance()
         self.successResultOf(reply)
         self.now(self.cluster.produce_connection(5001))
+        self.advance()
+        self.assertEqual(self.spu.server.connections, ())
+        self.stopped()
+
+    def test_connections_to_an_spu_that_was_removed_are_closed_when_nothing_is_on_them(
+        self,
+    ) -> None:
+        self.now(self.cluster.produce_connection(5001, committed=True))
+        busy = self.now(self.cluster.produce_connection(5001))
+        reply = busy.request(ProduceRequest(topics=()))
+        self.tell(self.watching, changed(SPU, *deleted(spu(5001))))
+        self.failureResultOf(self.cluster.produce_connection(5001), SpuNotFound)
+        self.advance()
+        self.assertEqual(len(self.spu.server.connections), 1)
+        self.spu.one().reply(ProduceResponse(responses=()))
+        self.advance()
+        self.successResultOf(reply)
+        self.failureResultOf(self.cluster.produce_connection(5001), SpuNotFound)
+        self.advance()
+        self.assertEqual(self.spu.server.connections, ())
+        self.stopped()
+
+    def test_one_that_is_being_made_to_an_spu_that_is_removed_is_closed_later(self) -> None:
+        waiting = self.cluster.produce_connection(5001)
+        self.tell(self.watching, changed(SPU, *deleted(spu(5001))))
+        self.failureResultOf(self.cluster.produce_connection(5001), SpuNotFound)
+        self.now(waiting)
+        self.failureResultOf(self.cluster.produce_connection(5001), SpuNotFound)
         self.advance()
         self.assertEqual(self.spu.server.connections, ())
         self.stopped()

@@ -190,7 +190,8 @@ class SpuPool:
     """Shared connections to SPUs, none with a stream on it.
 
     One that was lost is not missed until somebody asks for it; it is then dialled at the address
-    the SPU has by then. Those to an address that it has left are closed when nothing is on them.
+    the SPU has by then. Those to an address that it has left, or to an SPU that was removed, are
+    closed when somebody asks for one and nothing is on them.
     """
 
     def __init__(self, connections: Connections, spu: Callable[[int], SpuInfo]) -> None:
@@ -203,6 +204,7 @@ class SpuPool:
         try:
             spu = self._spu(spu_id)
         except FluvioError as error:
+            self._close_those_to(spu_id)
             return fail(error)
         address = (spu.host, spu.port)
         known = self._shared.setdefault((spu_id, purpose), [])
@@ -225,6 +227,18 @@ class SpuPool:
             self._dialled, self._failed, callbackArgs=(made,), errbackArgs=(known, made)
         )
         return waiting
+
+    def _close_those_to(self, spu_id: int) -> None:
+        """Close the connections to an SPU that was removed, but those that still wait for replies:
+        they go on, for whoever asks next to close."""
+        for purpose in Purpose:
+            known = self._shared.get((spu_id, purpose), [])
+            for shared in list(known):
+                if shared.protocol is not None and not shared.load:
+                    known.remove(shared)
+                    shared.protocol.close()
+            if not known:
+                self._shared.pop((spu_id, purpose), None)
 
     def _dialled(self, protocol: FluvioProtocol, made: _Shared) -> None:
         made.protocol = protocol
