@@ -139,6 +139,11 @@ class Cluster:
         return self._metadata.state
 
     @property
+    def now(self) -> float:
+        """Seconds, by the clock that everything here goes by."""
+        return self._clock.seconds()
+
+    @property
     def version(self) -> str:
         """The release of the SC; empty before the first connection."""
         return self._metadata.cluster_version

@@ -25,19 +25,20 @@ async def ask_stored_offsets(
     nothing is stored.
 
     :param what: whose offsets, for errors.
-    :param seconds: for finding the leader, and again for its answer.
+    :param seconds: for finding the leader and for its answer, together.
     :raises NotLeaderForPartition: the SPU asked does not know yet that it leads the system topic,
         for a moment after its start, or does no longer.
     :raises FluvioError: nobody leads it, or the leader could not be asked.
     """
     if OFFSETS_TOPIC not in cluster.topology.topics:
         return None
+    end = cluster.now + seconds
     leader = await cluster.wait_for(
         lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),
         missing=f"{OFFSETS_TOPIC}/0 has no online leader",
         timeout=seconds,
     )
-    reply = await cluster.spu_request(leader, request, timeout=seconds)
+    reply = await cluster.spu_request(leader, request, timeout=max(0.0, end - cluster.now))
     if reply.error_code:
         raise broker_error(reply.error_code.code, reply.error_code.fields, what=what)
     return reply
