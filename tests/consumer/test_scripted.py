@@ -40,6 +40,16 @@ from ..cluster.kit import Asked, ClusterCase
 
 T = TypeVar("T")
 
+FAILED = error(
+    Code.SMART_MODULE_RUNTIME_ERROR,
+    hint="boom",
+    offset=2,
+    kind=ModuleKind.FILTER,
+    record_key=None,
+    record_value=b"v",
+)
+"""A module has failed on the record at offset 2."""
+
 
 def batch(base: int, count: int = 1, size: int = 1) -> bytes:
     return renumber(encode_batch([b"%*d" % (size, base + n) for n in range(count)]), base)
@@ -288,29 +298,13 @@ class Errors(ScriptedCase):
         self.assertEqual(self.failureResultOf(self.next(), BrokerError).value.code, 4711)
 
     def test_records_come_before_the_error_that_came_with_them(self) -> None:
-        failed = error(
-            Code.SMART_MODULE_RUNTIME_ERROR,
-            hint="boom",
-            offset=2,
-            kind=ModuleKind.FILTER,
-            record_key=None,
-            record_value=b"v",
-        )
-        self.push(batch(0, 2), code=failed)
+        self.push(batch(0, 2), code=FAILED)
         self.assertEqual(self.offsets(2), [0, 1])
         self.failureResultOf(self.next(), SmartModuleRuntimeError)
 
     def test_an_error_that_comes_again_and_again_is_looked_into_once(self) -> None:
-        failed = error(
-            Code.SMART_MODULE_RUNTIME_ERROR,
-            hint="boom",
-            offset=2,
-            kind=ModuleKind.FILTER,
-            record_key=None,
-            record_value=b"v",
-        )
         for _ in range(3):
-            self.push(code=failed)
+            self.push(code=FAILED)
         asked, _ = self.asked(FetchRequest)
         self.silent()
         self.brought(asked, batch(2, 5))

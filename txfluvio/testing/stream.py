@@ -51,8 +51,6 @@ class Stream:
     :param request: the request that opened it, which every push answers.
     :ivar key: the partition.
     :ivar consumer_id: whose offsets are stored through it, if any.
-    :ivar over: nothing more will be pushed, and the log is not kept; the id stays known to the
-        connection.
     """
 
     def __init__(
@@ -66,7 +64,6 @@ class Stream:
         self.number = number
         self.key = replica.key
         self.consumer_id = message.consumer_id
-        self.over = False
         self._replica: Replica | None = replica
         self._request: Incoming | None = request
         self._connection = connection
@@ -91,13 +88,12 @@ class Stream:
 
     def acknowledge(self, offset: int) -> None:
         """Go on from ``offset``. Of several before the stream gets to it, the newest counts."""
-        if not self.over and offset != IGNORED:
+        if self._replica is not None and offset != IGNORED:
             self._acknowledged = offset
             self._step()
 
     def end(self) -> None:
-        """Push nothing more; the log and what modules remember is forgotten."""
-        self.over = True
+        """Push nothing more; the log and what modules remember is forgotten, the id is not."""
         self._replica = self._request = self._chain = None
         unsubscribe, self._unsubscribe = self._unsubscribe, lambda: None
         unsubscribe()

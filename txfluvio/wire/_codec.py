@@ -183,7 +183,7 @@ def _decode_quickly(
     while len(found) < count:
         if _INTERPRETED:
             pos = _decode_alike(
-                found, count, data, pos, end, base_offset, first_timestamp, topic, partition
+                found, count, data, pos, base_offset, first_timestamp, topic, partition
             )
         limit = min(count, len(found) + _MANY)
         pos = _decode_usual(found, limit, data, pos, base_offset, first_timestamp, topic, partition)
@@ -292,7 +292,6 @@ def _decode_alike(
     limit: i64,
     data: bytes,
     start: i64,
-    end: i64,
     base_offset: int,
     first_timestamp: int,
     topic: str,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from random import Random
 from subprocess import PIPE
 
@@ -194,32 +195,31 @@ def test_several_seeds_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None
     assert "] 2/2, 0 failed" in printed.err
 
 
-def test_interrupted_it_tells_what_was_done() -> None:
+def ended(end: Callable[[subprocess.Popen[str]], object]) -> tuple[str, str]:
+    """What a command has printed that is ended while it runs, and all its processes with it."""
     command = [sys.executable, "-m", "txfluvio.testing.simulation", "--seeds", "1000"]
     with subprocess.Popen(
         command, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
     ) as running:
         assert running.stderr is not None
         told = running.stderr.read(1)
-        # As from a terminal: to the command and to its processes.
-        os.killpg(running.pid, signal.SIGINT)
+        end(running)
+        # Which lasts until nobody is left who could print something.
         found, rest = running.communicate(timeout=100)
-    assert "Traceback" not in told + rest
-    assert rest.endswith("interrupted\n")
+    return found, told + rest
+
+
+def test_interrupted_it_tells_what_was_done() -> None:
+    # As from a terminal: to the command and to its processes.
+    found, told = ended(lambda running: os.killpg(running.pid, signal.SIGINT))
+    assert "Traceback" not in told
+    assert told.endswith("interrupted\n")
     assert " runs, 0 with a violation" in found
 
 
 def test_told_to_end_it_leaves_no_process_behind() -> None:
-    command = [sys.executable, "-m", "txfluvio.testing.simulation", "--seeds", "1000"]
-    with subprocess.Popen(
-        command, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
-    ) as running:
-        assert running.stderr is not None
-        running.stderr.read(1)
-        running.terminate()
-        # Which lasts until nobody is left who could print something.
-        found, rest = running.communicate(timeout=100)
-    assert rest.endswith("interrupted\n")
+    found, told = ended(lambda running: running.terminate())
+    assert told.endswith("interrupted\n")
     assert " runs, 0 with a violation" in found
 
 
