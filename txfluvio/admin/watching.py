@@ -20,11 +20,10 @@ from typing import Any, Final, Generic, Self, TypeVar
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Cluster
+from ..cluster import Cluster, ForEver, Retrying
 from ..cluster.topology import told_by
 from ..errors import AlreadyRunning, FluvioError, ProtocolError
 from ..wire import sc
@@ -192,11 +191,10 @@ class Watch(Generic[T]):
         self._wake()
 
     async def _keep_watching(self) -> None:
-        retry = self._cluster.config.retry
-        attempt = 0
+        connections = ForEver(Retrying(self._cluster.config.retry, self._clock, self._rng))
         while True:
             course = _Course(self)
-            began = self._clock.seconds()
+            connections.begins()
             try:
                 await course.follow(self._cluster, self._wire_kind)
             except FluvioError as error:
@@ -205,11 +203,7 @@ class Watch(Generic[T]):
                 self._log.info(
                     "watching {kind} again soon: {error}", kind=self.kind.value, error=error
                 )
-            if course.loaded and self._clock.seconds() - began >= retry.maximum:
-                # Not after one that told all and was gone: such an SC would be dialled on and on.
-                attempt = 0
-            await deferLater(self._clock, retry.delay(attempt, self._rng))
-            attempt += 1
+            await connections.wait(told=course.loaded)
 
     def told(self, message: sc.WatchResponse, *, first: bool) -> None:
         """Take in a message of the SC; for the course of a connection."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .chain import Chain
 from .cluster import Cluster, Watch
 from .metadata import ConnectionState
-from .retry import Retrying
+from .retry import ForEver, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .topology import PartitionInfo, SpuInfo, TopicInfo, Topology
 
@@ -18,6 +18,7 @@ __all__ = [
     "Chain",
     "Cluster",
     "ConnectionState",
+    "ForEver",
     "PartitionInfo",
     "Retrying",
     "SpuInfo",

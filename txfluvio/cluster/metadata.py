@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,6 +33,7 @@ from ..errors import (
 )
 from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, WatchRequest, WatchResponse
+from .retry import ForEver, Retrying
 from .topology import WATCHED, Topology
 
 T = TypeVar("T")
@@ -198,25 +198,20 @@ class Metadata:
     # Watching
 
     async def _keep_watching(self) -> None:
-        attempt = 0
+        connections = ForEver(Retrying(self._config.retry, self._clock, self._rng))
         while True:
             version = self.topology.version
-            began = self._clock.seconds()
+            connections.begins()
             try:
                 protocol = await self._dial()
-                began = self._clock.seconds()
+                connections.begins()
                 await self._watch(protocol)
             except FluvioError as error:
                 self._failed(error)
             if self.state is ConnectionState.STOPPED:
                 # Whoever was told of the error has stopped this, which can not cancel what runs.
                 return
-            lasted = self._clock.seconds() - began >= self._config.retry.maximum
-            if lasted and self.topology.version > version:
-                # Not after one that told all and was gone: such an SC would be dialled on and on.
-                attempt = 0
-            await deferLater(self._clock, self._config.retry.delay(attempt, self._rng))
-            attempt += 1
+            await connections.wait(told=self.topology.version > version)
 
     def _ended(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

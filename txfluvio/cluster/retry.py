@@ -1,4 +1,4 @@
-"""Doing something again after an error that allows it: one loop, for every floor above.
+"""Doing something again: what failed with an error that allows it, and what is kept up for ever.
 
 How long to wait is the :class:`~txfluvio.config.RetryPolicy`'s business, whether to try again that
 of the error (``retriable``, ``effect``) and of whoever calls.
@@ -68,3 +68,33 @@ class Retrying:
                     raise
             await deferLater(self.clock, delay)
         raise AssertionError("a policy's delays have no end")
+
+
+class ForEver:
+    """The waits between the connections of something that is kept up for ever.
+
+    They grow, and are short again after a connection that has told something and lasted for the
+    policy's longest wait. One that told all and was gone does not count: its SC would be dialled on
+    and on.
+    """
+
+    def __init__(self, retrying: Retrying) -> None:
+        self._retrying = retrying
+        self._waits = 0
+        self._since = 0.0
+
+    def begins(self) -> None:
+        """A connection begins, or the attempt at one."""
+        self._since = self._retrying.clock.seconds()
+
+    async def wait(self, *, told: bool) -> None:
+        """Wait before the next one.
+
+        :param told: whether the one that ended has told something.
+        """
+        policy, clock, rng = self._retrying.policy, self._retrying.clock, self._retrying.rng
+        if told and clock.seconds() - self._since >= policy.maximum:
+            self._waits = 0
+        delay = policy.delay(self._waits, rng)
+        self._waits += 1
+        await deferLater(clock, delay)
