@@ -444,6 +444,17 @@ def test_a_topic_leaves_every_spu_though_its_stored_offsets_can_not_be_written_d
     assert [kit.replica(spu_id, "a").log.leo for spu_id in (5001, 5002)] == [0, 0]
 
 
+def test_where_a_leader_that_is_down_would_be_reached_is_known() -> None:
+    kit = Kit(spus=2)
+    kit.ask(create("a"))
+    leader = partition(kit, "a-0").spec.leader
+    (spec,) = [one.spec for one in kit.cluster.metadata.spus if one.spec.id == leader]
+    kit.cluster.spu_down(leader)
+    private = spec.private_endpoint
+    assert kit.cluster.private_address(("a", 0)) == f"{private.host}:{private.port}"
+    assert kit.cluster.private_address(("b", 0)) is None
+
+
 def test_reports_go_on_when_the_clock_is_set_back() -> None:
     kit = Kit()
     kit.clock.advance(10_000)

@@ -202,12 +202,16 @@ class Neighbours:
 
     def __init__(self, other: Spu | None) -> None:
         self.other = other
+        self.address: str | None = "localhost:9011"
 
     def exists(self, key: Key) -> bool:
         return True
 
     def leader(self, key: Key) -> Spu | None:
         return self.other
+
+    def private_address(self, key: Key) -> str | None:
+        return self.address
 
 
 def kit_with_neighbour() -> tuple[Kit, Neighbours]:
@@ -248,6 +252,25 @@ def test_an_offset_can_not_be_stored_while_nobody_leads_the_topic() -> None:
     client = kit.client()
     client.stream(consumer_id="worker")
     assert store(client, 5).error_code == error(Code.OTHER, text="update offset in peer")
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        (
+            "localhost:9011",
+            "Other error: Socket io Connection refused (os error 111), "
+            "can't connect to localhost:9011",
+        ),
+        (None, "the SPU was not found"),
+    ],
+)
+def test_at_version_23_it_is_told_why_the_leader_can_not_be_asked(
+    address: str | None, text: str
+) -> None:
+    kit, neighbours = kit_with_neighbour()
+    neighbours.other, neighbours.address = None, address
+    assert old_ends(kit.client(), "worker").error_code == error(Code.OTHER, text=text)
 
 
 # The topic itself

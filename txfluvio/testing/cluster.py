@@ -422,6 +422,14 @@ class Cluster:
         node = None if item is None else self._nodes.get(item.spec.leader)
         return None if node is None or node.spu.leads(key) is None else node.spu
 
+    def private_address(self, key: Key) -> str | None:
+        """Where other SPUs reach the leader of a partition, running or not."""
+        item = self.metadata.partitions.get(lifecycle.partition_name(*key))
+        for spu in self.metadata.spus:
+            if item is not None and spu.spec.id == item.spec.leader:
+                return f"{spu.spec.private_endpoint.host}:{spu.spec.private_endpoint.port}"
+        return None
+
     # Between the SC and its SPUs
 
     def _assign(self, partitions: Diff[PartitionSpec, PartitionStatus]) -> None:

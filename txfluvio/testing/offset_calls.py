@@ -35,7 +35,13 @@ def offsets_anywhere(spu: Spu) -> StoredOffsets | str:
         return "the topic was not found"
     leader = neighbours.leader(STORED_OFFSETS)
     offsets = None if leader is None else leader.stored_offsets
-    return "Connection refused (os error 111)" if offsets is None else offsets
+    if offsets is not None:
+        return offsets
+    address = neighbours.private_address(STORED_OFFSETS)
+    if address is None:
+        return "the SPU was not found"
+    refused = "Socket io Connection refused (os error 111)"
+    return f"Other error: {refused}, can't connect to {address}"
 
 
 def store_offset(

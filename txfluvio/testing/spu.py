@@ -84,6 +84,10 @@ class Neighbours(Protocol):
         """The running SPU that leads a partition."""
         ...
 
+    def private_address(self, key: Key, /) -> str | None:
+        """Where other SPUs reach the leader of a partition, running or not."""
+        ...
+
 
 @struct
 class _Nothing(Message):
