@@ -321,7 +321,8 @@ class FluvioClient(Service):
         :param start: where to start in each partition; None: at the end, or where offsets are
             stored, behind the last one stored.
         :param stop: the first offset not to be read; None: go on for ever.
-        :param partitions: one, some, a :class:`~txfluvio.consumer.Share`; None: all.
+        :param partitions: one, some, a :class:`~txfluvio.consumer.Share`; None: all. Or a mapping
+            from topics to these.
         :param config: None: the defaults.
         :param overrides: settings of it, by name.
         :raises InvalidConfig: a wrong value.

@@ -303,6 +303,12 @@ class Partitions(ConsumerCase):
         self.assertEqual(consumer.partitions, (("orders", 1), ("orders", 3)))
         self.assertEqual(self.places(self.read_all(consumer)).keys(), set(consumer.partitions))
 
+    def test_each_topic_may_have_its_own(self) -> None:
+        self.fill()
+        chosen = {"orders": [3, 1], "returns": Share(0, of=1)}
+        consumer = self.started(["orders", "returns"], start=BEGINNING, partitions=chosen)
+        self.assertEqual(consumer.partitions, (("orders", 1), ("orders", 3), ("returns", 0)))
+
     def test_workers_share_a_topic(self) -> None:
         self.fill()
         places = [
@@ -349,6 +355,13 @@ class Partitions(ConsumerCase):
         consumer = self.started(start=END, partitions=[0])
         self.add_partitions("orders", 2)
         self.assertEqual(consumer.partitions, (("orders", 0),))
+
+    def test_of_a_topic_left_whole_they_are_read_beside_one_whose_are_named(self) -> None:
+        chosen = {"orders": 0}
+        consumer = self.started(["orders", "returns"], start=END, partitions=chosen)
+        self.add_partitions("orders", 1)
+        self.add_partitions("returns", 1)
+        self.assertEqual(consumer.partitions, (("orders", 0), ("returns", 0), ("returns", 1)))
 
     def test_with_a_stop_partitions_added_later_do_not_count(self) -> None:
         self.fill()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txfluvio.consumer.share import Selection, Share
+from txfluvio.consumer.share import Selection, Share, by_topic
 from txfluvio.errors import InvalidConfig
 
 
@@ -41,7 +41,7 @@ def test_named_partitions_that_do_not_exist_are_told() -> None:
     assert Selection.of(None).missing(range(3)) == []
 
 
-@pytest.mark.parametrize("wrong", [[], "0", b"0", -1, [0.0], [None], True, 1.5, object()])
+@pytest.mark.parametrize("wrong", [[], {}, "0", b"0", -1, [0.0], [None], True, 1.5, object()])
 def test_anything_else_is_refused_by_name(wrong: object) -> None:
     with pytest.raises(InvalidConfig, match="partitions"):
         Selection.of(wrong)  # type: ignore[arg-type]
@@ -51,3 +51,18 @@ def test_anything_else_is_refused_by_name(wrong: object) -> None:
 def test_a_share_checks_its_numbers(index: object, of: object) -> None:
     with pytest.raises(InvalidConfig, match=r"Share\."):
         Share(index, of)  # type: ignore[arg-type]
+
+
+def test_what_is_said_once_holds_for_every_topic() -> None:
+    selections = by_topic(["orders", "returns"], [1, 2])
+    assert selections == {"orders": Selection.of([1, 2]), "returns": Selection.of([1, 2])}
+
+
+def test_a_mapping_says_it_by_topic_and_leaves_the_others_whole() -> None:
+    selections = by_topic(["orders", "returns"], {"orders": 0})
+    assert selections == {"orders": Selection.of(0), "returns": Selection.of(None)}
+
+
+def test_a_mapping_names_no_topic_that_is_not_read() -> None:
+    with pytest.raises(InvalidConfig, match="'retuns'"):
+        by_topic(["orders", "returns"], {"retuns": 0})

@@ -40,7 +40,7 @@ from .budget import Budget, share
 from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
-from .share import Partitions, Selection
+from .share import Partitions, by_topic
 from .stream import PartitionStream, Reading
 
 T = TypeVar("T")
@@ -101,7 +101,8 @@ class Consumer:
         partitions got there, and partitions added later are not read. Where SmartModules let
         nothing pass, that is after ``ConsumerConfig.quiet_time``.
     :param partitions: a partition, some, a :class:`~txfluvio.consumer.share.Share`, or None for
-        all of each topic, those added later included.
+        all of each topic, those added later included; or a mapping that says so by topic, those
+        it leaves out being read whole.
     :param config: see :class:`~txfluvio.config.ConsumerConfig`.
     """
 
@@ -122,7 +123,7 @@ class Consumer:
         self._cluster = cluster
         self._topics = _names(topics)
         self._config = ConsumerConfig() if config is None else config
-        self._selection = Selection.of(partitions)
+        self._selections = by_topic(self._topics, partitions)
         self._reading = Reading(
             config=self._config, stop=_checked_stop(stop), chain=Chain(self._config.smartmodules)
         )
@@ -518,22 +519,22 @@ class Consumer:
         :raises PartitionNotFound: one that was asked for by number is not there.
         """
         chosen = []
-        for name in self._topics:
+        for name, selection in self._selections.items():
             count = topology.topic(name).partition_count
-            for missing in self._selection.missing(range(count)):
+            for missing in selection.missing(range(count)):
                 raise PartitionNotFound(name, missing, count)
-            chosen += [Target(name, number) for number in self._selection.choose(range(count))]
+            chosen += [Target(name, number) for number in selection.choose(range(count))]
         return chosen
 
     def _topology_changed(self, topology: Topology) -> None:
         for stream in self._streams.values():
             stream.topology_changed(topology)
-        if self._state is _State.RUNNING and self._selection.grows and self._reading.stop is None:
-            there = [topology.topics[name] for name in self._topics if name in topology.topics]
+        if self._state is _State.RUNNING and self._reading.stop is None:
             targets = [
-                Target(topic.name, number)
-                for topic in there
-                for number in self._selection.choose(range(topic.partition_count))
+                Target(name, number)
+                for name, selection in self._selections.items()
+                if selection.grows and name in topology.topics
+                for number in selection.choose(range(topology.topics[name].partition_count))
             ]
             self._add([t for t in targets if t not in self._streams], Offset.beginning(), {})
 

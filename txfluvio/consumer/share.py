@@ -1,13 +1,13 @@
-"""Which partitions of a topic a consumer reads; pure.
+"""Which partitions of its topics a consumer reads; pure.
 
-All of them, those named, or a worker's :class:`Share`. The platform has no consumer groups:
-nothing moves a partition from a worker that is gone to one that is there, and nothing keeps two
-from reading the same.
+All of them, those named, or a worker's :class:`Share`; of each topic the same, or each its own.
+The platform has no consumer groups: nothing moves a partition from a worker that is gone to one
+that is there, and nothing keeps two from reading the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 import attrs
@@ -39,13 +39,16 @@ class Share:
             )
 
 
-Partitions: TypeAlias = int | Iterable[int] | Share | None
-"""A partition, some, a worker's share, or all (None)."""
+OfTopic: TypeAlias = int | Iterable[int] | Share | None
+"""Of one topic: a partition, some, a worker's share, or all (None)."""
+
+Partitions: TypeAlias = OfTopic | Mapping[str, OfTopic]
+"""Of every topic the same, or by topic; one that is not named is read whole."""
 
 
 @attrs.frozen
 class Selection:
-    """What ``partitions=`` asks for.
+    """What ``partitions=`` asks for of a topic.
 
     :ivar named: partitions by number; None: not by number.
     :ivar share: a worker's part; None: everything.
@@ -55,7 +58,7 @@ class Selection:
     share: Share | None = None
 
     @classmethod
-    def of(cls, partitions: Partitions) -> Selection:
+    def of(cls, partitions: OfTopic) -> Selection:
         """Check what the user gave.
 
         :raises InvalidConfig: it is none of the things it can be, or names no partition.
@@ -65,7 +68,7 @@ class Selection:
         if isinstance(partitions, Share):
             return cls(share=partitions)
         numbers = [partitions] if isinstance(partitions, int) else partitions
-        if isinstance(numbers, Iterable) and not isinstance(numbers, str | bytes):
+        if isinstance(numbers, Iterable) and not isinstance(numbers, str | bytes | Mapping):
             named = list(numbers)
             if named and all(type(n) is int and 0 <= n < 2**32 for n in named):
                 return cls(named=frozenset(named))
@@ -90,3 +93,16 @@ class Selection:
     def missing(self, existing: Collection[int]) -> list[int]:
         """The partitions that were named and do not exist."""
         return sorted((self.named or frozenset()).difference(existing))
+
+
+def by_topic(topics: Collection[str], partitions: Partitions) -> dict[str, Selection]:
+    """What ``partitions=`` asks for of each topic.
+
+    :raises InvalidConfig: as :meth:`Selection.of`, or a topic is named that is not read.
+    """
+    if not isinstance(partitions, Mapping):
+        return dict.fromkeys(topics, Selection.of(partitions))
+    for name in partitions:
+        if name not in topics:
+            raise InvalidConfig("partitions", partitions, f"topics that are read, not {name!r}")
+    return {topic: Selection.of(partitions.get(topic)) for topic in topics}
