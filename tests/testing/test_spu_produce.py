@@ -12,6 +12,7 @@ from txfluvio.wire.records import Batch, RecordSet, encode_batch
 from txfluvio.wire.sc import HomePartition, RemotePartition, TopicCompression, TopicStorage
 from txfluvio.wire.spu import (
     ACKS_ALL,
+    ACKS_LEADER,
     PartitionProduceData,
     PartitionProduceResponse,
     Predefined,
@@ -136,11 +137,12 @@ def test_an_unknown_module_does_not_matter_to_a_partition_led_elsewhere() -> Non
     assert answer.error_code == error(Code.NOT_LEADER_FOR_PARTITION)
 
 
+@pytest.mark.parametrize("isolation", [ACKS_LEADER, ACKS_ALL])
 @pytest.mark.parametrize("batches", [(), (EMPTY,), (with_delta(-5), ONE)])
-def test_no_records_are_a_success_at_offset_0(batches: tuple[bytes, ...]) -> None:
+def test_no_records_are_a_success_at_offset_0(batches: tuple[bytes, ...], isolation: int) -> None:
     kit = Kit()
     kit.fill(3)
-    answer = kit.client().produce(*batches)
+    answer = kit.client().produce(*batches, isolation=isolation)
     assert answer == PartitionProduceResponse(partition_index=0)
     assert kit.spu.replicas[ORDERS].log.leo == 3
 
@@ -400,6 +402,14 @@ def test_entries_with_errors_are_not_waited_for() -> None:
     call = kit.client().send(request)
     replica.acknowledged(5002, 1)
     assert codes(call.reply.responses[0].partitions) == [6, 0]
+
+
+def test_where_nothing_was_appended_no_follower_is_waited_for() -> None:
+    kit = Kit(host=False)
+    kit.host(followers=(5002,))
+    client = kit.client()
+    client.produce(ONE)
+    assert client.produce(isolation=ACKS_ALL) == PartitionProduceResponse(partition_index=0)
 
 
 def test_a_leader_that_is_none_any_more_says_so_though_the_record_is_there() -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 class _Written:
     """One entry of a Produce: its answer so far, and the offset that has to be committed.
 
-    :ivar replica: where it was appended; that role in the partition may be over since.
+    :ivar end: 0 where there was nothing to append.
+    :ivar replica: who took it; that role in the partition may be over since. ``None``: refused.
     """
 
     answer: PartitionProduceResponse
@@ -76,7 +77,7 @@ def produce(
         connection.reply(ProduceResponse(responses=responses), request)
 
     written = [one for _, entries in topics for one in entries]
-    if message.isolation >= 0 or not any(_uncommitted(spu, one) for one in written):
+    if message.isolation >= 0 or all(_outstanding(spu, one) is None for one in written):
         answer()
         return None
     session = spu.session(connection)
@@ -127,7 +128,7 @@ def _write(
         except ChainError as reason:
             return refused(reason.error)
     if sum(batch.last_offset_delta + 1 for batch in batches) <= 0:
-        return _Written(PartitionProduceResponse(partition_index=number), key)
+        return _Written(PartitionProduceResponse(partition_index=number), key, 0, replica)
     try:
         appended = replica.append(batches, spu.now())
     except AppendError as reason:
@@ -162,30 +163,29 @@ def _transformed(
     return [Batch(merged.encode(), 0)]
 
 
-def _uncommitted(spu: Spu, written: _Written) -> bool:
-    """Whether there is something to wait for, or to be told that there is not."""
-    if written.answer.error_code:
-        return False
-    replica = spu.leads(written.key)
-    return replica is not written.replica or replica is None or replica.log.hw < written.end
+def _outstanding(spu: Spu, written: _Written) -> Replica | ErrorCode | None:
+    """Whose followers lack it yet, or why nobody will know; ``None``: the answer stands."""
+    replica = written.replica
+    if replica is None:
+        return None
+    if spu.leads(written.key) is not replica:
+        # Who leads again has another log, perhaps: what was appended may have been cut.
+        return error(Code.NOT_LEADER_FOR_PARTITION)
+    return None if replica.log.hw >= written.end else replica
 
 
 async def _wait_for_followers(
     spu: Spu, written: Iterable[_Written], timeout_ms: int, answer: Callable[[], None]
 ) -> None:
     for one in written:
-        if not _uncommitted(spu, one):
-            continue
-        replica = spu.leads(one.key)
-        if replica is None or replica is not one.replica:
-            # Who leads again has another log, perhaps: what was appended may have been cut.
-            code = error(Code.NOT_LEADER_FOR_PARTITION)
-        elif await _committed(spu, replica, one.end, timeout_ms / 1000):
-            continue
-        else:
+        pending = _outstanding(spu, one)
+        if isinstance(pending, Replica):
+            if await _committed(spu, pending, one.end, timeout_ms / 1000):
+                continue
             kind = RequestKind.PRODUCE
-            code = error(Code.REQUEST_TIMED_OUT, timeout_ms=timeout_ms, kind=kind)
-        one.answer = evolve(one.answer, error_code=code)
+            pending = error(Code.REQUEST_TIMED_OUT, timeout_ms=timeout_ms, kind=kind)
+        if pending is not None:
+            one.answer = evolve(one.answer, error_code=pending)
     answer()
 
 

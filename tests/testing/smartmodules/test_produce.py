@@ -13,7 +13,12 @@ from txfluvio.wire.codes import Code, ErrorCode, error
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.sc import TopicCompression
-from txfluvio.wire.spu import PartitionProduceResponse, SmartModuleInvocation
+from txfluvio.wire.spu import (
+    ACKS_ALL,
+    ACKS_LEADER,
+    PartitionProduceResponse,
+    SmartModuleInvocation,
+)
 
 ONLY_A = named("filter-on-a")
 SUM = named("agg1")
@@ -51,10 +56,11 @@ def test_batches_without_output_use_offsets_behind_the_first_with_some() -> None
     assert (batch.base_offset, batch.next_offset) == (0, 2)
 
 
-def test_where_nothing_is_left_nothing_is_written() -> None:
+@pytest.mark.parametrize("isolation", [ACKS_LEADER, ACKS_ALL])
+def test_where_nothing_is_left_nothing_is_written(isolation: int) -> None:
     kit = Kit(NAMED)
     kit.put([b"first"])
-    answer = sent(kit, [b"b"])
+    answer = kit.client().produce(encode_batch([b"b"]), smartmodules=(ONLY_A,), isolation=isolation)
     assert (answer.error_code.code, answer.base_offset) == (Code.NONE, 0)
     assert kit.spu.replicas[ORDERS].log.leo == 1
 
