@@ -364,6 +364,11 @@ class TestWithoutAnyScope:
         assert kit.ask(topic("n1")).error_code.code == 13
         assert kit.ask(table("n1")).error_code.code == 7002
 
+    @pytest.mark.parametrize("package", [SM, Package(name="", group="g", version="0.1.0")])
+    def test_a_package_is_not_looked_at_and_gives_no_name(self, package: Package) -> None:
+        reply = Kit(policy=NOBODY).ask(module("mine", package))
+        assert said(reply) == ("mine", 13, "permission denied")
+
     @pytest.mark.parametrize("kind", [TOPIC, PARTITION, SPU, SPU_GROUP, SMART_MODULE, TABLE_FORMAT])
     def test_lists_are_empty(self, kind: Kind) -> None:
         assert listed(Kit(policy=NOBODY), kind) == []

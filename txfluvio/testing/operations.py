@@ -345,6 +345,9 @@ class Operations:
     # SmartModules and table formats
 
     async def _create_module(self, request: CreateRequest, principal: str | None) -> StatusResponse:
+        denied = self._denied(request, principal)
+        if denied is not None:
+            return denied
         name, spec = request.name, request.spec
         modules = self._stores.modules
         if spec.meta is not None:
@@ -355,9 +358,6 @@ class Operations:
             name = ModuleName.of_package(spec.meta).store_id
             if clipped(name) != name:
                 raise Hangup("a package whose names are too long together")
-        denied = self._denied(evolve(request, name=name), principal)
-        if denied is not None:
-            return denied
         item = Item(name, spec, SmartModuleStatus())
         if "/" in name:
             await self._forever(self._timing.store_wait)
