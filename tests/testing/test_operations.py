@@ -289,6 +289,12 @@ class TestMirrors:
         missing = kit.ask(DeleteRequest(kind=MIRROR, key="nope"))
         assert said(missing) == ("nope", 11001, 'remote cluster "nope" not found')
 
+    def test_a_name_is_quoted_as_rust_does_it(self) -> None:
+        name = 'a "b"\n\\\x07é'
+        missing = Kit().ask(DeleteRequest(kind=MIRROR, key=name))
+        message = r'remote cluster "a \"b\"\n\\\u{7}é" not found'
+        assert said(missing) == (name, 11001, message)
+
 
 class TestFilters:
     @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ GROUP_TIMEOUT = 120_000
 
 NOT_FOUND = "not found"
 
+_ESCAPES = {"\0": r"\0", "\t": r"\t", "\r": r"\r", "\n": r"\n", '"': r"\"", "\\": r"\\"}
 
 _Creator = Callable[[CreateRequest, str | None], Awaitable[StatusResponse]]
 _Deleter = Callable[[DeleteRequest], Awaitable[StatusResponse]]
@@ -405,7 +406,7 @@ class Operations:
         mirrors = self._stores.mirrors
         known = mirrors.get(name)
         if known is not None and isinstance(known.spec, RemoteCluster):
-            complaint = f'remote cluster "{name}" already exists'
+            complaint = f"remote cluster {_quoted(name)} already exists"
             return status(name, error(Code.MIRROR_ALREADY_EXISTS), complaint)
         mirrors.put(Item(name, request.spec, MirrorStatus()))
         await self._turn(mirrors)
@@ -417,7 +418,7 @@ class Operations:
             return _unchangeable(name)
         mirrors = self._stores.mirrors
         if name not in mirrors:
-            complaint = f'remote cluster "{name}" not found'
+            complaint = f"remote cluster {_quoted(name)} not found"
             return status(name, error(Code.MIRROR_NOT_FOUND), complaint)
         return await self._deleted(mirrors, name)
 
@@ -469,7 +470,7 @@ class Operations:
     async def _never_deleted(self, kind: Kind, name: str, code: ErrorCode) -> StatusResponse:
         wait = self._timing.store_wait
         await self._forever(wait)
-        complaint = f'store timed out: {kind.label} for "{name}", timer: {wait:g} secs'
+        complaint = f"store timed out: {kind.label} for {_quoted(name)}, timer: {wait:g} secs"
         return status(name, code, complaint)
 
     async def _turn(self, store: Store[Any, Any]) -> None:
@@ -490,6 +491,14 @@ def _module_name(text: str) -> ModuleName:
         return ModuleName.parse(text)
     except ModuleNameError as reason:
         raise Hangup(str(reason)) from reason
+
+
+def _quoted(text: str) -> str:
+    """A text as Rust shows it in ``{:?}``."""
+    shown = (
+        _ESCAPES.get(one) or (one if one.isprintable() else f"\\u{{{ord(one):x}}}") for one in text
+    )
+    return f'"{"".join(shown)}"'
 
 
 def _not_stored(kind: Kind, name: str, milliseconds: int) -> str:
