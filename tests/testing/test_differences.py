@@ -19,6 +19,7 @@ from tests.testing.smartmodules.test_lookback import filled, seen
 from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, bare, function, named
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
 from tests.testing.test_replay import REAL
+from tests.testing.test_stored_offsets import kit_with_offsets, store, stored
 from txfluvio.client import FluvioClient
 from txfluvio.config import TlsConfig, TlsVersion
 from txfluvio.testing import FakeBroker, FakeTls, Preset
@@ -26,7 +27,9 @@ from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
 from txfluvio.testing.replay.conversation import Conversation
+from txfluvio.testing.replica import Key
 from txfluvio.testing.smartmodules import Limits, SmartModuleRecord, filter
+from txfluvio.testing.stored_offsets import STORED_OFFSETS
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
@@ -194,6 +197,39 @@ def test_first_acknowledgement_lost() -> None:
     stream = client.stream()
     client.ack(0)
     assert stream.bases() == [[0], [0]]
+
+
+def restarted(foreign: bytes) -> list[tuple[str, Key, int]]:
+    """The offsets that an SPU knows after a restart, with a batch of others behind one of 5."""
+    kit = kit_with_offsets()
+    client = kit.client()
+    client.stream(consumer_id="worker")
+    store(client, 5)
+    client.produce(foreign, key=STORED_OFFSETS)
+    kit.spu.stop()
+    kit.host()
+    kit.host(STORED_OFFSETS)
+    return stored(kit.client())
+
+
+def test_foreign_stored_offsets() -> None:
+    assert restarted(ONE) == [("worker", ORDERS, 5)]
+
+
+def test_unreadable_stored_offsets() -> None:
+    assert restarted(ONE[:-3] + b"\xff\xff\xff") == [("worker", ORDERS, 5)]
+
+
+def test_stored_offsets_anew() -> None:
+    kit = kit_with_offsets()
+    client = kit.client()
+    client.stream(consumer_id="worker")
+    store(client, 5)
+    kit.spu.drop(STORED_OFFSETS)
+    kit.host(STORED_OFFSETS)
+    assert stored(client) == []
+    store(client, 6)
+    assert stored(client) == [("worker", ORDERS, 6)]
 
 
 # What clients get wrong
