@@ -42,7 +42,9 @@ from txfluvio.wire.sc import (
     Computed,
     CreateRequest,
     DeleteRequest,
+    HomeCluster,
     ListRequest,
+    MirrorStatus,
     PartitionResolution,
     PartitionStatus,
     RemoteCluster,
@@ -283,6 +285,11 @@ def test_mirrored_records() -> None:
     sc.ask(CreateRequest(kind=MIRROR, name="edge", spec=RemoteCluster(id="edge")))
     (told,) = sc.ask(ListRequest(kind=MIRROR)).objects
     assert told.name == "edge"
+    spec = HomeCluster(id="home", remote_id="edge", public_endpoint="home:9003")
+    sc.ask(CreateRequest(kind=MIRROR, name="home", spec=spec))
+    sc.clock.advance(600)
+    statuses = {one.name: one.status for one in sc.ask(ListRequest(kind=MIRROR)).objects}
+    assert statuses["home"] == MirrorStatus()
     client = Kit().client()
     client.send(StartMirrorRequest(remote_replica="orders-0", remote_cluster_id="edge"))
     assert client.closed
