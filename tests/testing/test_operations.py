@@ -403,6 +403,15 @@ class TestReadOnly:
         assert said(kit.ask(custom_spu("edge", 5900))) == ("edge", 0, None)
         assert said(kit.ask(DeleteRequest(kind=CUSTOM_SPU, key="edge"))) == ("edge", 0, None)
 
+    @pytest.mark.parametrize("request_", [module("n1"), table("n1"), group("n1")])
+    def test_what_it_should_not_have_can_be_deleted(self, request_: CreateRequest) -> None:
+        kit = Kit()
+        kit.ask(request_)
+        kit.cluster.policy = ReadOnly()
+        reply = kit.ask(DeleteRequest(kind=request_.kind, key="n1"))
+        assert said(reply) == ("n1", 0, None)
+        assert listed(kit, request_.kind) == []
+
     @pytest.mark.parametrize("request_", [remote("m"), DeleteRequest(kind=MIRROR, key="m")])
     def test_mirrors_do_not(self, request_: CreateRequest | DeleteRequest) -> None:
         reply = Kit(policy=ReadOnly()).ask(request_)

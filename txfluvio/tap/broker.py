@@ -125,7 +125,7 @@ class Options(WebOptions, LoggingElsewhere):
         ["tls-domain", None, DOMAIN, "The name that the servers' certificate is for"],
     ]
     optFlags = [
-        ["read-only", None, "Let nobody change the SC's metadata"],
+        ["read-only", None, "Let nobody create anything but SPUs, nor change topics and mirrors"],
         ["manual-elections", None, "Let a partition whose leader goes wait to be given another"],
         [
             "quick-recreate-race",

@@ -25,7 +25,7 @@ class Policy(Protocol):
 
     @property
     def read_only(self) -> bool:
-        """Whether the SC's metadata comes from a file and does not change."""
+        """Whether the SC's topics come from a file, and neither they nor mirrors change."""
         ...
 
     @property
@@ -54,7 +54,11 @@ class Root:
 
 @attrs.frozen
 class ReadOnly:
-    """An SC started with read-only metadata: only custom SPUs come and go."""
+    """An SC started with read-only metadata: custom SPUs come and go, topics and mirrors stay.
+
+    A real one has neither SmartModules nor table formats nor SPU groups, since nobody may create
+    them; those that a fake has can be deleted.
+    """
 
     read_only: bool = attrs.field(default=True, init=False)
     wants_names: bool = attrs.field(default=False, init=False)
