@@ -437,7 +437,7 @@ def test_a_topic_leaves_every_spu_though_its_stored_offsets_can_not_be_written_d
     offsets = kit.cluster.spus[5001].stored_offsets
     assert offsets is not None
     offsets.put(("a", 0), "worker", 1)
-    kit.replica(5001, "consumer-offset").disk_full = True
+    kit.replica(5001, "consumer-offset").short_circuited = True
     kit.ask(DeleteRequest(kind=TOPIC, key="a"))
     assert [("a", 0) in spu.replicas for spu in kit.cluster.spus.values()] == [False, False]
     kit.ask(create("a", replication=2))

@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from tests.testing.fault_kit import FaultKit, code
 from tests.testing.sc_kit import Kit as ScKit
 from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.kit import Kit as ModuleKit
@@ -23,6 +24,7 @@ from tests.testing.test_stored_offsets import kit_with_offsets, store, stored
 from txfluvio.client import FluvioClient
 from txfluvio.config import TlsConfig, TlsVersion
 from txfluvio.testing import FakeBroker, FakeTls, Preset
+from txfluvio.testing.faults import AnswerError
 from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
@@ -32,10 +34,11 @@ from txfluvio.testing.smartmodules import Limits, SmartModuleRecord, filter
 from txfluvio.testing.stored_offsets import STORED_OFFSETS
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
-from txfluvio.wire.codes import Code
+from txfluvio.wire.codes import Code, ReplicaKey, error
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.sc import (
     MIRROR,
+    PARTITION,
     SPU,
     SPU_GROUP,
     TOPIC,
@@ -293,6 +296,18 @@ def test_mirrored_records() -> None:
     client = Kit().client()
     client.send(StartMirrorRequest(remote_replica="orders-0", remote_cluster_id="edge"))
     assert client.closed
+
+
+def test_full_disks() -> None:
+    kit = FaultKit()
+    full = error(Code.PARTITION_FULL, replica_key=ReplicaKey(topic="orders", partition=0))
+    kit.plant(AnswerError(full), api="Produce")
+    peer, sc = kit.spu(), kit.sc()
+    assert [code(peer, peer.produce()) for _ in range(2)] == [Code.PARTITION_FULL, Code.NONE]
+    kit.clock.advance(1)
+    partitions = sc.reply(sc.send(ListRequest(kind=PARTITION))).objects
+    assert {one.status.resolution for one in partitions} == {PartitionResolution.ONLINE}
+    kit.stop()
 
 
 def test_groups_without_spus() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.testing.spu_kit import ORDERS, Kit, codes, entry, produce
 from txfluvio.testing.replica import MAX_BATCH_SIZE
-from txfluvio.wire.codes import NO_ERROR, Code, ReplicaKey, RequestKind, error
+from txfluvio.wire.codes import NO_ERROR, Code, RequestKind, error
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Batch, RecordSet, encode_batch
 from txfluvio.wire.sc import HomePartition, RemotePartition, TopicCompression, TopicStorage
@@ -248,15 +248,6 @@ def test_too_large_is_said_even_by_a_partition_that_takes_nothing_more() -> None
     client = kit.client()
     client.produce(ONE, EMPTY)
     assert client.produce(sized(1024)).error_code == error(Code.MESSAGE_TOO_LARGE)
-
-
-def test_a_full_disk_is_said_once_and_then_the_partition_takes_nothing_more() -> None:
-    kit = Kit()
-    kit.spu.replicas[ORDERS].disk_full = True
-    client = kit.client()
-    full = error(Code.PARTITION_FULL, replica_key=ReplicaKey(topic="orders", partition=0))
-    assert client.produce(ONE).error_code == full
-    assert client.produce(ONE).error_code == error(Code.PARTITION_SHORT_CIRCUITED)
 
 
 def test_the_number_of_records_is_what_the_batch_says() -> None:

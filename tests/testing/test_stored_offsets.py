@@ -341,13 +341,13 @@ def test_a_batch_in_the_topic_that_can_not_be_read_means_nothing_either() -> Non
     assert stored(kit.client()) == [("worker", ORDERS, 5)]
 
 
-def test_offsets_of_a_partition_that_is_gone_are_forgotten_though_the_topic_is_full() -> None:
+def test_offsets_of_a_partition_that_is_gone_are_forgotten_though_the_topic_takes_nothing() -> None:
     kit = kit_with_offsets()
     client = kit.client()
     for number, consumer_id in enumerate(("a", "b"), 1):
         client.stream(consumer_id=consumer_id)
         store(client, 5, number)
-    kit.spu.replicas[STORED_OFFSETS].disk_full = True
+    kit.spu.replicas[STORED_OFFSETS].short_circuited = True
     offsets = kit.spu.stored_offsets
     assert offsets is not None
     offsets.forget(ORDERS)

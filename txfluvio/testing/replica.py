@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from ..wire.codes import Code, ErrorCode, ReplicaKey, error
+from ..wire.codes import Code, ErrorCode, error
 from ..wire.compression import Compression
 from ..wire.records import Batch
 from ..wire.sc import (
@@ -105,7 +105,6 @@ class Replica:
         role.
     :ivar deleted: the partition is gone; what reads it has to be told.
     :ivar short_circuited: an append went wrong, so there will be no other before a restart.
-    :ivar disk_full: the next append fails as it does on a full disk.
     """
 
     def __init__(
@@ -125,7 +124,6 @@ class Replica:
         self.role = role
         self.deleted = False
         self.short_circuited = False
-        self.disk_full = False
         self._deduplication = deduplication
         self._progress: dict[int, int] = dict.fromkeys(followers, -1)
         self._on_change = on_change
@@ -187,11 +185,6 @@ class Replica:
             raise AppendError(error(Code.MESSAGE_TOO_LARGE))
         if self.short_circuited:
             raise AppendError(error(Code.PARTITION_SHORT_CIRCUITED))
-        if self.disk_full:
-            self.short_circuited = True
-            topic, partition = self.key
-            replica_key = ReplicaKey(topic=topic, partition=partition)
-            raise AppendError(error(Code.PARTITION_FULL, replica_key=replica_key))
 
     def acknowledged(self, follower: int, leo: int) -> None:
         """A follower has everything below ``leo``.
