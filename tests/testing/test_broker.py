@@ -322,6 +322,28 @@ class MemoryTests(SynchronousTestCase):
         self.ask(self.spu(broker), fetch(0))
         self.failureResultOf(waiting, UsageError)
 
+    def test_any_number_may_wait_one_time_after_another(self) -> None:
+        broker = self.broker(topics={"orders": 1})
+        looks = 0
+
+        def stored(count: int) -> bool:
+            nonlocal looks
+            looks += 1
+            return len(broker.records("orders")) >= count
+
+        async def wait_twice() -> None:
+            await broker.wait_for(lambda _: stored(1))
+            await broker.wait_for(lambda _: stored(2))
+
+        waiting = [Deferred.fromCoroutine(wait_twice()) for _ in range(400)]
+        for _ in range(2):
+            broker.append("orders", [b"x"])
+            self.clock.advance(0)
+        for one in waiting:
+            self.successResultOf(one)
+        # Each condition when it is new, and at the record that makes it true.
+        self.assertEqual(looks, 4 * 400)
+
     def test_waiting_can_be_given_up(self) -> None:
         broker = self.broker(topics={"orders": 1})
         waiting = broker.wait_for(lambda one: one.records("orders"))

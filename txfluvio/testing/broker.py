@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self, TypeVar, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import (
     IListeningPort,
@@ -654,13 +654,18 @@ class FakeBroker:
         It is looked at now, and after every change of the metadata, of a log, and of the journal.
         What it raises ends the waiting. Cancelling stops it.
         """
+        try:
+            found = condition(self)
+        except Exception:
+            return fail()
+        if found:
+            return succeed(found)
 
         def forget(waiter: Deferred[Any]) -> None:
             del self._waiting[waiter]
 
         waiter: Deferred[T] = Deferred(forget)
         self._waiting[waiter] = condition
-        self._look()
         return waiter
 
     def _changed(self) -> None:
