@@ -269,6 +269,14 @@ class TestElections:
         with pytest.raises(UsageError):
             kit.cluster.move_leader("r", 1, 5002)
 
+    def test_an_spu_that_is_down_can_not_be_made_leader(self) -> None:
+        kit = replicated()
+        kit.cluster.spu_down(5002)
+        kit.settle()
+        with pytest.raises(UsageError, match="5002 is down"):
+            kit.cluster.move_leader("r", 0, 5002)
+        assert partition(kit, "r-0").spec.leader == 5001
+
     def test_what_a_watch_of_spus_is_told(self) -> None:
         kit = Kit(spus=2)
         watch = kit.client().send(WatchRequest(kind=SPU))
@@ -336,6 +344,36 @@ class TestHiding:
         kit.cluster.hide_from_metadata("t", 1)
         names = [one.name for one in kit.ask(ListRequest(kind=PARTITION)).objects]
         assert names == ["t-0"]
+
+
+class TestScDown:
+    def test_no_topic_is_created_or_deleted(self) -> None:
+        kit = Kit()
+        kit.ask(create("t"))
+        kit.cluster.sc_down()
+        for refused in (kit.cluster.create_topic("new"), kit.cluster.delete_topic("t")):
+            assert kit.result(refused).check(UsageError)
+        kit.cluster.sc_up()
+        topics = [one.name for one in kit.ask(ListRequest(kind=TOPIC)).objects]
+        assert topics == ["t"]
+
+    def test_no_leader_is_moved(self) -> None:
+        kit = replicated()
+        kit.cluster.sc_down()
+        with pytest.raises(UsageError):
+            kit.cluster.move_leader("r", 0, 5002)
+        assert partition(kit, "r-0").spec.leader == 5001
+
+    def test_nothing_is_hidden(self) -> None:
+        kit = replicated()
+        kit.cluster.sc_down()
+        with pytest.raises(UsageError):
+            kit.cluster.hide_from_metadata("r")
+
+    def test_no_topic_is_created_once_the_cluster_has_stopped(self) -> None:
+        kit = Kit()
+        kit.cluster.stop()
+        assert kit.result(kit.cluster.create_topic("t")).check(UsageError)
 
 
 class TestScRestart:

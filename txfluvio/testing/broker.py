@@ -431,7 +431,7 @@ class FakeBroker:
     def move_leader(self, topic: str, partition: int, to: int) -> None:
         """Make the SPU ``to`` the leader of a partition of which it has a replica.
 
-        :raises UsageError: it has none, or there is no such partition.
+        :raises UsageError: it has none or is down, there is no such partition, or the SC is down.
         """
         self.cluster.move_leader(topic, partition, to)
 
@@ -448,6 +448,8 @@ class FakeBroker:
         """Let clients see a topic with its partitions, or one partition, as deleted.
 
         All goes on as before for those who do not look. Returns a function that shows it again.
+
+        :raises UsageError: the SC is down.
         """
         return self.cluster.hide_from_metadata(topic, partition)
 

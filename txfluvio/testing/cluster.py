@@ -229,33 +229,49 @@ class Cluster:
 
         :param spec: all of the topic, instead of ``partitions`` and ``replication``.
 
-        Fails with the ``BrokerError`` that a client would get. Cancelling stops the waiting only.
+        Fails with the ``BrokerError`` that a client would get, and with UsageError while the SC is
+        down. Cancelling stops the waiting only.
         """
         if spec is None:
             replicas = Computed(partitions=partitions, replication_factor=replication)
             spec = TopicSpec(replicas=replicas)
         request = CreateRequest(kind=TOPIC, name=name, spec=spec)
-        return self._done(self.operations.create(request, None))
+        return self._done(lambda: self.operations.create(request, None))
 
     def delete_topic(self, name: str) -> Deferred[None]:
-        """Delete a topic, a system topic as well; fires when it has left the metadata."""
-        request = DeleteRequest(kind=TOPIC, key=name, force=True)
-        return self._done(self.operations.delete(request))
+        """Delete a topic, a system topic as well; fires when it has left the metadata.
 
-    def _done(self, work: Awaitable[StatusResponse]) -> Deferred[None]:
+        Fails as the creation does.
+        """
+        request = DeleteRequest(kind=TOPIC, key=name, force=True)
+        return self._done(lambda: self.operations.delete(request))
+
+    def _done(self, work: Callable[[], Awaitable[StatusResponse]]) -> Deferred[None]:
         async def done() -> None:
-            answer = await work
+            self._check_sc()
+            answer = await work()
             code = answer.error_code
             if code:
                 raise broker_error(code.code, code.fields, answer.error_message, what=answer.name)
 
         return self._until_stop(Deferred.fromCoroutine(done()))
 
+    def _check_sc(self) -> None:
+        """See that there is somebody who changes the metadata.
+
+        :raises UsageError: the SC is down.
+        """
+        if not self._sc_runs:
+            raise UsageError("the SC is down, and nobody else changes the metadata: sc_up() first")
+
     def hide_from_metadata(self, topic: str, partition: int | None = None) -> Callable[[], None]:
         """Let clients see a topic with its partitions, or one partition, as deleted.
 
         All goes on as before for those who do not look. Returns a function that shows it again.
+
+        :raises UsageError: the SC is down.
         """
+        self._check_sc()
         partitions = self.metadata.partitions
         if partition is None:
             names = [item.name for item in self.metadata.partitions_of(topic)]
@@ -277,11 +293,14 @@ class Cluster:
     def move_leader(self, topic: str, partition: int, to: int) -> None:
         """Make the SPU ``to`` the leader of a partition of which it has a replica.
 
-        :raises UsageError: it has none, or there is no such partition.
+        :raises UsageError: it has none or is down, there is no such partition, or the SC is down.
         """
+        self._check_sc()
         item = self._partition(topic, partition)
         if to not in item.spec.replicas:
             raise UsageError(f"SPU {to} has no replica of {topic}/{partition}")
+        if not self._node(to).up:
+            raise UsageError(f"SPU {to} is down and can not lead: spu_up({to}) first")
         if to != item.spec.leader:
             spec: PartitionSpec = evolve(item.spec, leader=to)
             self.metadata.partitions.put(Item(item.name, spec, item.status))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
-from ...errors import FluvioError
+from ...errors import FluvioError, UsageError
 from ...wire.records import Batch
 from ...wire.sc import (
     CUSTOM_SPU,
@@ -216,7 +216,10 @@ class Outside:
         item = self._stage.broker.cluster.metadata.partitions.get(lifecycle.partition_name(*key))
         if item is not None and to != item.spec.leader and to in item.spec.replicas:
             self._do(f"the leadership of {key[0]}/{key[1]} moves to {to}")
-            self._stage.broker.move_leader(*key, to)
+            try:
+                self._stage.broker.move_leader(*key, to)
+            except UsageError as error:
+                self._do(f"but could not: {error}")
 
     def _appear(self, kind: Kind, told: Metadata) -> None:
         store = self._stage.broker.cluster.metadata.of(kind)

@@ -229,6 +229,8 @@ class World:
         planted.wait().addCallbacks(let_go, lambda _: None)
 
     def _move_leader(self, which: int) -> None:
+        if not self.broker.sc_runs:
+            return
         moves = [
             (item.name, spu_id)
             for item in sorted(self.broker.cluster.metadata.partitions, key=lambda one: one.name)
