@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
@@ -23,6 +23,7 @@ import txfluvio.testing
 from tests.testing.spu_kit import entry, fetch, produce
 from txfluvio.errors import TopicAlreadyExists, UsageError
 from txfluvio.testing import FLUVIO_0_11_11, FakeBroker
+from txfluvio.testing.faults import Fault, Latency, Match
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
 from txfluvio.wire.compression import Compression
@@ -136,6 +137,14 @@ class MemoryTests(SynchronousTestCase):
 
     def spu(self, broker: FakeBroker, spu_id: int = 5001) -> Wire:
         return self.connect(broker.spu_endpoints[spu_id])
+
+    def lingering(self, broker: FakeBroker) -> Wire:
+        """A connection to SPU 5001 that stays for the second which a stopping server gives it."""
+        broker.plant(Fault(Match(), Latency(60)))
+        wire = self.spu(broker)
+        wire.send(fetch(0), 25)
+        self.clock.advance(0)
+        return wire
 
     def ask(self, wire: Wire, request: Request[Any], version: int = 25) -> Any:
         return self.done(wire.send(request, version)[1])
@@ -357,6 +366,12 @@ class MemoryTests(SynchronousTestCase):
         self.done(broker.stop())
         self.failureResultOf(waiting, CancelledError)
 
+    def test_nobody_waits_for_one_that_has_stopped(self) -> None:
+        broker = self.broker()
+        self.done(broker.stop())
+        self.failureResultOf(broker.online("never"), UsageError)
+        self.assertTrue(self.successResultOf(broker.wait_for(lambda one: one.cluster.spus)))
+
     def test_what_clients_do_wrong_is_kept(self) -> None:
         broker = self.broker()
         wire = self.spu(broker)
@@ -446,6 +461,27 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(item.spec.leader, 5002)
         self.assertEqual(self.code(self.spu(broker, 5002), topic="more"), Code.NONE)
 
+    def test_an_spu_whose_port_is_taken_is_not_added(self) -> None:
+        broker = self.broker(topics={"orders": 1}, spu_port=9010)
+        taken = self.network.listen("127.0.0.1", 9020, Factory.forProtocol(Wire))
+        adding = broker.add_spu()
+        self.clock.advance(0)
+        self.failureResultOf(adding, CannotListenError)
+        self.assertEqual(list(broker.spu_endpoints), [5001])
+        self.done(broker.reset())
+        self.assertEqual(self.code(self.spu(broker)), Code.NONE)
+        self.done(taken.stopListening())
+        self.assertEqual(self.done(broker.add_spu()), 5002)
+
+    def test_an_spu_that_can_not_be_looked_at_aside_leaves_its_port(self) -> None:
+        aside = MemoryNetwork(self.clock)
+        broker = self.broker(spu_port=9010, aside=aside)
+        aside.listen("127.0.0.1", 9020, Factory.forProtocol(Wire))
+        adding = broker.add_spu()
+        self.clock.advance(0)
+        self.failureResultOf(adding, CannotListenError)
+        self.network.listen("127.0.0.1", 9020, Factory.forProtocol(Wire))
+
     def test_the_sc_goes_and_comes_while_spus_go_on(self) -> None:
         broker = self.broker(topics={"orders": 1})
         sc, spu = self.connect(broker.sc_endpoint), self.spu(broker)
@@ -498,6 +534,77 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(len(broker.records("orders")), 2)
         broker.move_clock(2)
         self.assertEqual([one.value[:1] for one in broker.records("orders")], [b"b"])
+
+    def test_nothing_is_started_once_it_has_stopped(self) -> None:
+        broker = self.broker()
+        self.done(broker.stop())
+        for starting in (broker.sc_up(), broker.spu_up(5001), broker.add_spu(), broker.reset()):
+            self.clock.advance(0)
+            self.failureResultOf(starting, UsageError)
+        self.assertEqual((broker.sc_runs, broker.running_spus), (False, ()))
+
+    def test_a_reset_that_is_under_way_when_it_stops_starts_nothing(self) -> None:
+        broker = self.broker()
+        self.spu(broker)
+        resetting = broker.reset()
+        self.done(broker.stop())
+        self.failureResultOf(resetting, UsageError)
+        self.assertEqual((broker.sc_runs, broker.running_spus), (False, ()))
+
+    def test_a_reset_comes_to_its_end_though_nobody_waits_for_it(self) -> None:
+        broker = self.broker(topics={"orders": 1})
+        broker.append("orders", [b"x"])
+        self.spu(broker)
+        resetting = broker.reset()
+        resetting.cancel()
+        self.failureResultOf(resetting, CancelledError)
+        self.assertFalse(broker.sc_runs)
+        self.clock.advance(0)
+        self.connect(broker.sc_endpoint)
+        self.assertEqual(self.code(self.spu(broker)), Code.NONE)
+        self.assertEqual(len(broker.records("orders")), 1)
+
+    def test_an_spu_that_stops_ends_its_connections_though_nobody_waits_for_it(self) -> None:
+        broker = self.broker()
+        wire = self.lingering(broker)
+        stopping = broker.spu_down(5001)
+        stopping.cancel()
+        self.failureResultOf(stopping, CancelledError)
+        self.clock.advance(0.5)
+        self.assertFalse(wire.lost)
+        self.clock.advance(0.5)
+        self.assertTrue(wire.lost)
+
+    def test_an_spu_comes_back_when_it_is_down(self) -> None:
+        broker = self.broker()
+        self.lingering(broker)
+        stopping, starting = broker.spu_down(5001), broker.spu_up(5001)
+        self.clock.advance(0.5)
+        self.assertNoResult(starting)
+        self.clock.advance(0.5)
+        self.successResultOf(stopping)
+        self.successResultOf(starting)
+        wire = self.spu(broker)
+        self.clock.advance(2)
+        self.assertFalse(wire.lost)
+
+    def test_spus_stop_together(self) -> None:
+        broker = self.broker(spus=2)
+        self.lingering(broker)
+        stopping = [broker.spu_down(5001), broker.spu_down(5002)]
+        self.assertEqual(broker.running_spus, ())
+        self.clock.advance(1)
+        for one in stopping:
+            self.successResultOf(one)
+
+    def test_any_number_may_want_a_reset(self) -> None:
+        broker = self.broker()
+        self.spu(broker)
+        resetting = [broker.reset() for _ in range(400)]
+        self.clock.advance(0)
+        for one in resetting:
+            self.successResultOf(one)
+        self.spu(broker)
 
     def test_there_are_no_tricks_with_an_spu_that_is_not_there(self) -> None:
         broker = self.broker()
@@ -585,6 +692,20 @@ async def test_an_spu_comes_back_at_its_port() -> None:
         await broker.spu_up(5001)
         await broker.online("orders")
         assert (await ask(await dial(where), produce(entry(ONE)))) is not None
+
+
+@with_reactor
+async def test_an_spu_comes_back_at_its_port_in_the_turn_in_which_it_stops() -> None:
+    async with FakeBroker(the_reactor) as broker:
+        await gatherResults([broker.spu_down(5001), broker.spu_up(5001)])
+        assert broker.running_spus == (5001,)
+
+
+@with_reactor
+async def test_resets_may_follow_each_other_in_one_turn() -> None:
+    async with FakeBroker(the_reactor) as broker:
+        await gatherResults([broker.reset(), broker.reset()])
+        await dial(broker.sc_endpoint)
 
 
 @with_reactor

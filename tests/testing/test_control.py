@@ -359,6 +359,16 @@ class ChangingTests(ControlCase):
         self.clock.advance(0)
         self.assertEqual(self.broker.replica("orders").log.hw, 1)
 
+    def test_a_reset_goes_on_when_the_caller_has_gone(self) -> None:
+        late = {"match": {}, "action": {"do": "Latency", "seconds": 60}}
+        self.ask("POST", "/faults", fault=late)
+        self.request(fetch(0))
+        caller = self.send("POST", "/reset")
+        self.assertFalse(self.broker.sc_runs)
+        caller.transport.loseConnection()
+        self.clock.advance(1)
+        self.assertEqual((self.broker.sc_runs, self.broker.running_spus), (True, (5001, 5002)))
+
     def test_faults_are_planted_and_can_be_awaited(self) -> None:
         fault = {"match": {"api": "Fetch"}, "action": {"do": "NeverAnswer"}}
         number = self.ask("POST", "/faults", fault=fault)["id"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -274,6 +274,15 @@ class ServerTests(SynchronousTestCase):
         self.assertTrue(self.client.transport.disconnected)
         self.client.leave()
         self.successResultOf(stopping)
+
+    def test_it_is_reset_though_nobody_waits_for_the_end(self) -> None:
+        clock = Clock()
+        stopping = Deferred.fromCoroutine(self.server.stop(clock))
+        stopping.cancel()
+        self.failureResultOf(stopping, CancelledError)
+        clock.advance(GRACE)
+        self.assertTrue(self.client.transport.disconnected)
+        self.client.leave()
 
     def test_a_server_without_connections_stops_at_once(self) -> None:
         self.client.leave()

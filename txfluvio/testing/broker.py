@@ -57,6 +57,7 @@ from .spu import Spu
 from .storage import Directory
 from .timers import Timers
 from .tls import FakeTls
+from .turns import Turns
 
 FIRST_SPU_ID = 5001
 
@@ -108,6 +109,9 @@ class FakeBroker:
     """A fake Fluvio cluster with an SC and some SPUs.
 
     Nothing is done before :meth:`start`; ``async with`` starts and stops.
+
+    Whatever stops servers and starts them again waits for what was asked of them before, and comes
+    to its end even if its Deferred is cancelled, which ends the waiting only.
 
     :param reactor: listens, and runs everything timed. Only its time is used where there is a
         ``network``, so a ``Clock`` will do there.
@@ -190,7 +194,9 @@ class FakeBroker:
         self._timers = Timers(self._scheduler)
         self._numbers = itertools.count(1)
         self._numbers_aside = itertools.count(-1, -1)
+        self._turns = Turns(self._scheduler)
         self._started = False
+        self._stopped = False
         self._initial: Snapshot | None = None
         self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
         self._looking: Callable[[], None] | None = None
@@ -224,7 +230,7 @@ class FakeBroker:
         self._directory = None if directory is None else Directory(directory, own=self._spus)
         self._sites: dict[int, _Site] = {}
         for spu_id in range(FIRST_SPU_ID, FIRST_SPU_ID + spus) if isinstance(spus, int) else spus:
-            self._make_spu(spu_id)
+            self._spus[spu_id], self._sites[spu_id] = self._make_spu(spu_id)
 
     # Starting and stopping
 
@@ -296,10 +302,14 @@ class FakeBroker:
         if unfired:
             raise UnfiredFaults(unfired)
 
-    async def _end(self) -> None:
+    def _end(self) -> Deferred[None]:
+        self._stopped = True
         self.faults.stop()
         for waiter in list(self._waiting):
             waiter.cancel()
+        return self._turns.run(self._shut)
+
+    async def _shut(self) -> None:
         sites = (self._sc, *self._sites.values())
         await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
         for spu in self._spus.values():
@@ -324,7 +334,7 @@ class FakeBroker:
             aside = Server(name, service, count=lambda: next(self._numbers_aside))
         return _Site(made, self._host, port, aside=aside)
 
-    def _make_spu(self, spu_id: int) -> None:
+    def _make_spu(self, spu_id: int) -> tuple[Spu, _Site]:
         spu = Spu(
             spu_id,
             timers=self._timers,
@@ -334,9 +344,8 @@ class FakeBroker:
             modules=self._modules,
             on_change=self._poke,
         )
-        self._spus[spu_id] = spu
         port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
-        self._sites[spu_id] = self._make_site(spu.name, spu, spu_id, port)
+        return spu, self._make_site(spu.name, spu, spu_id, port)
 
     def _create_module(self, item: StoredModule) -> None:
         modules = self.cluster.metadata.modules
@@ -344,6 +353,8 @@ class FakeBroker:
             modules.put(item)
 
     async def _listen(self, site: _Site) -> None:
+        if self._stopped:
+            raise UsageError("this broker has stopped: nothing of it is started any more")
         endpoint: IStreamServerEndpoint
         if self._network is None:
             reactor = cast(IReactorTCP, self._reactor)
@@ -357,7 +368,11 @@ class FakeBroker:
         site.port = cast(IPv4Address, site.listening.getHost()).port
         if self._aside is not None and site.aside is not None:
             endpoint = self._aside.server_endpoint(site.host, site.port)
-            site.listening_aside = await endpoint.listen(site.aside)
+            try:
+                site.listening_aside = await endpoint.listen(site.aside)
+            except Exception:
+                await site.stop(self._scheduler)
+                raise
 
     # Where it is
 
@@ -403,30 +418,29 @@ class FakeBroker:
 
     def sc_down(self) -> Deferred[None]:
         """Stop the SC; SPUs go on with what they know. Fires when its connections are gone."""
-        stopping = Deferred.fromCoroutine(self._sc.stop(self._scheduler))
-        self.cluster.sc_down()
-        return stopping
+        return self._turns.run(self._sc_down, "SC")
 
     def sc_up(self) -> Deferred[None]:
         """Start the SC again, at its old address and with what it had; fires when it listens."""
-        return Deferred.fromCoroutine(self._sc_up())
+        return self._turns.run(self._sc_up, "SC")
 
     def spu_down(self, spu_id: int) -> Deferred[None]:
         """Stop an SPU: its connections end, its partitions get another leader or none.
 
         Fires when its connections are gone. Its records stay on its disk.
+
+        :raises UsageError: there is no such SPU.
         """
-        stopping = Deferred.fromCoroutine(self._site(spu_id).stop(self._scheduler))
-        self.cluster.spu_down(spu_id)
-        return stopping
+        self._site(spu_id)
+        return self._turns.run(lambda: self._spu_down(spu_id), spu_id)
 
     def spu_up(self, spu_id: int) -> Deferred[None]:
         """Start an SPU again, at its old address and with what it had; fires when it listens."""
-        return Deferred.fromCoroutine(self._spu_up(spu_id))
+        return self._turns.run(lambda: self._spu_up(spu_id), spu_id)
 
     def add_spu(self) -> Deferred[int]:
         """Start one more SPU; fires with its id when it listens."""
-        return Deferred.fromCoroutine(self._add_spu())
+        return self._turns.run(self._add_spu)
 
     def move_leader(self, topic: str, partition: int, to: int) -> None:
         """Make the SPU ``to`` the leader of a partition of which it has a replica.
@@ -556,30 +570,36 @@ class FakeBroker:
             spu.replace_logs(snapshot.logs.get(spu_id, {}))
 
     async def _restore(self, snapshot: Snapshot) -> None:
+        await self._turns.run(lambda: self._go_back(snapshot))
+        await self._all_led()
+
+    async def _go_back(self, snapshot: Snapshot) -> None:
         sites = (self._sc, *self._sites.values())
         self.cluster.sc_down()
         for spu_id in self._spus:
             self.cluster.spu_down(spu_id)
         await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
         self._load(snapshot)
-        running = [spu_id for spu_id in self._spus if spu_id not in snapshot.down]
-        for site in (self._sc, *[self._sites[spu_id] for spu_id in running]):
-            await self._listen(site)
-        self.cluster.sc_up()
-        for spu_id in running:
-            self.cluster.spu_up(spu_id)
-        await self._all_led()
+        await self._sc_up()
+        for spu_id in self._spus:
+            if spu_id not in snapshot.down:
+                await self._spu_up(spu_id)
 
     async def _reset(self) -> None:
         if self._initial is None:
             raise UsageError("this broker has not started")
+        initial = self._initial
+        await self._turns.run(lambda: self._begin_anew(initial))
+        await self._all_led()
+
+    async def _begin_anew(self, initial: Snapshot) -> None:
         self.faults.clear()
         self.cluster.resume_replication()
         self.cluster.automatic_elections = self._automatic_elections
-        for spu_id in [one for one in self._spus if one not in self._initial.logs]:
+        for spu_id in [one for one in self._spus if one not in initial.logs]:
             await self._remove_spu(spu_id)
-        await self._restore(self._initial)
         self._moved = 0.0
+        await self._go_back(initial)
         self.journal.clear()
         self.complaints.clear()
 
@@ -595,10 +615,20 @@ class FakeBroker:
 
         return self.wait_for(lambda _: all(map(led, self.cluster.metadata.partitions)))
 
+    async def _sc_down(self) -> None:
+        stopping = Deferred.fromCoroutine(self._sc.stop(self._scheduler))
+        self.cluster.sc_down()
+        await stopping
+
     async def _sc_up(self) -> None:
         if self._sc.listening is None:
             await self._listen(self._sc)
             self.cluster.sc_up()
+
+    async def _spu_down(self, spu_id: int) -> None:
+        stopping = Deferred.fromCoroutine(self._site(spu_id).stop(self._scheduler))
+        self.cluster.spu_down(spu_id)
+        await stopping
 
     async def _spu_up(self, spu_id: int) -> None:
         site = self._site(spu_id)
@@ -608,20 +638,19 @@ class FakeBroker:
 
     async def _add_spu(self) -> int:
         spu_id = max(self._spus, default=FIRST_SPU_ID - 1) + 1
-        self._make_spu(spu_id)
+        spu, site = self._make_spu(spu_id)
         if self._directory is not None:
-            spu = self._spus[spu_id]
             logs = self._directory.logs(spu_id, self.cluster.metadata.contents())
             spu.disk = self._directory.disk(spu_id)
             spu.replace_logs(logs)
-        site = self._sites[spu_id]
         await self._listen(site)
-        self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
+        self._spus[spu_id], self._sites[spu_id] = spu, site
+        self.cluster.add_spu(spu, host=site.host, port=site.port)
         return spu_id
 
     async def _remove_spu(self, spu_id: int) -> None:
         """Have an SPU no more, with all that it has stored."""
-        await self.spu_down(spu_id)
+        await self._spu_down(spu_id)
         self._spus[spu_id].replace_logs({})
         self.cluster.forget_spu(spu_id)
         del self._spus[spu_id], self._sites[spu_id]
@@ -654,7 +683,8 @@ class FakeBroker:
         """Fires with what ``condition`` returns, once that is anything true.
 
         It is looked at now, and after every change of the metadata, of a log, and of the journal.
-        What it raises ends the waiting. Cancelling stops it.
+        What it raises ends the waiting. Cancelling stops it, and so does the end of the broker;
+        whoever asks later gets UsageError.
         """
         try:
             found = condition(self)
@@ -662,6 +692,8 @@ class FakeBroker:
             return fail()
         if found:
             return succeed(found)
+        if self._stopped:
+            return fail(UsageError("this broker has stopped: what is not so never will be"))
 
         def forget(waiter: Deferred[Any]) -> None:
             del self._waiting[waiter]

@@ -25,6 +25,7 @@ from OpenSSL.crypto import X509
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocolFactory,
@@ -482,6 +483,7 @@ class Server(Factory):
         self._max_frame_size = max_frame_size
         self._open: dict[int, ServerProtocol] = {}
         self._empty: list[Deferred[None]] = []
+        self._cut: IDelayedCall | None = None
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -509,23 +511,21 @@ class Server(Factory):
             connection.close()
 
     async def stop(self, scheduler: IReactorTime, grace: float = GRACE) -> None:
-        """End every connection and wait until all are gone.
+        """End every connection and wait until all are gone; cancelling ends the waiting only.
 
         :param grace: seconds for what is written already; then connections are reset.
         """
         self.close_all()
         if not self._open:
             return
+        if self._cut is None:
+            self._cut = scheduler.callLater(grace, self._abort_all)
         empty: Deferred[None] = Deferred(self._empty.remove)
         self._empty.append(empty)
-        cut = scheduler.callLater(grace, self._abort_all)
-        try:
-            await empty
-        finally:
-            if cut.active():
-                cut.cancel()
+        await empty
 
     def _abort_all(self) -> None:
+        self._cut = None
         for connection in self.connections:
             connection.abort()
 
@@ -535,6 +535,9 @@ class Server(Factory):
     def closed(self, protocol: ServerProtocol) -> None:
         self._open.pop(protocol.connection.number, None)
         if not self._open:
+            if self._cut is not None:
+                self._cut.cancel()
+                self._cut = None
             waiting, self._empty = self._empty, []
             for waiter in waiting:
                 waiter.callback(None)
