@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txfluvio.testing
 from tests.testing.spu_kit import entry, fetch, produce
-from txfluvio.errors import TopicAlreadyExists, UsageError
+from txfluvio.errors import BrokerError, TopicAlreadyExists, UsageError
 from txfluvio.testing import FLUVIO_0_11_11, FakeBroker
 from txfluvio.testing.faults import Fault, Latency, Match
 from txfluvio.transport.memory import MemoryNetwork
@@ -215,12 +215,34 @@ class MemoryTests(SynchronousTestCase):
         self.clock.advance(0)
         self.failureResultOf(starting, TopicAlreadyExists)
 
+    def test_nothing_is_left_of_a_start_that_fails(self) -> None:
+        broker = FakeBroker(self.clock, topics={"Bad_Name": 1}, network=self.network)
+        starting = broker.start()
+        self.clock.advance(0)
+        self.failureResultOf(starting, BrokerError)
+        self.assertEqual((broker.sc_runs, broker.running_spus), (False, ()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_port_that_is_taken_is_an_error_of_the_start(self) -> None:
+        self.network.listen("127.0.0.1", 9010, Factory.forProtocol(Wire))
+        broker = FakeBroker(self.clock, spu_port=9010, network=self.network)
+        self.failureResultOf(broker.start(), CannotListenError)
+        self.assertFalse(broker.sc_runs)
+
     def test_a_start_may_be_cancelled(self) -> None:
         broker = FakeBroker(self.clock, network=self.network)
-        self.brokers = (broker,)
         starting = broker.start()
         starting.cancel()
         self.failureResultOf(starting, CancelledError)
+        self.assertEqual((broker.sc_runs, broker.running_spus), (False, ()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_start_ends_with_a_stop(self) -> None:
+        broker = FakeBroker(self.clock, topics={"orders": 1}, network=self.network)
+        starting = broker.start()
+        self.done(broker.stop())
+        self.failureResultOf(starting, CancelledError)
+        self.assertEqual((broker.sc_runs, broker.running_spus), (False, ()))
 
     def test_stopping_ends_connections_and_leaves_the_port_free(self) -> None:
         broker = self.broker()

@@ -235,7 +235,10 @@ class FakeBroker:
     # Starting and stopping
 
     def start(self) -> Deferred[None]:
-        """Listen, and create the topics to begin with; fires when all of them are online."""
+        """Listen, and create the topics to begin with; fires when all of them are online.
+
+        If it fails, or is cancelled, nothing is left of the broker, as after :meth:`stop`.
+        """
         return Deferred.fromCoroutine(self._start())
 
     def stop(self) -> Deferred[None]:
@@ -246,11 +249,7 @@ class FakeBroker:
         return Deferred.fromCoroutine(self._stop())
 
     async def __aenter__(self) -> Self:
-        try:
-            await self.start()
-        except BaseException:
-            await self._end()
-            raise
+        await self.start()
         return self
 
     async def __aexit__(
@@ -271,12 +270,15 @@ class FakeBroker:
         if self._started:
             raise UsageError("this broker has been started before")
         self._started = True
+        try:
+            await self._begin()
+        except Exception:
+            await self._end()
+            raise
+
+    async def _begin(self) -> None:
         if self._directory is not None:
-            try:
-                self._open(self._directory)
-            except BaseException:
-                self._directory.release()
-                raise
+            self._open(self._directory)
         for item in self._stand_ins:
             self._create_module(item)
         await self._listen(self._sc)
