@@ -21,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txfluvio.testing
 from tests.testing.spu_kit import entry, fetch, produce
+from txfluvio.client import FluvioClient
 from txfluvio.errors import BrokerError, TopicAlreadyExists, UsageError
 from txfluvio.testing import FLUVIO_0_11_11, FakeBroker
 from txfluvio.testing.faults import Fault, Latency, Match
@@ -689,6 +690,22 @@ async def test_ports_are_free_ones_and_several_brokers_fit_in_a_process() -> Non
         sc = await dial(other.sc_endpoint)
         reply = await ask(sc, ApiVersionsRequest(client_version="1.0.0"), 2)
         assert reply.platform_version == "0.18.2-dev-1"
+
+
+@with_reactor
+async def test_a_client_finds_it_over_ipv6() -> None:
+    try:
+        async with FakeBroker(the_reactor, topics={"orders": 1}, host="::1") as broker:
+            assert broker.sc_endpoint.startswith("[::1]:")
+            config = broker.client_config()
+            async with (
+                FluvioClient(the_reactor, config) as client,
+                client.producer("orders") as producer,
+            ):
+                await producer.send(b"x")
+            assert [one.value for one in broker.records("orders")] == [b"x"]
+    except CannotListenError:
+        pytest.skip("this machine has no IPv6")
 
 
 @with_reactor

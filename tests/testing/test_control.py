@@ -363,9 +363,10 @@ class ChangingTests(ControlCase):
         late = {"match": {}, "action": {"do": "Latency", "seconds": 60}}
         self.ask("POST", "/faults", fault=late)
         self.request(fetch(0))
-        caller = self.send("POST", "/reset")
+        caller = self.send("POST", "/reset").transport
         self.assertFalse(self.broker.sc_runs)
-        caller.transport.loseConnection()
+        assert caller is not None
+        caller.loseConnection()
         self.clock.advance(1)
         self.assertEqual((self.broker.sc_runs, self.broker.running_spus), (True, (5001, 5002)))
 

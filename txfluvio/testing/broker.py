@@ -94,7 +94,8 @@ class _Site:
 
     @property
     def endpoint(self) -> str:
-        return f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     async def stop(self, scheduler: IReactorTime) -> None:
         ports = (self.listening, self.listening_aside)
@@ -380,12 +381,12 @@ class FakeBroker:
 
     @property
     def sc_endpoint(self) -> str:
-        """``host:port`` of the SC; known once started."""
+        """``host:port`` of the SC, ``[host]:port`` over IPv6; known once started."""
         return self._sc.endpoint
 
     @property
     def spu_endpoints(self) -> Mapping[int, str]:
-        """``host:port`` of each SPU by its id; known once started."""
+        """``host:port`` of each SPU by its id, ``[host]:port`` over IPv6; known once started."""
         return {spu_id: site.endpoint for spu_id, site in self._sites.items()}
 
     @property
