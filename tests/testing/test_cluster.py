@@ -319,6 +319,19 @@ class TestFromPython:
         assert kit.clock.getDelayedCalls() == []
 
 
+class TestTopics:
+    def test_a_topic_that_no_client_could_be_told_of_is_refused(self) -> None:
+        kit = Kit()
+        failures: list[Failure] = []
+        for partitions, replication in ((2**40, 1), (1, 2**32)):
+            creating = kit.cluster.create_topic("t", partitions=partitions, replication=replication)
+            creating.addErrback(failures.append)
+        kit.settle()
+        assert [failure.type for failure in failures] == [UsageError, UsageError]
+        assert "partitions can not be sent" in str(failures[0].value)
+        assert "t" not in kit.cluster.metadata.topics
+
+
 class TestHiding:
     def test_a_hidden_topic_looks_deleted_and_is_not(self) -> None:
         kit = Kit()

@@ -151,7 +151,9 @@ class LookingTests(ControlCase):
         self.assertEqual(
             one["does"], "Drop what a partition holds below an offset, as retention does."
         )
-        self.assertEqual(one["fields"]["partition"], "a whole number of 0 or more; if not given: 0")
+        self.assertEqual(
+            one["fields"]["partition"], f"a whole number from 0 to {2**63 - 1}; if not given: 0"
+        )
         self.assertTrue(all(one["does"] for one in calls))
 
     def test_the_guide_has_every_call_and_no_other(self) -> None:
@@ -420,16 +422,16 @@ class BadInputTests(ControlCase):
             (
                 "/topics",
                 {"name": "a", "partitions": True},
-                "the field 'partitions' is True: expected a whole number of 1 or more",
+                "the field 'partitions' is True: expected a whole number from 1 to 4294967295",
             ),
             (
                 "/topics/orders/evict",
                 {"before": -1},
-                "the field 'before' is -1: expected a whole number of 0 or more",
+                "the field 'before' is -1: expected a whole number from 0 to",
             ),
             ("/elections", {"automatic": 1}, "the field 'automatic' is 1: expected true or false"),
             ("/clock", {"seconds": float("nan")}, "the field 'seconds' is nan: expected a number"),
-            ("/spus/x/down", {}, "the field 'spu' is 'x': expected a whole number of 0 or more"),
+            ("/spus/x/down", {}, "the field 'spu' is 'x': expected a whole number from 0 to"),
             (
                 "/topics/orders/records",
                 {"records": ["a"], "compression": "rar"},
@@ -450,6 +452,36 @@ class BadInputTests(ControlCase):
             status, error = self.refused("POST", path, **fields)
             self.assertEqual(status, 400)
             self.assertIn(expected, error)
+
+    def test_numbers_that_no_message_could_have(self) -> None:
+        for fields in ({"partitions": 2**32}, {"replication": 2**32}):
+            status, error = self.refused("POST", "/topics", name="big", **fields)
+            self.assertEqual(status, 400)
+            self.assertIn("expected a whole number from 1 to 4294967295", error)
+        status, _ = self.refused("POST", "/topics/orders/evict", before=2**63)
+        self.assertEqual(status, 400)
+        self.assertNotIn("big", self.broker.cluster.metadata.topics)
+
+    def test_times_that_nobody_can_wait_for(self) -> None:
+        number = self.ask("POST", "/faults", fault={"action": {"do": "NeverAnswer"}})["id"]
+        for timeout in ("-1", "1" + 400 * "0", "1e10"):
+            for path in (f"/faults/{number}?", "/journal?at_least=9&"):
+                status, error = self.refused("GET", f"{path}timeout={timeout}")
+                self.assertEqual(status, 400)
+                self.assertIn("expected a number of seconds from 0 to 1000000000", error)
+        self.assertEqual(self.broker._waiting, {})
+
+    def test_a_clock_that_would_jump_out_of_all_time(self) -> None:
+        for seconds in (1e300, -1e300, 1e10):
+            status, error = self.refused("POST", "/clock", seconds=seconds)
+            self.assertEqual(status, 400)
+            self.assertIn("a number of seconds from -1000000000 to 1000000000", error)
+        self.assertEqual(self.ask("POST", "/clock", seconds=-1.5), {"now": 1_699_999_998.5})
+        self.ask("POST", "/topics/orders/records", records=["a"])
+
+    def test_text_that_can_not_be_encoded(self) -> None:
+        expected = (400, r"the field 'name' is '\ud800': expected text")
+        self.assertEqual(self.refused("POST", "/topics", name="\ud800"), expected)
 
     def test_records_that_are_none(self) -> None:
         for record in (5, {"base64": "?"}, {"value": "a", "headers": {}}, {"key": "a"}, None):

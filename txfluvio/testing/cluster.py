@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorTime
 from ..errors import UsageError, broker_error
 from ..wire.sc import (
     TOPIC,
+    VERSIONS,
     Computed,
     CreateRequest,
     DeleteRequest,
@@ -230,13 +231,18 @@ class Cluster:
         :param spec: all of the topic, instead of ``partitions`` and ``replication``.
 
         Fails with the ``BrokerError`` that a client would get, and with UsageError while the SC is
-        down. Cancelling stops the waiting only.
+        down or if no client could ask for it. Cancelling stops the waiting only.
         """
         if spec is None:
             replicas = Computed(partitions=partitions, replication_factor=replication)
             spec = TopicSpec(replicas=replicas)
         request = CreateRequest(kind=TOPIC, name=name, spec=spec)
-        return self._done(lambda: self.operations.create(request, None))
+        return self._done(lambda: self._create(request))
+
+    async def _create(self, request: CreateRequest) -> StatusResponse:
+        # What does not fit into a request fits into no answer either: no watch could tell of it.
+        request.encode(VERSIONS[1])
+        return await self.operations.create(request, None)
 
     def delete_topic(self, name: str) -> Deferred[None]:
         """Delete a topic, a system topic as well; fires when it has left the metadata.

@@ -32,7 +32,18 @@ from .faults_json import from_json, to_json
 from .journal import Direction, Entry
 from .plain import given_bytes, plain_entry, plain_produced, plain_record
 from .planting import Planted
-from .routes import Field, Interface, Refused, flag, number, of_type, route, seconds, text
+from .routes import (
+    MAX_SECONDS,
+    Field,
+    Interface,
+    Refused,
+    flag,
+    number,
+    of_type,
+    route,
+    seconds,
+    text,
+)
 from .snapshot import Snapshot
 
 MAX_SNAPSHOTS = 100
@@ -40,6 +51,9 @@ MAX_SNAPSHOTS = 100
 
 MAX_FAULTS = 10_000
 """How many faults are remembered at once."""
+
+MAX_COUNT = 2**32 - 1
+"""The most partitions and replicas for which a topic has room to ask."""
 
 DEFAULT_LIMIT = 1_000
 """How many entries are answered where the request does not say."""
@@ -246,8 +260,8 @@ class Control:
         "POST",
         "/topics",
         name=text(),
-        partitions=number(1, least=1),
-        replication=number(1, least=1),
+        partitions=number(1, least=1, most=MAX_COUNT),
+        replication=number(1, least=1, most=MAX_COUNT),
     )
     async def create_topic(self, name: str, partitions: int, replication: int) -> None:
         """Create a topic; answered when all of its partitions can be used."""
@@ -339,7 +353,7 @@ class Control:
         """Let followers catch up that were stalled in the same words."""
         _undo(self._resumes, (topic, partition), "stalled")
 
-    @route("POST", "/clock", seconds=seconds())
+    @route("POST", "/clock", seconds=seconds(least=-MAX_SECONDS))
     def move_clock(self, seconds: float) -> dict[str, float]:
         """Let the time of day jump; answers the time here, since the Unix epoch."""
         self._broker.move_clock(seconds)

@@ -12,7 +12,6 @@ be addressed to this machine by name, so that no page in a browser can reach it 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
@@ -31,6 +30,12 @@ from ..errors import BrokerError, FluvioError
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of the largest body of a request that is looked at."""
+
+MAX_NUMBER = 2**63 - 1
+"""The largest whole number that a message of Fluvio can have, such as an offset."""
+
+MAX_SECONDS = 1e9
+"""The longest time that can be given: some thirty years, which any clock can count."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -86,8 +91,17 @@ def of_type(kind: type | tuple[type, ...]) -> Callable[[Any], Any]:
 
 
 def text(default: Any = _REQUIRED) -> Field:
-    """Text."""
-    return Field("text", of_type(str), str, default)
+    """Text that can be encoded, which half of a character can not."""
+
+    def check(value: Any) -> str:
+        found: str = of_type(str)(value)
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise ValueError(value) from None
+        return found
+
+    return Field("text", check, str, default)
 
 
 def flag(default: Any = _REQUIRED) -> Field:
@@ -95,28 +109,30 @@ def flag(default: Any = _REQUIRED) -> Field:
     return Field("true or false", of_type(bool), default=default)
 
 
-def seconds(default: Any = _REQUIRED) -> Field:
+def seconds(default: Any = _REQUIRED, *, least: float = 0) -> Field:
     """A number of seconds, perhaps with a fraction."""
 
     def check(value: Any) -> float:
         found: float = of_type((int, float))(value)
-        if not math.isfinite(found):
+        if not least <= found <= MAX_SECONDS:
             raise ValueError(value)
         return found
 
-    return Field("a number of seconds", check, default=default)
+    return Field(
+        f"a number of seconds from {least:.0f} to {MAX_SECONDS:.0f}", check, default=default
+    )
 
 
-def number(default: Any = _REQUIRED, *, least: int = 0) -> Field:
+def number(default: Any = _REQUIRED, *, least: int = 0, most: int = MAX_NUMBER) -> Field:
     """A whole number."""
 
     def check(value: Any) -> int:
         found: int = of_type(int)(value)
-        if found < least:
+        if not least <= found <= most:
             raise ValueError(value)
         return found
 
-    return Field(f"a whole number of {least} or more", check, int, default)
+    return Field(f"a whole number from {least} to {most}", check, int, default)
 
 
 @attrs.frozen
