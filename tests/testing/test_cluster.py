@@ -358,6 +358,28 @@ class TestHiding:
         names = [one.name for one in kit.ask(ListRequest(kind=PARTITION)).objects]
         assert names == ["t-0"]
 
+    def test_what_is_hidden_stays_so_when_the_sc_goes_and_comes(self) -> None:
+        kit = Kit()
+        kit.ask(create("t", partitions=2))
+        show = kit.cluster.hide_from_metadata("t", 1)
+        kit.cluster.sc_down()
+        kit.cluster.sc_up()
+        kit.settle()
+        watch = kit.client().send(WatchRequest(kind=PARTITION))
+        assert sorted(one.name for one in watch.reply.all) == ["consumer-offset-0", "t-0"]
+        show()
+        kit.settle()
+        (change,) = watch.replies[-1].changes
+        assert (change.header, change.content.name) == (Change.UPDATE, "t-1")
+
+    def test_what_is_not_there_can_not_be_hidden(self) -> None:
+        kit = Kit()
+        kit.ask(create("t"))
+        with pytest.raises(UsageError, match="there is no topic nowhere"):
+            kit.cluster.hide_from_metadata("nowhere")
+        with pytest.raises(UsageError, match="there is no partition t/1"):
+            kit.cluster.hide_from_metadata("t", 1)
+
 
 class TestScDown:
     def test_no_topic_is_created_or_deleted(self) -> None:

@@ -331,6 +331,23 @@ class ChangingTests(ControlCase):
         self.ask("POST", "/topics/orders/show")
         self.assertIn("orders", [one.name for one in shown()])
 
+    def test_a_topic_that_was_created_anew_is_hidden_again(self) -> None:
+        shown = self.broker.cluster.metadata.topics.listing
+        self.ask("POST", "/topics/orders/hide")
+        self.ask("DELETE", "/topics/orders")
+        self.ask("POST", "/topics", name="orders")
+        self.assertIn("orders", [one.name for one in shown()])
+        self.ask("POST", "/topics/orders/hide")
+        self.assertNotIn("orders", [one.name for one in shown()])
+
+    def test_what_is_not_there_can_not_be_hidden(self) -> None:
+        expected = (409, "there is no topic later")
+        self.assertEqual(self.refused("POST", "/topics/later/hide"), expected)
+        expected = (409, "there is no partition orders/7")
+        self.assertEqual(self.refused("POST", "/topics/orders/hide", partition=7), expected)
+        expected = (409, "nothing was hidden in these words")
+        self.assertEqual(self.refused("POST", "/topics/later/show"), expected)
+
     def test_the_clock_jumps(self) -> None:
         self.assertEqual(self.ask("POST", "/clock", seconds=3600), {"now": 1_700_003_600})
 

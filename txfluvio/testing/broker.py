@@ -464,9 +464,10 @@ class FakeBroker:
     def hide_from_metadata(self, topic: str, partition: int | None = None) -> Callable[[], None]:
         """Let clients see a topic with its partitions, or one partition, as deleted.
 
-        All goes on as before for those who do not look. Returns a function that shows it again.
+        All goes on as before for those who do not look, and it stays hidden when the SC goes and
+        comes. Returns a function that shows it again.
 
-        :raises UsageError: the SC is down.
+        :raises UsageError: there is no such topic or partition, or the SC is down.
         """
         return self.cluster.hide_from_metadata(topic, partition)
 

@@ -182,12 +182,16 @@ class Cluster:
         if self._sc_runs:
             return
         contents = self.metadata.contents()
+        hidden = [store.hidden for store in self.metadata.stores]
         before = self.controllers
         self._make_metadata()
         self.controllers.automatic_elections = before.automatic_elections
         self.controllers.system_topic = before.system_topic
         self.sc.serve(self.metadata, self.operations, self._sc_timers)
         self._run_sc(contents)
+        for store, names in zip(self.metadata.stores, hidden, strict=True):
+            for name in names:
+                store.hide(name)
         for spu_id, node in self._nodes.items():
             self._resolve(spu_id, SpuResolution.ONLINE if node.up else SpuResolution.OFFLINE)
             if node.up:
@@ -273,17 +277,20 @@ class Cluster:
     def hide_from_metadata(self, topic: str, partition: int | None = None) -> Callable[[], None]:
         """Let clients see a topic with its partitions, or one partition, as deleted.
 
-        All goes on as before for those who do not look. Returns a function that shows it again.
+        All goes on as before for those who do not look, and it stays hidden when the SC goes and
+        comes. Returns a function that shows it again.
 
-        :raises UsageError: the SC is down.
+        :raises UsageError: there is no such topic or partition, or the SC is down.
         """
         self._check_sc()
         partitions = self.metadata.partitions
-        if partition is None:
+        if partition is not None:
+            names = [self._partition(topic, partition).name]
+        elif topic in self.metadata.topics:
             names = [item.name for item in self.metadata.partitions_of(topic)]
             self.metadata.topics.hide(topic)
         else:
-            names = [lifecycle.partition_name(topic, partition)]
+            raise UsageError(f"there is no topic {topic}")
         for name in names:
             partitions.hide(name)
 

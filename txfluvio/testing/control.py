@@ -302,8 +302,7 @@ class Control:
     @route("POST", "/topics/{topic}/hide", topic=text(), partition=number(None))
     def hide(self, topic: str, partition: int | None) -> None:
         """Let clients see a topic, or one partition of it, as deleted, while it is served."""
-        if (topic, partition) not in self._shows:
-            self._shows[topic, partition] = self._broker.hide_from_metadata(topic, partition)
+        self._shows[topic, partition] = self._broker.hide_from_metadata(topic, partition)
 
     @route("POST", "/topics/{topic}/show", topic=text(), partition=number(None))
     def show(self, topic: str, partition: int | None) -> None:

@@ -98,6 +98,11 @@ class Store(Generic[SpecT, StatusT]):
         """The object of this name, hidden or not."""
         return self._items.get(name)
 
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The names of the hidden objects."""
+        return tuple(self._hidden)
+
     def listing(self) -> tuple[Item[SpecT, StatusT], ...]:
         """What clients are shown, in an arbitrary order that lasts until the next change."""
         if self._listing is None:
@@ -117,18 +122,14 @@ class Store(Generic[SpecT, StatusT]):
         return unsubscribe
 
     def load(self, items: Iterable[Item[SpecT, StatusT]]) -> None:
-        """Take ``items`` as the whole truth: every watcher gets everything."""
-        self.epoch += 1
-        self._items = {item.name: item for item in items}
-        self._hidden = {name: None for name in self._hidden if name in self._items}
-        self._changed = dict.fromkeys(self._items, self.epoch)
-        self._mark_fence()
-        self._tell()
+        """Take ``items`` as the whole truth, and none as hidden: every watcher gets everything."""
+        self._hidden.clear()
+        self._load(items)
 
     def reload(self) -> None:
         """Load what is there already, as the SC does from time to time."""
         waiting, self._waiting = self._waiting, {}
-        self.load([*self._items.values(), *waiting.values()])
+        self._load([*self._items.values(), *waiting.values()])
 
     def put(self, *items: Item[SpecT, StatusT]) -> None:
         """Add or replace objects in one epoch; each counts as changed even when it is equal."""
@@ -217,6 +218,13 @@ class Store(Generic[SpecT, StatusT]):
         return Diff(
             self.epoch, updates=self._shuffled(updates[::-1]), deletes=tuple(reversed(deletes))
         )
+
+    def _load(self, items: Iterable[Item[SpecT, StatusT]]) -> None:
+        self.epoch += 1
+        self._items = {item.name: item for item in items}
+        self._changed = dict.fromkeys(self._items, self.epoch)
+        self._mark_fence()
+        self._tell()
 
     def _touch(self, name: str) -> None:
         self._changed.pop(name, None)
