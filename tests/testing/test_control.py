@@ -411,6 +411,31 @@ class ChangingTests(ControlCase):
         self.ask("DELETE", f"/faults/{number}")
         self.assertEqual(self.refused("DELETE", f"/faults/{number}")[0], 409)
 
+    def test_a_fault_that_was_deleted_before_it_acted_is_listed_as_one(self) -> None:
+        fault = {"match": {"api": "Fetch"}, "action": {"do": "NeverAnswer"}}
+        number = self.ask("POST", "/faults", fault=fault)["id"]
+        self.ask("DELETE", f"/faults/{number}")
+        self.request(fetch(0))
+        found = self.ask("GET", "/faults")
+        self.assertEqual(found["unfired"], [number])
+        self.assertEqual(found["faults"][str(number)]["hits"], 0)
+
+    def test_a_fault_that_was_deleted_and_owes_nothing_is_forgotten(self) -> None:
+        fault = {"match": {"api": "Fetch"}, "action": {"do": "NeverAnswer"}}
+        number = self.ask("POST", "/faults", fault=fault, optional=True)["id"]
+        self.ask("DELETE", f"/faults/{number}")
+        self.assertEqual(self.ask("GET", "/faults"), {"faults": {}, "unfired": []})
+        self.assertEqual(self.broker.faults._all, [])
+
+    def test_who_waits_for_a_fault_that_is_deleted_is_told_so(self) -> None:
+        fault = {"match": {"api": "Fetch"}, "action": {"do": "NeverAnswer"}}
+        number = self.ask("POST", "/faults", fault=fault, optional=True)["id"]
+        waiting = self.send("GET", f"/faults/{number}")
+        self.ask("DELETE", f"/faults/{number}")
+        answer = waiting.answer()
+        self.assertEqual(answer.status, 409)
+        self.assertEqual(answer.body["error"], f"fault {number} was taken away")
+
 
 class BadInputTests(ControlCase):
     """What is refused, and in which words."""

@@ -265,6 +265,31 @@ def test_what_is_removed_acts_no_more(kit: FaultKit) -> None:
     assert planted.hits == 1
 
 
+def test_nobody_waits_for_a_fault_that_is_removed(kit: FaultKit) -> None:
+    planted = kit.plant(NOT_LEADER, times=None)
+    before = planted.wait()
+    planted.remove()
+    for waiting in (before, planted.wait()):
+        with pytest.raises(CancelledError):
+            kit.done(waiting)
+    planted.optional = True
+
+
+def test_who_waited_for_a_hit_before_the_removal_hears_of_it(kit: FaultKit) -> None:
+    planted = kit.plant(NOT_LEADER, times=None)
+    waiting = planted.wait()
+    assert refused(kit.spu())
+    planted.remove()
+    kit.done(waiting)
+
+
+def test_a_fault_that_has_acted_is_not_kept_when_it_is_removed(kit: FaultKit) -> None:
+    planted = kit.plant(NOT_LEADER)
+    assert refused(kit.spu())
+    planted.remove()
+    assert kit.broker.faults._all == []
+
+
 def test_an_observer_counts_and_leaves_all_as_it_is(kit: FaultKit) -> None:
     observer = kit.broker.observe(Match("Produce"))
     kit.plant(NOT_LEADER)

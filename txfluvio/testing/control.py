@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import HTTPFactory
@@ -367,7 +367,9 @@ class Control:
         One that is not optional is listed as unfired by GET /faults until it has acted.
         """
         if len(self._planted) >= MAX_FAULTS:
-            raise UsageError(f"there are {MAX_FAULTS} faults already: delete some, or reset")
+            raise UsageError(
+                f"there are {MAX_FAULTS} faults already: reset, or delete those that have acted"
+            )
         number = next(self._numbers)
         self._planted[number] = self._broker.plant(fault, optional=optional)
         return {"id": number}
@@ -381,7 +383,7 @@ class Control:
                 number: {**to_json(one.fault), "hits": one.hits, "held": one.held}
                 for number, one in planted
             },
-            "unfired": [number for number, one in planted if not one.hits and not one.optional],
+            "unfired": [number for number, one in planted if one.unfired],
         }
 
     @route("GET", "/faults/{id}", id=number(), at_least=number(1), timeout=seconds(10))
@@ -391,7 +393,12 @@ class Control:
         if planted.hits < at_least:
             waiting = planted.wait(at_least)
             what = f"the fault has not acted {at_least} times"
-            await self._in_time(waiting, timeout, what)
+            try:
+                await self._in_time(waiting, timeout, what)
+            except CancelledError:
+                if not planted.removed:
+                    raise
+                raise UsageError(f"fault {id} was taken away") from None
         return {"hits": planted.hits}
 
     @route("POST", "/faults/{id}/release", id=number())
@@ -401,9 +408,14 @@ class Control:
 
     @route("DELETE", "/faults/{id}", id=number())
     def remove(self, id: int) -> None:
-        """Let a fault act no more, and let go what it holds."""
-        self._fault(id).remove()
-        del self._planted[id]
+        """Let a fault act no more, and let go what it holds.
+
+        One that should have acted and never has stays in the list of those.
+        """
+        planted = self._fault(id)
+        planted.remove()
+        if not planted.unfired:
+            del self._planted[id]
 
     def _fault(self, number: int) -> Planted:
         planted = self._planted.get(number)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
 from ..errors import UsageError
 from .faults import Fault, Moment, Observe, Occasion, ServerId, check
@@ -62,19 +62,27 @@ class Planted:
     :ivar fault: what was planted.
     :ivar optional: whether it is fine if it never acts.
     :ivar hits: how often it has acted.
+    :ivar removed: whether it was taken away.
     """
 
     def __init__(self, fault: Fault, faults: Faults, *, optional: bool) -> None:
         self.fault = fault
         self.optional = optional
         self.hits = 0
+        self.removed = False
         self._faults = faults
+        self._over = False
         self._seen = 0
         self._waiting: dict[Deferred[None], int] = {}
         self._held: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
         return f"<{self.fault}, {self.hits} hits>"
+
+    @property
+    def unfired(self) -> bool:
+        """Whether it should have acted and never has, removed or not."""
+        return not self.hits and not self.optional
 
     @property
     def held(self) -> int:
@@ -84,10 +92,12 @@ class Planted:
     def wait(self, hits: int = 1) -> Deferred[None]:
         """Fires once the fault has acted so many times in all, in a turn of its own.
 
-        Cancelling stops the waiting, and so does the end of the broker.
+        Cancelling stops the waiting, and so does the end of the fault or of the broker.
         """
         if self.hits >= hits:
             return succeed(None)
+        if self._over:
+            return fail(CancelledError())
 
         def forget(waiter: Deferred[None]) -> None:
             del self._waiting[waiter]
@@ -106,9 +116,17 @@ class Planted:
         self._let_go()
 
     def remove(self) -> None:
-        """Let it act no more, and let go what it holds."""
-        self._faults.withdraw(self)
+        """Let it act no more, and let go what it holds and who waits for it.
+
+        If it has never acted, that is told at the end all the same.
+        """
+        self.removed = True
+        self._faults.forget(self)
         self._let_go()
+        self._over = True
+        for waiter, hits in list(self._waiting.items()):
+            if hits > self.hits:
+                waiter.cancel()
 
     # For those who apply faults
 
@@ -139,6 +157,7 @@ class Planted:
 
     def stop(self) -> None:
         """Nobody waits any more."""
+        self._over = True
         for waiter in list(self._waiting):
             waiter.cancel()
 
@@ -187,6 +206,12 @@ class Faults:
         if planted in self._acting:
             self._acting.remove(planted)
 
+    def forget(self, planted: Planted) -> None:
+        """Let it act no more, and keep it only if it should have acted and never has."""
+        self.withdraw(planted)
+        if not planted.unfired and planted in self._all:
+            self._all.remove(planted)
+
     def at(self, server: ServerId) -> FaultsOf:
         """Those of one server."""
         return FaultsOf(self, server)
@@ -209,7 +234,7 @@ class Faults:
 
     def unfired(self) -> tuple[Fault, ...]:
         """The faults that should have acted and never have."""
-        return tuple(one.fault for one in self._all if not one.hits and not one.optional)
+        return tuple(one.fault for one in self._all if one.unfired)
 
     def clear(self) -> None:
         """Take away and forget everything that is planted, also what never acted."""
