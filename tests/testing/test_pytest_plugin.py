@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,57 @@ def test_a_fault_that_never_acts(fluvio_broker):
 def test_one_that_was_killed(fluvio_broker):
     fluvio_broker.kill()
 """
+
+
+KEPT = """
+import pytest
+
+STARTED = []
+
+@pytest.mark.parametrize("number", range(5))
+def test_one_of_its_own(fluvio_cluster, tmp_path, number):
+    STARTED.append(fluvio_cluster(directory=tmp_path))
+
+def test_only_a_few_are_kept(fluvio_broker):
+    STARTED.append(fluvio_broker)
+    assert [broker.running for broker in STARTED] == [False] + [True] * 5
+
+def test_the_last_ones_are_used_again(fluvio_broker):
+    assert fluvio_broker is STARTED[-1]
+"""
+
+STUCK = """
+import os, signal
+import txfluvio.testing.process
+
+USED = []
+
+def test_one_stops_answering(fluvio_cluster):
+    USED.extend([fluvio_cluster(), fluvio_cluster()])
+    os.kill(USED[1].pid, signal.SIGSTOP)
+    txfluvio.testing.process.CALL_TIMEOUT = 0.2
+    txfluvio.testing.process.START_TIMEOUT = 0.2
+
+def test_it_was_ended_and_the_other_is_used_again(fluvio_cluster):
+    txfluvio.testing.process.CALL_TIMEOUT = txfluvio.testing.process.START_TIMEOUT = 60
+    assert not USED[1].running
+    assert fluvio_cluster() is USED[0]
+"""
+
+
+def test_it_keeps_a_few_processes_and_no_more(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(KEPT)
+    pytester.runpytest_subprocess("-p", "no:twisted").assert_outcomes(passed=7)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes can not be stopped here")
+def test_one_that_does_not_answer_is_ended_and_the_others_are_given_back(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(STUCK)
+    ran = pytester.runpytest_subprocess("-p", "no:twisted")
+    ran.assert_outcomes(passed=2, errors=1)
+    ran.stdout.fnmatch_lines(["*the broker does not answer*"])
 
 
 def test_it_costs_nothing_when_it_is_not_used(pytester: pytest.Pytester) -> None:

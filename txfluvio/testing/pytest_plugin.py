@@ -8,9 +8,9 @@
 ========================  ==============================================================
 
 ``@pytest.mark.fluvio(spus=2, topics={"orders": 3})`` says what the first and the last of them have.
-By default the cluster is another process, so that clients that block can be tested. Processes are
-kept for the tests to come, and emptied in between; each worker of pytest-xdist has its own. A fault
-that was planted and never acted fails its test.
+By default the cluster is another process, so that clients that block can be tested. A few processes
+are kept for the tests to come, and emptied in between; each worker of pytest-xdist has its own. A
+fault that was planted and never acted fails its test.
 
 Where nobody uses a fixture this costs nothing: no Twisted is imported and no reactor installed.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ PROFILE_VARIABLE = "FLV_PROFILE_PATH"
 
 MARK = "fluvio"
 
+MAX_FREE = 4
+"""How many processes are kept that no test uses; those that were used longest ago end first."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
@@ -42,15 +46,16 @@ class _Processes:
     """Brokers that run, and are used by one test after another."""
 
     def __init__(self) -> None:
-        self._free: dict[str, list[BrokerProcess]] = {}
+        self._free: list[tuple[str, BrokerProcess]] = []
 
     def take(self, topics: dict[str, int] | None = None, **settings: Any) -> BrokerProcess:
         """A broker with these settings, which has these topics and nothing else."""
         from .process import BrokerProcess
 
-        free = self._free.setdefault(_key(settings), [])
-        while free:
-            broker = free.pop()
+        key = _key(settings)
+        for one in [one for one in self._free if one[0] == key]:
+            self._free.remove(one)
+            broker = one[1]
             broker.topics = topics or {}
             try:
                 broker.reset()
@@ -64,15 +69,28 @@ class _Processes:
 
     def give_back(
         self, broker: BrokerProcess, topics: dict[str, int] | None = None, **settings: Any
-    ) -> None:
-        """Keep a broker for another test."""
-        self._free.setdefault(_key(settings), []).append(broker)
+    ) -> list[Any]:
+        """Keep a broker for another test, if it still runs; returns its faults that never acted.
+
+        :raises UsageError: it does not answer, and was ended.
+        """
+        if not broker.running:
+            broker.stop()
+            return []
+        try:
+            unfired = broker.unfired()
+        except BaseException:
+            broker.stop()
+            raise
+        self._free.append((_key(settings), broker))
+        while len(self._free) > MAX_FREE:
+            self._free.pop(0)[1].stop()
+        return unfired
 
     def stop(self) -> None:
-        """End all of them."""
-        for brokers in self._free.values():
-            for broker in brokers:
-                broker.stop()
+        """End all that no test uses."""
+        for _, broker in self._free:
+            broker.stop()
 
 
 def _key(settings: dict[str, Any]) -> str:
@@ -91,19 +109,21 @@ def fluvio_processes() -> Iterator[_Processes]:
 def fluvio_cluster(_fluvio_processes: _Processes) -> Iterator[Callable[..., BrokerProcess]]:
     """Makes fake clusters, each a process of its own: ``fluvio_cluster(spus=3)``.
 
-    It takes what BrokerProcess takes. All of them are gone after the test.
+    It takes what BrokerProcess takes. After the test they are no longer its own: what they had is
+    gone.
     """
-    used: list[tuple[BrokerProcess, dict[str, Any]]] = []
+    unfired: list[Any] = []
+    with ExitStack() as given:
 
-    def make(**settings: Any) -> BrokerProcess:
-        broker = _fluvio_processes.take(**settings)
-        used.append((broker, settings))
-        return broker
+        def give_back(broker: BrokerProcess, settings: dict[str, Any]) -> None:
+            unfired.extend(_fluvio_processes.give_back(broker, **settings))
 
-    yield make
-    unfired = [fault for broker, _ in used if broker.running for fault in broker.unfired()]
-    for broker, settings in used:
-        _fluvio_processes.give_back(broker, **settings)
+        def make(**settings: Any) -> BrokerProcess:
+            broker = _fluvio_processes.take(**settings)
+            given.callback(give_back, broker, settings)
+            return broker
+
+        yield make
     if unfired:
         pytest.fail(f"planted, and never fired (unless that is fine: optional=True): {unfired}")
 
