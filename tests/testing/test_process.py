@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,15 @@ def test_faults_that_never_fired_are_told(broker: BrokerProcess) -> None:
 def test_one_that_can_not_start_says_why() -> None:
     with pytest.raises(UsageError, match="--release takes"):
         BrokerProcess(release="1.0").start()
+
+
+def test_a_client_of_one_that_speaks_tls_is_told_how(tmp_path: Path) -> None:
+    with BrokerProcess(tls=tmp_path, tls_domain="sc.example") as broker:
+        tls = broker.client_config().tls
+        assert tls is not None
+        assert (tls.server_name, tls.ca_file) == ("sc.example", str(tmp_path / "ca.crt"))
+        assert tls == load(broker.profile).client_config().tls
+        assert broker.client_config(tls=None).tls is None
 
 
 def test_it_does_nothing_before_its_start() -> None:

@@ -29,6 +29,7 @@ from urllib.parse import quote, urlencode
 from ..config import ClientConfig
 from ..errors import UsageError
 from .plain import given_bytes, plain_bytes
+from .tls_files import TlsFiles
 
 if TYPE_CHECKING:
     from .faults import Fault
@@ -68,6 +69,7 @@ class BrokerProcess:
         self.topics: Mapping[str, int] = {} if topics is None else dict(topics)
         self._process: subprocess.Popen[bytes] | None = None
         self._control = ""
+        self._tls: TlsFiles | None = None
         self._ending = ExitStack()
 
     def __enter__(self) -> Self:
@@ -155,7 +157,8 @@ class BrokerProcess:
         :param overrides: settings other than their defaults, by name.
         """
         self._known()
-        return ClientConfig(**{"endpoint": self.sc, **overrides})
+        tls = None if self._tls is None else self._tls.client_config()
+        return ClientConfig(**{"endpoint": self.sc, "tls": tls, **overrides})
 
     def create_topic(self, name: str, partitions: int = 1, replication: int = 1) -> None:
         """Create a topic, and return once it can be used.
@@ -260,6 +263,8 @@ class BrokerProcess:
             raise UsageError(f"the broker did not start: {said.strip()}")
         ready = json.loads(line)
         self.sc, self._control = ready["sc"], ready["control"]
+        if ready["tls"] is not None:
+            self._tls = TlsFiles(**ready["tls"])
         self._create_topics()
 
     def _create_topics(self) -> None:

@@ -37,6 +37,7 @@ from zope.interface import implementer
 from ..config import TlsConfig, TlsVersion
 from .certificates import CLIENTS, SERVERS, Issued, authority, issue
 from .server import Server, ServerProtocol
+from .tls_files import TlsFiles
 
 DOMAIN: Final = "fluvio.test"
 """The name that certificates are for unless another is given."""
@@ -74,30 +75,6 @@ class Hello:
     server: str
     connection: int
     server_name: str | None
-
-
-@attrs.frozen
-class TlsFiles:
-    """Where the certificates and keys were written.
-
-    :ivar domain: the SC's name in the servers' certificate.
-    """
-
-    domain: str
-    ca: Path
-    server_cert: Path
-    server_key: Path
-    client_cert: Path
-    client_key: Path
-
-    def client_config(self) -> TlsConfig:
-        """The settings of a client that reads these files: verified, with its own certificate."""
-        return TlsConfig(
-            server_name=self.domain,
-            ca_file=self.ca,
-            cert_file=self.client_cert,
-            key_file=self.client_key,
-        )
 
 
 class FakeTls:
