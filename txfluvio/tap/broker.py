@@ -21,6 +21,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
@@ -274,7 +275,7 @@ class Broker(Service):
                 StandardIO(_UntilTheEnd(self._end), reactor=self._reactor)
         except CancelledError:
             return
-        except (FluvioError, OSError) as error:
+        except (FluvioError, OSError, CannotListenError) as error:
             complain(COMMAND, error)
             self._fail()
         except Exception as error:
