@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from txfluvio.errors import UsageError
 from txfluvio.profile import load
+from txfluvio.testing import Timing, process
 from txfluvio.testing.faults import Fault, Match, NeverAnswer
 from txfluvio.testing.process import BrokerProcess
 
@@ -74,6 +76,19 @@ def test_one_that_can_not_start_says_why() -> None:
         BrokerProcess(release="1.0").start()
 
 
+def test_a_topic_that_does_not_get_its_spus_is_told_when_the_broker_gives_it_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with BrokerProcess(time={"topic_wait": 2.1}) as broker:
+        monkeypatch.setattr(process, "CALL_TIMEOUT", 2.0)
+        with pytest.raises(UsageError, match="only 0 out of 1 provisioned"):
+            broker.create_topic("orders", replication=2)
+
+
+def test_a_broker_waits_for_a_topic_as_long_as_is_expected_of_it() -> None:
+    assert Timing().topic_wait == process.TOPIC_WAIT
+
+
 def test_a_client_of_one_that_speaks_tls_is_told_how(tmp_path: Path) -> None:
     with BrokerProcess(tls=tmp_path, tls_domain="sc.example") as broker:
         tls = broker.client_config().tls
@@ -81,6 +96,14 @@ def test_a_client_of_one_that_speaks_tls_is_told_how(tmp_path: Path) -> None:
         assert (tls.server_name, tls.ca_file) == ("sc.example", str(tmp_path / "ca.crt"))
         assert tls == load(broker.profile).client_config().tls
         assert broker.client_config(tls=None).tls is None
+
+
+def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=f"did not start: .*{port}") as caught:
+            BrokerProcess(port=port).start()
+    assert "Traceback" not in str(caught.value)
 
 
 def test_it_does_nothing_before_its_start() -> None:

@@ -7,7 +7,7 @@
 
 A client that blocks, or holds the interpreter's lock, can not share a process with the cluster that
 has to answer it. So this starts ``fluvio-broker``, waits until it is ready, and speaks to its
-control interface, one blocking call after another. There is no Twisted here, and no thread.
+control interface, one blocking call after another. There is no Twisted here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ START_TIMEOUT = 60.0
 CALL_TIMEOUT = 60.0
 """Seconds that an answer may take, beside those that it is told to wait for something."""
 
+TOPIC_WAIT = 90.0
+"""Seconds that a broker waits for a topic to be usable, unless its ``time`` says otherwise."""
+
 Option = str | int | float | bool | os.PathLike[str] | Mapping[str, float]
 
 
@@ -66,6 +69,7 @@ class BrokerProcess:
         self, spus: int = 1, topics: Mapping[str, int] | None = None, **options: Option
     ) -> None:
         self._arguments = [f"--spus={spus}", *_arguments(options)]
+        self._topic_wait = _topic_wait(options.get("time"))
         self.topics: Mapping[str, int] = {} if topics is None else dict(topics)
         self._process: subprocess.Popen[bytes] | None = None
         self._control = ""
@@ -126,14 +130,17 @@ class BrokerProcess:
         :param fields: what it takes; in the query of a GET, else in the body.
         :raises UsageError: it was refused, or nobody answers.
         """
+        return self._ask(method, path, fields, wait=float(fields.get("timeout", 0)))
+
+    def _ask(self, method: str, path: str, fields: Mapping[str, Any], wait: float) -> Any:
+        """Make a call, the answer to which may wait so many seconds for something."""
         self._known()
         body = None
         if method == "GET":
             path = f"{path}?{urlencode(fields)}" if fields else path
         else:
             body = json.dumps(fields).encode()
-        patience = CALL_TIMEOUT + float(fields.get("timeout", 0))
-        connection = HTTPConnection(self._control, timeout=patience)
+        connection = HTTPConnection(self._control, timeout=CALL_TIMEOUT + wait)
         try:
             connection.request(method, path, body)
             reply = connection.getresponse()
@@ -163,9 +170,10 @@ class BrokerProcess:
     def create_topic(self, name: str, partitions: int = 1, replication: int = 1) -> None:
         """Create a topic, and return once it can be used.
 
-        :raises UsageError: it is refused.
+        :raises UsageError: it is refused, or can not be used in time.
         """
-        self.ask("POST", "/topics", name=name, partitions=partitions, replication=replication)
+        fields = {"name": name, "partitions": partitions, "replication": replication}
+        self._ask("POST", "/topics", fields, wait=self._topic_wait)
 
     def append(
         self,
@@ -296,6 +304,13 @@ def _arguments(options: Mapping[str, Option]) -> list[str]:
         elif value is not False:
             found.append(f"{option}={value}")
     return found
+
+
+def _topic_wait(times: Option | None) -> float:
+    """How long the creation of a topic may wait, by the option ``time``."""
+    if not isinstance(times, Mapping):
+        return TOPIC_WAIT
+    return times.get("topic_wait", times.get("topic-wait", TOPIC_WAIT))
 
 
 def _record(record: bytes | tuple[bytes | None, bytes]) -> Any:
