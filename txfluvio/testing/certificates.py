@@ -129,10 +129,7 @@ def _issue(
 ) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
     signing = key if by is None else by.key
-    attributes = (
-        [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
-    )
-    subject = x509.Name(attributes)
+    subject = _name(common_name)
     now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
