@@ -11,7 +11,16 @@ import pytest
 
 from txfluvio.errors import UsageError
 from txfluvio.testing.storage import CHECKPOINT, INDEX, Directory
-from txfluvio.wire.sc import SPU, TOPIC, PartitionResolution
+from txfluvio.testing.store import Item
+from txfluvio.wire.sc import (
+    SMART_MODULE,
+    SPU,
+    TOPIC,
+    PartitionResolution,
+    SmartModuleSpec,
+    SmartModuleStatus,
+    Wasm,
+)
 
 from .broker_kit import LONG, REPLICATED, Brokers, small_segments, values
 
@@ -197,6 +206,21 @@ def test_what_was_cut_within_a_segment_stays_cut(brokers: Brokers, tmp_path: Pat
     broker = brokers.start(directory=tmp_path)
     assert values(broker) == [b"b", b"d"]
     assert (broker.replica("orders").log.log_start, broker.replica("orders").log.leo) == (1, 3)
+
+
+def test_what_could_not_be_written_is_written_with_the_next_change(
+    brokers: Brokers, tmp_path: Path
+) -> None:
+    broker = brokers.start(directory=tmp_path)
+    in_the_way = tmp_path / "sc" / f"{SMART_MODULE.label}.bin.new"
+    in_the_way.mkdir()
+    module = Item("module", SmartModuleSpec(wasm=Wasm(payload=b"wasm")), SmartModuleStatus())
+    with pytest.raises(OSError, match=in_the_way.name):
+        broker.cluster.metadata.modules.put(module)
+    in_the_way.rmdir()
+    brokers.done(broker.cluster.create_topic("later"))
+    tmp_path = brokers.kill(tmp_path)
+    assert "module" in brokers.start(directory=tmp_path).cluster.metadata.modules
 
 
 def test_what_is_restored_is_in_the_directory(brokers: Brokers, tmp_path: Path) -> None:

@@ -213,6 +213,18 @@ class TestHiding:
 
 
 class TestListeners:
+    def test_who_fails_keeps_the_change_from_nobody_else(self) -> None:
+        def fail() -> None:
+            raise OSError("no space left")
+
+        store = loaded()
+        seen: list[str] = []
+        for listener in (lambda: seen.append("first"), fail, lambda: seen.append("last")):
+            store.subscribe(listener)
+        with pytest.raises(OSError, match="no space left"):
+            store.put(item("a"))
+        assert seen == ["first", "last"]
+
     def test_every_change_is_told_after_it_happened(self) -> None:
         store = loaded("a")
         seen: list[int] = []

@@ -130,8 +130,8 @@ class Directory:
         for store in stores:
             state = (store, store.epoch)
             if self._kept.get(store.label) != state:
-                self._kept[store.label] = state
                 self._write_objects(store.label, store)
+                self._kept[store.label] = state
         if not (self._root / INDEX).exists():
             _write(self._root / INDEX, json.dumps({"format": FORMAT}).encode() + b"\n")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Generic, TypeVar
 
 import attrs
@@ -240,6 +241,8 @@ class Store(Generic[SpecT, StatusT]):
         return tuple(items)
 
     def _tell(self) -> None:
+        """Tell everybody, also when somebody fails: then whoever made the change hears of that."""
         self._listing = None
-        for listener in list(self._listeners.values()):
-            listener()
+        with ExitStack() as telling:
+            for listener in reversed(self._listeners.values()):
+                telling.callback(listener)
