@@ -16,15 +16,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.testing.spu_kit import entry, fetch, produce
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.control import MAX_SNAPSHOTS, Control, control_site
+from txfluvio.testing.journal import Entry
 from txfluvio.testing.routes import MAX_BODY
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
 from txfluvio.wire.headers import encode_request
-from txfluvio.wire.records import encode_batch
+from txfluvio.wire.records import Batch, Record, encode_batch
 from txfluvio.wire.sc import Assigned, PartitionMap, TopicSpec
 from txfluvio.wire.schema import Request
 
 PORT = 9000
+LAST_OFFSET_DELTA = slice(23, 27)
+"""Where a batch says how many offsets it takes, whatever it has records for."""
+
 REPLICATED = TopicSpec(replicas=Assigned(partitions=(PartitionMap(id=0, replicas=(5001, 5002)),)))
 
 
@@ -207,6 +211,35 @@ class LookingTests(ControlCase):
         self.clock.advance(0)
         self.assertEqual([one["value"] for one in waiting.answer().body["records"]], ["a", "b"])
 
+    def test_what_is_waited_for_is_decoded_once_it_is_enough(self) -> None:
+        decoded: list[str] = []
+        records = self.broker.records
+
+        def counted(topic: str, partition: int | None = None) -> list[Record]:
+            decoded.append(topic)
+            return records(topic, partition)
+
+        self.broker.records = counted  # type: ignore[method-assign]
+        waiting = self.send("GET", "/topics/orders/records?at_least=20&offset=5")
+        for _ in range(24):
+            self.broker.append("orders", [b"a"])
+            self.clock.advance(0)
+        self.assertEqual(decoded, [])
+        self.broker.append("orders", [b"a"])
+        self.clock.advance(0)
+        self.assertEqual(len(waiting.answer().body["records"]), 20)
+        self.assertEqual(decoded, ["orders", "orders"])
+
+    def test_offsets_without_records_are_not_enough(self) -> None:
+        sparse = bytearray(encode_batch([b"a"]))
+        sparse[LAST_OFFSET_DELTA] = (9).to_bytes(4, "big")
+        waiting = self.send("GET", "/topics/orders/records?at_least=2")
+        for _ in range(2):
+            self.assertEqual(waiting.data, b"")
+            self.broker.replica("orders").append([Batch(bytes(sparse), 0)], self.clock.seconds())
+            self.clock.advance(0)
+        self.assertEqual(len(waiting.answer().body["records"]), 2)
+
     def test_waiting_ends_some_time(self) -> None:
         waiting = self.send("GET", "/topics/orders/records?at_least=2&timeout=0.5")
         self.clock.advance(0.5)
@@ -243,6 +276,31 @@ class LookingTests(ControlCase):
         self.assertEqual(waiting.answer().body["entries"][0]["api"], "Fetch")
         self.ask("DELETE", "/journal")
         self.assertEqual(self.ask("GET", "/journal"), {"entries": []})
+
+    def test_the_journal_is_looked_at_as_it_grows(self) -> None:
+        waiting = self.send("GET", "/journal?api=Fetch&direction=request&at_least=20")
+        looked: list[Entry] = []
+
+        def name(entry: Entry) -> str:
+            looked.append(entry)
+            return entry.api.name if entry.api else ""
+
+        self.patch(Entry, "name", property(name))
+        for _ in range(20):
+            self.assertEqual(waiting.data, b"")
+            self.request(fetch(0))
+        self.assertEqual(len(waiting.answer().body["entries"]), 20)
+        # Once as it came; in the end, whether it is enough, what it is, and how it is told.
+        self.assertLessEqual(len(looked), 4 * self.broker.journal.total)
+
+    def test_what_the_journal_has_forgotten_is_not_enough(self) -> None:
+        waiting = self.send("GET", "/journal?api=Fetch&direction=request&at_least=2")
+        self.request(fetch(0))
+        self.ask("DELETE", "/journal")
+        for _ in range(2):
+            self.assertEqual(waiting.data, b"")
+            self.request(fetch(0))
+        self.assertEqual(len(waiting.answer().body["entries"]), 2)
 
     def test_it_tells_what_clients_did_wrong(self) -> None:
         port = int(self.broker.sc_endpoint.rpartition(":")[2])

@@ -756,22 +756,28 @@ class FakeBroker:
             raise UsageError(f"no SPU leads {topic}/{partition}")
         return replica
 
+    def replicas(self, topic: str, partition: int | None = None) -> dict[int, Replica]:
+        """The leaders' copies of all partitions of a topic, or of one, by the partition.
+
+        :raises UsageError: a partition is not led by a running SPU.
+        """
+        if partition is not None:
+            return {partition: self.replica(topic, partition)}
+        item = self.cluster.metadata.topics.get(topic)
+        if item is None:
+            raise UsageError(f"there is no topic {topic}")
+        numbers = range(lifecycle.partition_count(item.spec))
+        return {number: self.replica(topic, number) for number in numbers}
+
     def records(self, topic: str, partition: int | None = None) -> list[Record]:
         """What is stored in a topic or in one partition of it, committed or not, by partition.
 
         :raises UsageError: a partition is not led by a running SPU.
         """
-        if partition is None:
-            item = self.cluster.metadata.topics.get(topic)
-            if item is None:
-                raise UsageError(f"there is no topic {topic}")
-            numbers: list[int] = list(range(lifecycle.partition_count(item.spec)))
-        else:
-            numbers = [partition]
         return [
             record
-            for number in numbers
-            for stored in self.replica(topic, number).log
+            for number, replica in self.replicas(topic, partition).items()
+            for stored in replica.log
             for record in Batch(stored.data, 0).records(topic, number)
         ]
 
