@@ -305,7 +305,8 @@ class ClientConfig:
     :ivar create_timeout: seconds for creating an object until it can be used. The SC may take 90 s
         to answer.
     :ivar frame_timeout: seconds for the rest of a frame once its first byte is here.
-    :ivar keepalive: seconds of silence before TCP asks whether the peer is alive.
+    :ivar keepalive: seconds of silence before TCP asks whether the peer is alive; more than 32767
+        counts as that.
     :ivar idle_probe: seconds of silence before the client asks whether the server is alive, with a
         request of its own. Streams are silent by design, so silence is no sign of health.
     :ivar retry: the waits between attempts, and how long they go on.

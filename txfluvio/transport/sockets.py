@@ -15,6 +15,9 @@ from twisted.protocols.policies import ProtocolWrapper
 KEEPALIVE_PROBES = 4
 """How many times TCP asks a silent peer before it gives the connection up."""
 
+LONGEST_IDLE = 32767
+"""Seconds; Linux refuses more, and so would leave its two hours."""
+
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
@@ -22,6 +25,7 @@ def tune(transport: ITransport, keepalive: float) -> socket.socket | None:
     """Send small writes at once, and let TCP look for a dead peer.
 
     :param keepalive: seconds of silence before the first question; the others follow at a third.
+        More than :data:`LONGEST_IDLE` counts as that.
     :return: the socket on which to call :func:`acknowledge_now`, where that is of use.
     """
     if ITCPTransport.providedBy(transport):
@@ -30,7 +34,7 @@ def tune(transport: ITransport, keepalive: float) -> socket.socket | None:
     found = _socket_of(transport)
     if found is None:
         return None
-    idle = max(1, round(keepalive))
+    idle = min(max(1, round(keepalive)), LONGEST_IDLE)
     for name, value in (
         ("TCP_KEEPIDLE", idle),
         ("TCP_KEEPINTVL", max(1, idle // 3)),
