@@ -480,5 +480,25 @@ class BudgetTests(PeerTestCase):
         self.successResultOf(waiting)
         self.assertNoResult(self.protocol.when_writable())
 
+    def test_who_is_woken_and_fills_it_again_lets_the_next_one_wait(self) -> None:
+        def fill(_: None) -> None:
+            self.peer.transport.pauseProducing()
+            while self.protocol.writable:
+                self.protocol.request(BIG).addErrback(lambda failure: failure.trap(FluvioError))
+
+        first, second, third = (self.protocol.when_writable().addCallback(fill) for _ in range(3))
+        for woken, waiting in ((first, second), (second, third)):
+            self.peer.transport.resumeProducing()
+            self.network.pump()
+            self.successResultOf(woken)
+            self.assertNoResult(waiting)
+
+    def test_however_many_wait_all_are_woken_where_none_fills_it(self) -> None:
+        waiting = [self.protocol.when_writable() for _ in range(2_000)]
+        self.peer.transport.resumeProducing()
+        self.network.pump()
+        for deferred in waiting:
+            self.successResultOf(deferred)
+
 
 BIG: Any = evolve(ASK, topics=(evolve(ASK.topics[0], name="o" * 30_000),))

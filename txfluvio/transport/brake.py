@@ -45,7 +45,8 @@ class Brake:
     def resumeProducing(self) -> None:
         self._paused = False
         self._excess = 0
-        for deferred in self.waiting.take():
+        # The first may take all the room there is, and it comes again after the next pause.
+        while self.released and (deferred := self.waiting.take_first()) is not None:
             deferred.callback(None)
 
     def stopProducing(self) -> None:

@@ -6,6 +6,7 @@ one who cancels cancels for all. So everyone gets a Deferred of their own.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -18,7 +19,8 @@ class Waiting(Generic[T]):
     """Those who wait. Cancelling a Deferred takes it out, and concerns nobody else."""
 
     def __init__(self) -> None:
-        self._deferreds: dict[Deferred[T], None] = {}
+        # A plain dict looks for its first at all that were taken before it.
+        self._deferreds: OrderedDict[Deferred[T], None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._deferreds)
@@ -35,8 +37,12 @@ class Waiting(Generic[T]):
         They are to be fired one by one: those are left out that were cancelled by what came of
         firing the ones before.
         """
-        waiting, self._deferreds = self._deferreds, {}
+        waiting, self._deferreds = self._deferreds, OrderedDict()
         return (deferred for deferred in waiting if not deferred.called)
+
+    def take_first(self) -> Deferred[T] | None:
+        """The one that came first, which waits no more; None: nobody waits."""
+        return self._deferreds.popitem(last=False)[0] if self._deferreds else None
 
     def _cancelled(self, deferred: Deferred[T]) -> None:
         self._deferreds.pop(deferred, None)
