@@ -43,6 +43,7 @@ from txfluvio.interfaces import (
 )
 from txfluvio.testing import RELEASES, Release
 from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.transport.memory import Direction
 from txfluvio.wire.versions import ApiVersionRange
 
 from .client_kit import ClientCase
@@ -327,6 +328,61 @@ class Closing(ClientCase):
         self.failureResultOf(sent, FluvioError)
         self.turn()
         self.assertEqual(self.network.links, [])
+
+    def test_cancelling_it_closes_connections_at_once_that_the_servers_do_not_read(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders")
+        self.result(producer.start())
+        self.result(producer.send(b"first"))
+        self.stall()
+        never = producer.send(bytes(500_000))
+        self.turn()
+        closing = self.client.close()
+        self.turn()
+        closing.cancel()
+        self.turn()
+        self.failureResultOf(closing, CancelledError)
+        self.failureResultOf(never, FluvioError)
+        self.assertTrue(self.all_gone())
+
+    def test_cancelling_it_while_connections_close_in_peace_closes_them_at_once(self) -> None:
+        self.client = self.make_client(request_timeout=1.0)
+        self.result(self.client.start())
+        producer = self.client.producer("orders", close_timeout=0.25)
+        self.result(producer.start())
+        self.result(producer.send(b"first"))
+        self.stall()
+        never = producer.send(bytes(500_000))
+        closing = self.client.close()
+        self.wait(1.0)
+        self.failureResultOf(never, FluvioError)
+        self.assertNoResult(closing)
+        self.assertFalse(self.all_gone())
+        for _ in range(2):
+            closing.cancel()
+        self.turn()
+        self.failureResultOf(closing, CancelledError)
+        self.assertTrue(self.all_gone())
+
+    def test_a_connection_that_is_being_made_is_gone_as_well_when_it_has_closed(self) -> None:
+        self.network.latency = 1.0
+        starting = self.client.start()
+        self.wait(1.5)
+        self.assertFalse(self.all_gone())
+        self.network.latency = 0.0
+        gone = self.client.close().addCallback(lambda _: self.all_gone())
+        self.turn()
+        self.failureResultOf(starting, ClientClosed)
+        self.assertTrue(self.successResultOf(gone))
+
+    def stall(self) -> None:
+        """Let no server get what is sent from now on."""
+        for link in self.network.links:
+            link.stall(Direction.TO_SERVER)
+
+    def all_gone(self) -> bool:
+        """Whether the client has given up every connection."""
+        return all(link.client.disconnected for link in self.network.links)
 
     def test_it_is_not_started_again_before_that_is_over(self) -> None:
         self.result(self.client.start())

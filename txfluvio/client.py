@@ -213,7 +213,7 @@ class FluvioClient(Service):
                 hurried = await self._end(endings, hurried) or hurried
         finally:
             try:
-                await self._cluster.stop()
+                hurried = await self._stop(hurried)
             finally:
                 self._closing = False
                 for waiter in self._closed.take():
@@ -237,6 +237,16 @@ class FluvioClient(Service):
             else:
                 self._log.warn("while closing: {error}", error=failure.value)
         return hurried
+
+    async def _stop(self, hurried: bool) -> bool:
+        """End the cluster, and wait for that; whether it was cut short, now or before."""
+        while True:
+            try:
+                await self._cluster.stop(hurried=hurried)
+            except CancelledError:
+                hurried = True
+            else:
+                return hurried
 
     async def __aenter__(self) -> Self:
         await self.start()

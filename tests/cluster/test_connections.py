@@ -226,6 +226,7 @@ class OfTheirOwn(Started):
         waiting = self.cluster.open_connection(5001)
         self.advance(1.5)
         waiting.cancel()
+        self.advance()
         self.failureResultOf(waiting, CancelledError)
         for _ in range(3):
             self.advance(1.0)

@@ -149,9 +149,20 @@ class ConnectTests(PeerTestCase):
         self.peers.greeting = None
         connecting = self.dial()
         connecting.cancel()
+        self.network.pump()
         self.failureResultOf(connecting, CancelledError)
         self.assert_nothing_left()
         self.assertEqual(len(self.peer.lost), 1)
+
+    def test_however_often_it_is_cancelled_it_fires_when_the_connection_is_gone(self) -> None:
+        self.peers.greeting = None
+        connecting = self.dial()
+        connecting.cancel()
+        connecting.cancel()
+        self.assertNoResult(connecting)
+        self.network.pump()
+        self.failureResultOf(connecting, CancelledError)
+        self.assert_nothing_left()
 
     def test_cancelling_afterwards_changes_nothing(self) -> None:
         connecting = self.dial()

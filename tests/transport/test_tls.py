@@ -320,6 +320,7 @@ class NoTlsTests(TlsTestCase):
         self.network.listen("tls", 9005, Saying(b""))
         dialling = self.dial()
         dialling.cancel()
+        self.network.pump()
         self.failureResultOf(dialling, CancelledError)
         self.assert_nothing_left()
 

@@ -117,14 +117,19 @@ class Cluster:
         error.__cause__ = cause
         return Failure(error)
 
-    def stop(self) -> Deferred[None]:
+    def stop(self, *, hurried: bool = False) -> Deferred[None]:
         """End everything under way, with :class:`~txfluvio.errors.ClientClosed`, and every
-        connection; fires when the last of them is gone."""
+        connection; fires when the last of them is gone.
+
+        May be called again, in a hurry then. Cancelling ends only the waiting.
+
+        :param hurried: whether to send not even what was written.
+        """
         self._metadata.stop()
         # Those that wait for a turn first, so that none of them gets one, and dials.
         for call in reversed(list(self._calls)):
             call.cancel()
-        return self._connections.close()
+        return self._connections.close(hurried=hurried)
 
     # What it looks like
 

@@ -21,7 +21,6 @@ import attrs
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
-    DeferredList,
     DeferredSemaphore,
     fail,
     maybeDeferred,
@@ -71,6 +70,7 @@ class Connections:
         self._dialer = dialer
         self._dialling: dict[Deferred[FluvioProtocol], None] = {}
         self._open: dict[FluvioProtocol, None] = {}
+        self._gone: Waiting[None] = Waiting()
         self.closed = False
 
     def __len__(self) -> int:
@@ -126,10 +126,12 @@ class Connections:
             self._open.pop(protocol, None)
             if not protocol.ended_here:
                 self._metrics.disconnected(protocol.address, error)
+            self._tell()
 
         def failed(failure: Failure) -> Failure:
             del self._dialling[attempt]
             if self.closed:
+                self._tell()
                 return Failure(ClientClosed())
             named = _named(failure, f"{host}:{port}")
             if isinstance(named.value, FluvioError):
@@ -138,15 +140,27 @@ class Connections:
 
         return attempt.addCallbacks(dialled, failed)
 
-    def close(self) -> Deferred[None]:
-        """Give up dialling, close what is open; fires when the last connection is gone."""
+    def close(self, *, hurried: bool = False) -> Deferred[None]:
+        """Give up dialling, close what is open; fires when the last connection is gone.
+
+        May be called again, in a hurry then. Cancelling ends only the waiting.
+
+        :param hurried: whether to send not even what was written.
+        """
         self.closed = True
         for attempt in list(self._dialling):
             attempt.cancel()
-        gone = [protocol.when_closed() for protocol in self._open]
         for protocol in list(self._open):
-            protocol.close()
-        return DeferredList(gone, consumeErrors=True).addCallback(lambda _: None)
+            if hurried:
+                protocol.abort()
+            else:
+                protocol.close()
+        return self._gone.add() if len(self) else succeed(None)
+
+    def _tell(self) -> None:
+        if self.closed and not len(self):
+            for waiter in self._gone.take():
+                waiter.callback(None)
 
 
 def _named(failure: Failure, address: str) -> Failure:

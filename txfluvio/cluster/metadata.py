@@ -206,6 +206,8 @@ class Metadata:
                 protocol = await self._dial()
                 connections.begins()
                 await self._watch(protocol)
+            except ClientClosed:
+                return
             except FluvioError as error:
                 self._failed(error)
             if self.state is ConnectionState.STOPPED:

@@ -94,7 +94,8 @@ def connect(
 ) -> Deferred[FluvioProtocol]:
     """Connect to a server, and exchange versions with it.
 
-    Cancelling gives up whatever stage has been reached and leaves nothing behind.
+    Cancelling gives up whatever stage has been reached and leaves nothing behind. What has failed,
+    or was cancelled, fires when its connection is gone.
 
     :param endpoint: where to connect; if it brings TLS, that counts as handshake.
     :param config: ``connect_timeout`` limits the whole, ``handshake_timeout`` the part after the
@@ -133,6 +134,17 @@ async def _connect(
     finally:
         if not protocol.usable:
             protocol.abort()
+            await _gone(protocol)
+
+
+async def _gone(protocol: FluvioProtocol) -> None:
+    """Wait for the end of what was aborted; it comes at once, however often this is cancelled."""
+    while True:
+        try:
+            await protocol.when_closed()
+        except CancelledError:
+            continue
+        return
 
 
 class TooLate(Exception):
