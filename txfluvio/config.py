@@ -194,6 +194,9 @@ class TlsConfig:
     three comes from a file or as PEM text, not both. Not verifying has to be asked for by name,
     :meth:`insecure_anonymous`.
 
+    Files are read for the first connection, and once more for one that is made after they have
+    changed: who renews a certificate need not restart anything.
+
     :ivar server_name: the name the SC's certificate must be for, and that is sent as SNI. An SPU
         is verified as ``<name of the SPU>.<server_name>``. None: the host that is dialled, for the
         SC and for each SPU.

@@ -6,6 +6,8 @@ import pathlib
 import tempfile
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from OpenSSL.SSL import Connection
 from twisted.internet.defer import CancelledError, Deferred
@@ -36,10 +38,27 @@ from txfluvio.testing.certificates import SERVERS, Issued, authority, issue
 from txfluvio.testing.tls import server_options
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.protocol import FluvioProtocol
+from txfluvio.wire.framing import frame
 
 AUTHORITY = authority()
 SERVER = issue(AUTHORITY, "fluvio.test", "*.fluvio.test", "10.0.0.1")
 CLIENT = issue(AUTHORITY, common_name="client")
+
+
+def with_names(der: bytes) -> Issued:
+    """A certificate like the server's, with these bytes for the names it is for."""
+    like = SERVER.certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(like.subject)
+        .issuer_name(like.issuer)
+        .public_key(like.public_key())
+        .serial_number(like.serial_number)
+        .not_valid_before(like.not_valid_before_utc)
+        .not_valid_after(like.not_valid_after_utc)
+        .add_extension(x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, der), False)
+    )
+    return Issued(builder.sign(AUTHORITY.key, hashes.SHA256()), SERVER.key)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -56,11 +75,13 @@ class Listening:
 
 
 class TlsTestCase(PeerTestCase):
-    def serve(self, certificate: Issued = SERVER, **options: Any) -> None:
+    def serve(
+        self, certificate: Issued = SERVER, *, to: Factory | None = None, **options: Any
+    ) -> None:
         """Listen at ``tls:9005``."""
         self.listening = Listening(server_options(certificate, **options))
         self.peers = Peers()
-        factory = TLSMemoryBIOFactory(self.listening, False, self.peers, clock=self.clock)
+        factory = TLSMemoryBIOFactory(self.listening, False, to or self.peers, clock=self.clock)
         self.network.listen("tls", 9005, factory)
 
     def dial(
@@ -73,8 +94,15 @@ class TlsTestCase(PeerTestCase):
     def dial_with(
         self, tls: TlsConfig | None, server_name: str | None = "fluvio.test", host: str = "tls"
     ) -> Deferred[FluvioProtocol]:
+        return self.dial_by(self.dialer(tls), server_name, host)
+
+    def dialer(self, tls: TlsConfig | None) -> MemoryDialer:
         config = ClientConfig(endpoint="sc:9003", tls=tls, handshake_timeout=5)
-        dialer = MemoryDialer(self.network, config, self.clock)
+        return MemoryDialer(self.network, config, self.clock)
+
+    def dial_by(
+        self, dialer: MemoryDialer, server_name: str | None = "fluvio.test", host: str = "tls"
+    ) -> Deferred[FluvioProtocol]:
         dialling = dialer.dial(host, 9005, server_name=server_name)
         self.clock.advance(0)
         return dialling
@@ -128,6 +156,11 @@ class SpeakingTests(TlsTestCase):
         self.successResultOf(self.dial("my-edge.fluvio.test"))
         self.assertEqual(self.listening.connections[0].get_servername(), b"my-edge.fluvio.test")
 
+    def test_the_dot_that_ends_a_full_name_is_neither_verified_nor_sent(self) -> None:
+        self.serve()
+        self.successResultOf(self.dial("fluvio.test."))
+        self.assertEqual(self.listening.connections[0].get_servername(), b"fluvio.test")
+
     def test_an_address_is_verified_and_not_sent(self) -> None:
         self.serve()
         self.successResultOf(self.dial("10.0.0.1"))
@@ -161,6 +194,30 @@ class SpeakingTests(TlsTestCase):
                 paths[name] = pathlib.Path(directory, name)
                 paths[name].write_bytes(pem)
             self.successResultOf(self.dial_with(TlsConfig(**paths)))
+
+    def test_a_file_that_has_changed_is_read_again(self) -> None:
+        self.serve()
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory, "ca.pem")
+            path.write_bytes(authority("nobody knows").pem)
+            dialer = self.dialer(TlsConfig(ca_file=path))
+            self.assert_refused(self.dial_by(dialer), CertificateUntrusted)
+            path.write_bytes(AUTHORITY.pem)
+            self.successResultOf(self.dial_by(dialer))
+
+    def test_while_it_holds_nothing_useful_what_was_read_before_counts(self) -> None:
+        self.serve()
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory, "ca.pem")
+            path.write_bytes(AUTHORITY.pem)
+            dialer = self.dialer(TlsConfig(ca_file=path))
+            self.successResultOf(self.dial_by(dialer))
+            path.write_bytes(AUTHORITY.pem[:100])
+            self.successResultOf(self.dial_by(dialer))
+            path.unlink()
+            self.successResultOf(self.dial_by(dialer))
+            path.write_bytes(authority("nobody knows").pem)
+            self.failureResultOf(self.dial_by(dialer), CertificateUntrusted)
 
     def test_the_oldest_version_accepted_can_be_set(self) -> None:
         self.serve()
@@ -210,6 +267,15 @@ class ServerCertificateTests(TlsTestCase):
     def test_one_that_signed_itself(self) -> None:
         self.serve(authority("itself"))
         self.assert_refused(self.dial(), CertificateUntrusted)
+
+    def test_one_with_names_of_a_kind_that_nobody_reads(self) -> None:
+        self.serve(with_names(bytes.fromhex("3002 a300")))
+        failed = self.assert_refused(self.dial(), CertificateUntrusted)
+        self.assertIn("it can not be read", failed.reason)
+
+    def test_one_that_is_refused_anyhow_and_whose_names_nobody_reads(self) -> None:
+        self.serve(with_names(bytes.fromhex("3002 a300")))
+        self.assert_refused(self.dial_with(TlsConfig()), CertificateUntrusted)
 
     def test_nothing_is_sent_to_a_server_that_is_refused(self) -> None:
         self.serve(issue(AUTHORITY, "elsewhere.test"))
@@ -300,6 +366,14 @@ class NoTlsTests(TlsTestCase):
         self.assertTrue(failed.retriable)
         self.assertIn("the client's certificate has no common name", str(failed))
 
+    def test_what_is_no_fluvio_over_tls_is_not_blamed_on_the_certificate(self) -> None:
+        for words in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\n", frame(bytes(6))):
+            with self.subTest(words):
+                self.setUp()
+                self.serve(to=Saying(words))
+                failed = self.failureResultOf(self.dial(), HandshakeFailed).value
+                self.assertNotIn("common name", str(failed))
+
     def test_a_server_that_goes_away_in_the_handshake_may_be_tried_again(self) -> None:
         self.network.listen("tls", 9005, Saying(b""))
         dialling = self.dial()
@@ -332,6 +406,7 @@ class SettingsTests(TlsTestCase):
         self.assertEqual(failed.setting, f"TlsConfig.{setting}")
         self.assertIn(expected, failed.expected)
         self.assertNotIn("BEGIN", str(failed))
+        self.assertNotIn("'(not shown)'", str(failed))
 
     def test_authorities_that_are_none(self) -> None:
         self.assert_invalid("ca_pem", "at least one certificate", ca_pem=CLIENT.key_pem)

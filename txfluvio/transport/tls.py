@@ -9,6 +9,7 @@ of the client's certificate comes as an alert; with TLS 1.3 only after the hands
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
@@ -22,6 +23,7 @@ from service_identity.cryptography import extract_patterns
 from service_identity.exceptions import CertificateError, VerificationError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IProtocol,
@@ -36,10 +38,12 @@ from twisted.internet.ssl import (
     platformTrust,
     trustRootFromCertificates,
 )
+from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from .._checks import NotShown
 from ..config import TlsConfig, TlsVersion
 from ..errors import (
     CertificateExpired,
@@ -110,11 +114,17 @@ _HUNG_UP: Final = (
 class Tls:
     """TLS as the settings ask for it, for any number of connections.
 
+    Files that have changed, such as a certificate that was renewed, are read again for the next
+    connection.
+
     :raises InvalidConfig: a file can not be read, or holds not what it should.
     """
 
+    _log = Logger()
+
     def __init__(self, config: TlsConfig) -> None:
         self._config = config
+        self._marks = _marks(config)
         self._options = _options(config)
 
     def attempt(self, server_name: str) -> TlsAttempt:
@@ -123,7 +133,21 @@ class Tls:
         :param server_name: the name, or the address, the server's certificate has to be for.
         :raises InvalidConfig: it is neither.
         """
+        self._renew()
         return TlsAttempt(self._options, self._config, _Identity.of(server_name))
+
+    def _renew(self) -> None:
+        """Read the files again if they have changed."""
+        marks = _marks(self._config)
+        if marks == self._marks:
+            return
+        try:
+            self._options = _options(self._config)
+        except InvalidConfig as error:
+            # Perhaps the certificate is new and its key not yet: the next attempt looks again.
+            self._log.warn("TLS goes on with what was read before: {error}", error=error)
+        else:
+            self._marks = marks
 
 
 @attrs.frozen
@@ -136,7 +160,9 @@ class _Identity:
     """What is sent as SNI: addresses are not."""
 
     @classmethod
-    def of(cls, name: str) -> _Identity:
+    def of(cls, server_name: str) -> _Identity:
+        # The dot that ends a full name is for resolvers: certificates and SNI are without it.
+        name = server_name.removesuffix(".")
         try:
             ip_address(name)
         except ValueError:
@@ -147,7 +173,8 @@ class _Identity:
             encoded = name.encode("idna")
             return cls(name, DNS_ID(encoded.decode("ascii")), encoded)
         except ValueError as error:
-            raise InvalidConfig("TlsConfig.server_name", name, "the name of a host") from error
+            setting = "TlsConfig.server_name"
+            raise InvalidConfig(setting, server_name, "the name of a host") from error
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -203,7 +230,7 @@ class TlsAttempt:
             if _timed_out(error):
                 reason = "it says nothing, as plain Fluvio ports do"
                 return self._failure(NotTls, error.address, reason)
-        elif not _timed_out(error):
+        elif _hung_up(error):
             return HandshakeFailed(error.address, f"{error.reason}, {_HUNG_UP}")
         return error
 
@@ -232,7 +259,8 @@ class TlsAttempt:
                 self._certificate = certificate
             if not self._config.anonymous:
                 self._refusal = self._judge(certificate, code, depth, bool(ok))
-        except (CertificateError, ValueError) as error:
+        except Exception as error:
+            # It is foreign bytes, and there are many ways in which these can be wrong.
             self._refusal = CertificateUntrusted, f"it can not be read: {error}"
         return self._refusal is None
 
@@ -298,21 +326,39 @@ def _timed_out(error: BaseException) -> bool:
     return any(isinstance(cause, RequestTimedOut | TooLate) for cause in _causes(error))
 
 
+def _hung_up(error: BaseException) -> bool:
+    """Whether the server has ended the connection, and not because of what we said of its bytes."""
+    return any(isinstance(cause, ConnectionDone | ConnectionLost) for cause in _causes(error))
+
+
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """The names a certificate is for; lacking these, its common names."""
+    """The names a certificate is for, where they can be read; lacking these, its common names."""
     names: list[str] = []
-    with contextlib.suppress(x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    with contextlib.suppress(Exception):
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names += found.get_values_for_type(x509.DNSName)
         names += map(str, found.get_values_for_type(x509.IPAddress))
     if not names:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(Exception):
             common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
             names += (str(name.value) for name in common)
     return tuple(names)
 
 
 # The settings as OpenSSL takes them
+
+
+def _marks(config: TlsConfig) -> list[tuple[int, ...] | None]:
+    """By what a file is known to be the one that was read; None: it is not there."""
+    marks: list[tuple[int, ...] | None] = []
+    for path in filter(None, (config.ca_file, config.cert_file, config.key_file)):
+        try:
+            found = os.stat(path)
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((found.st_ino, found.st_size, found.st_mtime_ns))
+    return marks
 
 
 def _options(config: TlsConfig) -> CertificateOptions:
@@ -354,4 +400,4 @@ def _expected(config: TlsConfig, part: str, expected: str) -> Iterator[None]:
         path = getattr(config, f"{part}_file")
         source = "pem" if path is None else "file"
         setting = f"TlsConfig.{part}_{source}"
-        raise InvalidConfig(setting, "(not shown)" if path is None else path, expected) from error
+        raise InvalidConfig(setting, NotShown() if path is None else path, expected) from error
