@@ -27,9 +27,9 @@ class Address:
     def callers(self) -> Callers:
         """Who is served there."""
         everywhere = self.host in _ANYWHERE
-        own = (socket.gethostname().lower(),) if everywhere else ()
+        own = (socket.gethostname(),) if everywhere else ()
         return Callers(
-            names=tuple(dict.fromkeys((self.host, *LOCAL_NAMES, *own, *self.names))),
+            names=(self.host, *LOCAL_NAMES, *own, *self.names),
             any_address=everywhere,
             same_origin=True,
         )

@@ -217,10 +217,7 @@ class _Gate(Resource):
     def render(self, request: Request) -> Any:
         for name, value in _HEADERS.items():
             request.setHeader(name, value)
-        headers = request.requestHeaders
-        refusal = self._callers.refusal(
-            headers.getRawHeaders("host") or [], headers.getRawHeaders("origin") or []
-        )
+        refusal = self._callers.refusal(request.requestHeaders)
         if refusal is not None:
             return _problem(request, HTTPStatus.FORBIDDEN, refusal)
         return self._inside.render(request)

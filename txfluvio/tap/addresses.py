@@ -37,7 +37,7 @@ class WebOptions(Options):
 
     def opt_web_name(self, text: str) -> None:
         """A name that browsers know the console by, where a proxy is before it (repeatable)."""
-        self.setdefault("web-names", []).append(text.lower())
+        self.setdefault("web-names", []).append(text)
 
     def web_address(self) -> Address | None:
         """Where the console is to be served; None: nowhere.

@@ -240,10 +240,7 @@ class Interface(Resource):
 
     def _check_caller(self, request: Request) -> None:
         """See that a request means this machine, and comes from no page of another."""
-        headers = request.requestHeaders
-        refusal = self._callers.refusal(
-            headers.getRawHeaders("host") or [], headers.getRawHeaders("origin") or []
-        )
+        refusal = self._callers.refusal(request.requestHeaders)
         if refusal is not None:
             raise Refused(HTTPStatus.FORBIDDEN, refusal)
 
