@@ -293,6 +293,10 @@ class CancellationTests(PeerTestCase):
             self.assertTrue(protocol.usable)
             protocol.send(ASK, lambda reply: None, lambda error: None).abandon()
         self.assertFalse(protocol.usable)
+        self.assertFalse(protocol.ended_here)
+        self.network.pump()
+        why = self.successResultOf(protocol.when_closed())
+        self.assertIn(f"more than {MAX_ABANDONED} abandoned requests", str(why))
 
     def test_the_late_reply_to_a_cancelled_request_is_dropped(self) -> None:
         protocol = self.connected()

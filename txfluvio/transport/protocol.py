@@ -453,8 +453,9 @@ class FluvioProtocol:
         """Called by who waits no more, while its replies may still come."""
         if self._forget(waiter):
             self._abandoned[waiter.correlation_id] = waiter
-            if len(self._abandoned) > MAX_ABANDONED:
-                self.abort()
+            if len(self._abandoned) > MAX_ABANDONED and self._ending is None:
+                self._end(f"more than {MAX_ABANDONED} abandoned requests are unanswered", None)
+                self._abort_transport()
 
     def _forget(self, waiter: Call | ReplyStream) -> bool:
         """Take it out of the table, if it is there."""
