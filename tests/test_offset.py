@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import attrs
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from txfluvio.errors import InvalidConfig
-from txfluvio.offset import Offset
+from txfluvio.offset import Offset, OffsetKind
 
 START, END = 100, 200
 
@@ -93,6 +94,22 @@ def test_whatever_is_relative_stays_within_the_log(
 def test_a_count_that_is_none_is_refused(make: object, n: object) -> None:
     with pytest.raises(InvalidConfig, match="a whole number, 0 or more"):
         make(n)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "fallback", "wrong"),
+    [
+        ("absolute", 3, None, "an OffsetKind"),
+        (OffsetKind.ABSOLUTE, 3, Offset.end(), "only stored has one"),
+        (OffsetKind.STORED, 3, Offset.end(), "what is stored says where"),
+        (OffsetKind.STORED, 0, None, "other than stored"),
+    ],
+)
+def test_what_its_methods_do_not_make_is_refused(
+    kind: Any, n: int, fallback: Offset | None, wrong: str
+) -> None:
+    with pytest.raises(InvalidConfig, match=wrong):
+        Offset(kind, n, fallback)
 
 
 def test_compares_by_value() -> None:

@@ -47,7 +47,13 @@ def or_none(check: Check) -> Check:
 
 def is_number(value: object) -> bool:
     """Whether it is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # A whole number that is larger than any float.
+        return False
 
 
 def is_text(value: object, longest: int = LONGEST_TEXT) -> bool:

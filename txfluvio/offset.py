@@ -43,12 +43,18 @@ class Offset:
     fallback: Offset | None = None
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.kind, OffsetKind):
+            raise InvalidConfig("Offset.kind", self.kind, "an OffsetKind")
         name = f"Offset.{self.kind.value}"
         if type(self.n) is not int or not 0 <= self.n <= _LARGEST:
             raise InvalidConfig(name, self.n, "a whole number, 0 or more")
-        if self.kind is OffsetKind.STORED and (
-            not isinstance(self.fallback, Offset) or self.fallback.kind is OffsetKind.STORED
-        ):
+        if self.kind is not OffsetKind.STORED:
+            if self.fallback is not None:
+                raise InvalidConfig(f"{name} fallback", self.fallback, "None: only stored has one")
+            return
+        if self.n:
+            raise InvalidConfig(name, self.n, "0: what is stored says where")
+        if not isinstance(self.fallback, Offset) or self.fallback.kind is OffsetKind.STORED:
             raise InvalidConfig(f"{name} fallback", self.fallback, "an Offset other than stored")
 
     @classmethod
