@@ -26,6 +26,7 @@ from txfluvio.errors import (
     FluvioError,
     InvalidConfig,
     InvalidProfile,
+    NotAllStored,
     NotLeaderForPartition,
     OffsetEvicted,
     PermissionDenied,
@@ -330,3 +331,9 @@ def test_the_vocabulary_loads_neither_twisted_nor_wire() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_what_was_not_stored_of_several_is_told_by_a_copy_too() -> None:
+    error = NotAllStored(1, 2, ["stored", ClientClosed()], effect=Effect.UNKNOWN)
+    for again in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert str(again).endswith("the first error: the client is closed")

@@ -457,7 +457,12 @@ class NotAllStored(FluvioError):
     total: int
     outcomes: Sequence[Any] = attrs.field(repr=False)
     effect: Effect = attrs.field(kw_only=True)
-    says = "{0.stored} of {0.total} records were stored; the first error: {0.__cause__}"
+    says = "{0.stored} of {0.total} records were stored; the first error: {0.first_error}"
+
+    @property
+    def first_error(self) -> BaseException | None:
+        """The first error among the outcomes. A copy of this has it too, but no ``__cause__``."""
+        return next((one for one in self.outcomes if isinstance(one, BaseException)), None)
 
 
 # Partitions and positions.

@@ -320,7 +320,7 @@ class Many(Sent):
             outcomes,
             effect=Effect.NONE if harmless else Effect.UNKNOWN,
         )
-        failure.__cause__ = next(o for o in outcomes if isinstance(o, FluvioError))
+        failure.__cause__ = failure.first_error
         self.deferred.errback(failure)
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
