@@ -155,6 +155,27 @@ def test_what_is_not_compressed_is_refused(codec: Compression, data: bytes) -> N
         decompress(codec, data, limit=MIB)
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_is_corrupt_is_refused_as_that_and_costs_little(codec: Compression) -> None:
+    corrupt = compress(codec, b"some data, some data")[:-3]
+    with contextlib.suppress(ProtocolError):
+        decompress(codec, corrupt)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError) as caught:
+            decompress(codec, corrupt)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert "max_decompressed_size" not in str(caught.value)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_is_too_long_is_refused_as_that(codec: Compression) -> None:
+    with pytest.raises(ProtocolError, match="decompresses to more than 5000 bytes"):
+        decompress(codec, compress(codec, bytes(10_000)), limit=5000)
+
+
 @given(st.sampled_from(CODECS), st.integers(1, 2000))
 def test_what_is_cut_short_is_refused_or_shorter(codec: Compression, cut: int) -> None:
     data = SEEDS[codec][:-cut]

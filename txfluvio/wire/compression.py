@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import zlib
+from functools import cache
 
 import cramjam
 
@@ -20,6 +21,7 @@ DEFAULT_MAX_DECOMPRESSED_SIZE = 64 * 1024 * 1024
 """Bytes that one batch may decompress to."""
 
 _FIRST_GUESS = 4
+_MORE_THAN_ONE_BLOCK = 300_000
 _SMALLEST_BUFFER = 4096
 _GZIP_LEVEL = 6
 _GZIP_WINDOW = 31
@@ -82,9 +84,10 @@ def decompress(
         try:
             written = module.decompress_into(data, buffer)
         except cramjam.DecompressionError as error:
-            # The codecs do not say whether the input or the room gave out: more room tells.
-            if size >= limit:
-                raise _failure(codec, limit, setting, error) from error
+            # Where it is not known which of the two gave out, more room tells.
+            no_room = _without_room(codec)
+            if size >= limit or (no_room is not None and str(error) != no_room):
+                raise _failure(codec, limit, setting, no_room, error) from error
             size = min(limit, size * _FIRST_GUESS)
             continue
         except BaseException as error:
@@ -109,6 +112,30 @@ def _gunzip(data: bytes, limit: int, setting: str) -> bytes:
     return out
 
 
-def _failure(codec: Compression, limit: int, setting: str, error: Exception) -> ProtocolError:
-    reason = f"{codec.name.lower()}: corrupt, or more than {limit} bytes ({setting})"
-    return ProtocolError(f"{reason}: {error}", field="records")
+@cache
+def _without_room(codec: Compression) -> str | None:
+    """What the codec says where the room gives out; None: not always the same.
+
+    Any other complaint is about the input then. It is tried, since each version of the library has
+    words of its own.
+    """
+    data = compress(codec, bytes(_MORE_THAN_ONE_BLOCK))
+    said = set()
+    for size in (1, _MORE_THAN_ONE_BLOCK // 2, _MORE_THAN_ONE_BLOCK - 1):
+        try:
+            _MODULES[codec].decompress_into(data, bytearray(size))
+        except cramjam.DecompressionError as error:
+            said.add(str(error))
+    return said.pop() if len(said) == 1 else None
+
+
+def _failure(
+    codec: Compression, limit: int, setting: str, no_room: str | None, error: Exception
+) -> ProtocolError:
+    if no_room is None:
+        reason = f"corrupt, or more than {limit} bytes ({setting}): {error}"
+    elif str(error) == no_room:
+        reason = f"decompresses to more than {limit} bytes ({setting})"
+    else:
+        reason = str(error)
+    return ProtocolError(f"{codec.name.lower()}: {reason}", field="records")
