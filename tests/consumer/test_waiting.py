@@ -15,6 +15,7 @@ from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
     ConsumerClosed,
+    InvalidConfig,
     NotStarted,
     ProtocolError,
     WaitTimedOut,
@@ -67,6 +68,26 @@ class Waiting(ConsumerCase):
             self.assertEqual(self.failureResultOf(wait, WaitTimedOut).value.seconds, 1.0)
         self.append(1)
         self.assertEqual(self.offsets(self.read(consumer, 1)), [0])
+
+    def test_a_wait_with_less_than_no_time_left_times_out_and_loses_none(self) -> None:
+        consumer = self.started()
+        for ask in (consumer.next, consumer.next_batch):
+            wait = ask(timeout=-0.001)
+            self.turn()
+            self.failureResultOf(wait, WaitTimedOut)
+        self.append(2)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_a_timeout_that_is_no_number_is_refused_and_loses_none(self) -> None:
+        consumer = self.started()
+        wrongs: tuple[Any, ...] = ("1", True, float("nan"), float("inf"))
+        for wrong in wrongs:
+            for ask in (consumer.next, consumer.next_batch):
+                with self.subTest(wrong=wrong, ask=ask):
+                    refused = self.failureResultOf(ask(wrong), InvalidConfig)
+                    self.assertIn("timeout", str(refused.value))
+        self.append(2)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
 
     def test_a_record_that_is_there_is_handed_out_at_once(self) -> None:
         self.append(2)

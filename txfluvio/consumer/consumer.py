@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from .._checks import is_number
 from ..cluster import Chain, Cluster, Retrying, Topology
 from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
@@ -239,7 +240,8 @@ class Consumer:
         Fails with ``StopAsyncIteration`` where ``async for`` would end. Cancelling it, or its
         timing out, loses nothing: the record comes with the next call.
 
-        :param timeout: seconds to wait; None: for ever.
+        :param timeout: seconds to wait; 0 or less: only for what is received already; None: for
+            ever.
         :raises WaitTimedOut: nothing came within ``timeout``.
         """
         for record in self._hand.rest:
@@ -384,6 +386,9 @@ class Consumer:
     ) -> Deferred[T]:
         if self.closed:
             return fail(ConsumerClosed())
+        if timeout is not None and not is_number(timeout):
+            # Found out later, it would leave behind a step that takes records for nobody.
+            return fail(InvalidConfig("timeout", timeout, "seconds, a number, or None"))
         wait = Deferred.fromCoroutine(step())
         if timeout is None:
             return wait
@@ -639,7 +644,7 @@ def _deadline(
             return result
         return Failure(WaitTimedOut(missing(), seconds))
 
-    return wait.addTimeout(seconds, clock, late)
+    return wait.addTimeout(max(0.0, seconds), clock, late)
 
 
 async def _all(deferreds: Iterable[Deferred[None]]) -> None:
