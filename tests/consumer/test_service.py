@@ -7,10 +7,12 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
 
 from txfluvio.config import OffsetStrategy, RetryPolicy
 from txfluvio.consumer import ConsumerService, OnFailure
+from txfluvio.consumer.service import STOP_TIMEOUT
 from txfluvio.errors import AlreadyRunning, InvalidConfig, OffsetEvicted, TopicNotFound
 from txfluvio.offset import Offset
 from txfluvio.wire.records import Record
@@ -44,6 +46,7 @@ class ServiceCase(ConsumerCase):
         handler: Callable[[Record], object] | None = None,
         *,
         on_failure: OnFailure = OnFailure.STOP,
+        stop_timeout: float = STOP_TIMEOUT,
         retry: RetryPolicy = RETRY,
         topic: str = "orders",
         **settings: Any,
@@ -57,9 +60,18 @@ class ServiceCase(ConsumerCase):
             clock=self.clock,
             rng=self.rng,
             on_failure=on_failure,
+            stop_timeout=stop_timeout,
         )
         self.services.append(service)
         return service
+
+    def ended(self, *args: Any, **kw: Any) -> Deferred[None]:
+        """The end of a service, which is started."""
+        service = self.service(*args, **kw)
+        done = service.when_done()
+        service.startService()
+        self.wait(1.0)
+        return done
 
     def started(self, *args: Any, **kw: Any) -> Any:
         service = self.service(*args, **kw)
@@ -154,6 +166,24 @@ class Handling(ServiceCase):
         with self.assertRaisesRegex(InvalidConfig, "offsets"):
             self.service(offsets=OffsetStrategy.MANUAL)
 
+    def test_what_to_do_about_failures_is_said_by_a_member_of_its_enumeration(self) -> None:
+        wrongs: tuple[Any, ...] = ("stop", "retry", None, 1)
+        for wrong in wrongs:
+            with (
+                self.subTest(wrong=wrong),
+                self.assertRaisesRegex(InvalidConfig, "on_failure .*STOP, SKIP, RETRY"),
+            ):
+                self.service(on_failure=wrong)
+
+    def test_a_stop_timeout_is_a_number_of_seconds(self) -> None:
+        wrongs: tuple[Any, ...] = ("5", -1, None, float("nan"))
+        for wrong in wrongs:
+            with (
+                self.subTest(wrong=wrong),
+                self.assertRaisesRegex(InvalidConfig, "stop_timeout .*seconds"),
+            ):
+                self.service(stop_timeout=wrong)
+
 
 class Stopping(ServiceCase):
     def test_an_idle_service_stops_at_once_and_has_stored_all(self) -> None:
@@ -193,6 +223,30 @@ class Stopping(ServiceCase):
         self.assertTrue(self.busy.called)
         self.assertEqual(self.stored(), 0)
         self.assertEqual(self.result(service.when_done()), None)
+
+    def test_a_record_that_is_to_be_tried_again_is_not_when_the_service_stops(self) -> None:
+        slow = RetryPolicy(initial=60.0, maximum=60.0, jitter=0.0)
+
+        def handle(record: Record) -> None:
+            self.handle(record)
+            if record.offset == 3:
+                raise KeyError(record.offset)
+
+        service = self.started(handle, on_failure=OnFailure.RETRY, retry=slow)
+        done = service.when_done()
+        self.result(service.stopService(), seconds=0.0)
+        self.successResultOf(done)
+        self.assertEqual((self.seen, self.stored()), ([0, 1, 2, 3], 2))
+
+    def test_a_record_that_fails_while_the_service_stops_is_not_tried_again(self) -> None:
+        service = self.started(self.handle_slowly, on_failure=OnFailure.RETRY)
+        self.finish()
+        done, stopping = service.when_done(), service.stopService()
+        assert self.busy is not None
+        self.busy.errback(KeyError("late"))
+        self.result(stopping, seconds=0.0)
+        self.successResultOf(done)
+        self.assertEqual((self.seen, self.stored()), ([0, 1], 0))
 
     def test_stopping_twice_is_stopping_once(self) -> None:
         service = self.started(self.handle_slowly)
@@ -236,16 +290,12 @@ class Failing(ServiceCase):
         return handle
 
     def test_a_failing_handler_ends_it_and_its_record_is_not_stored(self) -> None:
-        service = self.service(self.fail_at(5))
-        done = service.when_done()
-        service.startService()
-        self.failure(done, KeyError)
+        self.failure(self.ended(self.fail_at(5)), KeyError)
         self.wait(1.0)
         self.assertEqual((self.seen, self.stored()), (list(range(6)), 4))
 
     def test_a_handler_that_fails_at_the_first_record_stores_nothing(self) -> None:
-        service = self.started(self.fail_at(0))
-        self.failure(service.when_done(), KeyError)
+        self.failure(self.ended(self.fail_at(0)), KeyError)
         self.assertIsNone(self.stored())
 
     def test_a_deferred_that_fails_is_a_failing_handler(self) -> None:
@@ -259,6 +309,7 @@ class Failing(ServiceCase):
         self.assertEqual(self.seen, list(range(10)))
         self.wait(1.0)
         self.assertEqual(self.stored(), 9)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 3)
 
     def test_records_can_be_tried_again(self) -> None:
         self.started(self.fail_at(3, 3), on_failure=OnFailure.RETRY)
@@ -267,19 +318,39 @@ class Failing(ServiceCase):
 
     def test_trying_again_ends_in_the_error_when_its_time_is_over(self) -> None:
         policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=2.0)
-        service = self.started(self.fail_at(*[3] * 9), on_failure=OnFailure.RETRY, retry=policy)
+        done = self.ended(self.fail_at(*[3] * 9), on_failure=OnFailure.RETRY, retry=policy)
+        self.failure(done, KeyError)
+
+    def test_an_end_that_nobody_waits_for_is_logged_with_where_the_handler_failed(self) -> None:
+        service = self.started(self.fail_at(0))
+        (logged,) = self.flushLoggedErrors(KeyError)
+        self.assertIn("raise KeyError(record.offset)", logged.getTraceback())
         self.failure(service.when_done(), KeyError)
 
+    def test_where_a_handler_failed_that_is_called_again_is_logged(self) -> None:
+        with capturedLogs() as logged:
+            self.started(self.fail_at(3), on_failure=OnFailure.RETRY)
+        (line,) = (formatEvent(event) for event in logged if event["log_level"] is LogLevel.warn)
+        self.assertIn("orders/0@3", line)
+        self.assertIn("raise KeyError(record.offset)", line)
+
+    def test_one_that_has_ended_does_not_run(self) -> None:
+        for settings in ({"stop": END}, {"handler": self.fail_at(0)}):
+            service = self.service(**settings)
+            done = service.when_done().addErrback(lambda failure: failure.trap(KeyError))
+            service.startService()
+            self.assertTrue(service.running)
+            self.result(done)
+            self.assertFalse(service.running)
+
     def test_a_topic_that_is_not_there_is_told(self) -> None:
-        service = self.started(topic="nothing")
-        self.failure(service.when_done(), TopicNotFound)
+        self.failure(self.ended(topic="nothing"), TopicNotFound)
 
     def test_an_error_of_the_consumer_ends_it(self) -> None:
         self.broker.replica("orders").log.segment_size = 100
         self.append(2, batch=1)
         self.broker.evict("orders", 0, before=11)
-        service = self.started(start=Offset.absolute(0))
-        self.failure(service.when_done(), OffsetEvicted)
+        self.failure(self.ended(start=Offset.absolute(0)), OffsetEvicted)
 
     def test_a_cluster_that_can_not_be_reached_is_tried_until_it_can(self) -> None:
         accept = self.refuse_connections()

@@ -18,9 +18,10 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from .._checks import is_number
 from ..config import OffsetStrategy, RetryPolicy
 from ..errors import AlreadyRunning, FluvioError, InvalidConfig
 from ..transport.waiting import Waiting
@@ -43,7 +44,8 @@ class OnFailure(enum.Enum):
     """The error is logged, and the record counts as processed."""
     RETRY = "retry"
     """The handler is called again, after a wait by the client's retry policy; for ever, or until
-    the policy's deadline, when the service ends with the error."""
+    the policy's deadline, when the service ends with the error. Where the service stops before the
+    handler has succeeded, the record does not count as processed."""
 
 
 class ConsumerService(Service):
@@ -82,6 +84,11 @@ class ConsumerService(Service):
             raise InvalidConfig(
                 "ConsumerConfig.offsets", strategy, "NONE, or AUTO: the end of the handler commits"
             )
+        if not isinstance(on_failure, OnFailure):
+            names = ", ".join(one.name for one in OnFailure)
+            raise InvalidConfig("on_failure", on_failure, f"a member of OnFailure: {names}")
+        if not is_number(stop_timeout) or stop_timeout < 0:
+            raise InvalidConfig("stop_timeout", stop_timeout, "seconds, a number, 0 or more")
         self._open_consumer = open_consumer
         self._handler = handler
         self._strategy = strategy
@@ -135,7 +142,8 @@ class ConsumerService(Service):
     def when_done(self) -> Deferred[None]:
         """Fires when there is nothing more to do: the stop was reached, or the service stopped.
 
-        Fails with what ended it otherwise: the handler's error, or one of the consumer.
+        Fails with what ended it otherwise: the handler's error, or one of the consumer. That is how
+        an application learns that its worker has ended; where nobody waits, it is logged.
 
         Cancelling ends the waiting and no more.
         """
@@ -172,11 +180,7 @@ class ConsumerService(Service):
 
     async def _consume(self, consumer: Consumer) -> None:
         async for record in consumer:
-            self._handling = True
-            try:
-                await self._handle(record)
-            finally:
-                self._handling = False
+            await self._handle(record)
             if self._stopping:
                 if self._strategy is OffsetStrategy.AUTO:
                     await consumer.commit()
@@ -187,40 +191,52 @@ class ConsumerService(Service):
             await self._call(record)
         except CancelledError:
             raise
-        except Exception as error:
-            if self._on_failure is OnFailure.STOP:
-                raise
-            if self._on_failure is OnFailure.RETRY:
-                await self._call_again(record, error)
-            else:
-                self._log.error("skipping {at}: {error!r}", at=_place(record), error=error)
+        except Exception:
+            match self._on_failure:
+                case OnFailure.STOP:
+                    raise
+                case OnFailure.SKIP:
+                    self._log.failure("skipping {at}", level=LogLevel.error, at=_place(record))
+                case OnFailure.RETRY:
+                    await self._call_again(record, Failure())
 
     async def _call(self, record: Record) -> None:
-        result = self._handler(record)
-        if result is not None and isawaitable(result):
-            await result
+        self._handling = True
+        try:
+            result = self._handler(record)
+            if result is not None and isawaitable(result):
+                await result
+        finally:
+            self._handling = False
 
-    async def _call_again(self, record: Record, error: Exception) -> None:
+    async def _call_again(self, record: Record, failure: Failure) -> None:
         deadline = self._retry.deadline
         end = None if deadline is None else self._clock.seconds() + deadline
         for delay in self._retry.delays(self._rng):
-            if self._stopping or (end is not None and self._clock.seconds() + delay > end):
-                raise error
-            self._log.warn(
-                "again in {delay:.2f} s: {at}: {error!r}",
-                delay=delay,
-                at=_place(record),
-                error=error,
-            )
+            if self._stopping:
+                self._warn("not again, for the service stops", record, failure)
+                raise CancelledError
+            if end is not None and self._clock.seconds() + delay > end:
+                failure.raiseException()
+            self._warn(f"again in {delay:.2f} s", record, failure)
             await deferLater(self._clock, delay)
             try:
                 await self._call(record)
             except CancelledError:
                 raise
-            except Exception as failed:
-                error = failed
+            except Exception:
+                failure = Failure()
             else:
                 return
+
+    def _warn(self, what: str, record: Record, failure: Failure) -> None:
+        # With its traceback, but not as a failure: it is not one as long as it is tried again.
+        self._log.warn(
+            "{what}: {at}: {traceback}",
+            what=what,
+            at=_place(record),
+            traceback=failure.getTraceback(),
+        )
 
     async def _close(self, consumer: Consumer) -> None:
         try:
@@ -244,13 +260,14 @@ class ConsumerService(Service):
     def _ended(self, result: Failure | None) -> None:
         self._work = None
         self._done = True
+        self.running = False
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
         stopped = self._stopping and result is not None and result.check(CancelledError)
         self._outcome = None if stopped else result
         if self._outcome is not None and not len(self._when_done):
-            self._log.error("the service has ended: {error!r}", error=self._outcome.value)
+            self._log.failure("the service has ended", self._outcome)
         for waiter in self._when_done.take():
             if self._outcome is None:
                 waiter.callback(None)
