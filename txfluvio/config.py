@@ -482,7 +482,8 @@ class ConsumerConfig:
         ``max_bytes``, since with less records would be lost.
     :ivar check_crc: whether the checksum of each batch is verified.
     :ivar consumer_id: the name that offsets are stored under. It is a name and no more: consumers
-        that share one overwrite each other's offsets.
+        that share one overwrite each other's offsets. By itself it stores nothing, and is refused
+        where a consumer neither stores offsets nor starts at a stored one.
     :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
     :ivar offset_store: an ``IOffsetStore`` that keeps the offsets; None: the cluster keeps them.
     :ivar flush_interval: seconds from a commit to its being stored, with AUTO.

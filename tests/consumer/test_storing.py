@@ -13,6 +13,7 @@ from txfluvio.errors import (
     BrokerError,
     ConsumerClosed,
     FluvioError,
+    InvalidConfig,
     LogTruncated,
     OffsetManagementDisabled,
     ProtocolError,
@@ -260,9 +261,17 @@ class Committing(StoringCase):
         self.failure(consumer.commit(), BrokerError)
 
     def test_without_stored_offsets_there_is_nothing_to_commit(self) -> None:
-        for consumer in (self.started(), self.started(consumer_id=WORKER)):
+        for consumer in (self.started(), self.started(consumer_id=WORKER, start=Offset.stored())):
             self.failureResultOf(consumer.commit(), OffsetManagementDisabled)
             self.failureResultOf(consumer.flush_offsets(), OffsetManagementDisabled)
+
+    def test_a_name_of_which_no_use_is_made_is_refused(self) -> None:
+        for start in (None, BEGINNING, END):
+            with (
+                self.subTest(start=start),
+                self.assertRaisesRegex(InvalidConfig, "offsets .*MANUAL or AUTO"),
+            ):
+                self.consumer(consumer_id=WORKER, start=start)
 
     def test_seeking_back_and_committing_stores_the_lower_offset(self) -> None:
         consumer = self.worker()

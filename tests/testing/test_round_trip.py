@@ -17,7 +17,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
 from txfluvio.client import FluvioClient
-from txfluvio.config import RetryPolicy
+from txfluvio.config import OffsetStrategy, RetryPolicy
 from txfluvio.errors import FluvioError
 from txfluvio.offset import Offset
 from txfluvio.testing import FakeBroker
@@ -136,8 +136,13 @@ class Course:
         self.live.append(consumer)
 
     async def store(self, client: FluvioClient, topic: str) -> None:
-        start, stop = Offset.beginning(), Offset.end()
-        async with client.consumer(topic, start=start, stop=stop, consumer_id="worker") as consumer:
+        async with client.consumer(
+            topic,
+            start=Offset.beginning(),
+            stop=Offset.end(),
+            consumer_id="worker",
+            offsets=OffsetStrategy.AUTO,
+        ) as consumer:
             async for _ in consumer:
                 pass
         await client.admin.list_consumer_offsets()

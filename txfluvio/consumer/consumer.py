@@ -451,12 +451,22 @@ class Consumer:
     # Start and end
 
     def _checked_start(self, start: Offset | None) -> Offset:
+        stores, name = self._reading.stores_offsets, self._config.consumer_id
         if start is None:
-            return Offset.stored() if self._reading.stores_offsets else Offset.end()
+            start = Offset.stored() if stores else Offset.end()
         if not isinstance(start, Offset):
             raise InvalidConfig("start", start, "an Offset")
-        if start.kind is OffsetKind.STORED and self._config.consumer_id is None:
+        resumes = start.kind is OffsetKind.STORED
+        if resumes and name is None:
             raise InvalidConfig("start", start, "another Offset, or ConsumerConfig.consumer_id set")
+        if name is not None and not stores and not resumes:
+            # Whoever gives a name expects to resume, and would lose records without a word.
+            raise InvalidConfig(
+                "ConsumerConfig.offsets",
+                self._config.offsets,
+                "MANUAL or AUTO to store offsets under the consumer_id, or start=Offset.stored() "
+                "to use those that are",
+            )
         return start
 
     async def _start(self) -> None:
