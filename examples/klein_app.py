@@ -6,7 +6,8 @@
     curl -d hello http://127.0.0.1:8080/records
 
 The number is the partition. The id of an event is its offset, so a browser that comes back after
-its connection was lost goes on behind the last event it has seen. A reader that is slow holds up
+its connection was lost goes on behind the last event it has seen, or where that is not in the topic
+any more, at the oldest there is. A reader that is slow holds up
 only itself: no more records are taken for it while its connection is full. ``/health`` says whether
 there is a cluster, for a load balancer, and ``/metrics`` how it goes, for Prometheus. The cluster
 is the current one of your profile; see ``produce.py`` for a fake one.
@@ -19,11 +20,12 @@ from klein import Klein
 from twisted.internet import endpoints, task
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from txfluvio import ClientConfig, ConnectionState, FluvioClient, Offset
-from txfluvio.errors import FluvioError, PartitionNotFound
+from txfluvio import ClientConfig, ConnectionState, FluvioClient, Offset, OffsetReset
+from txfluvio.errors import FluvioError, InvalidConfig, PartitionNotFound, RecordTooLarge
 from txfluvio.prometheus import MetricsResource, PrometheusMetrics
 
 
@@ -63,6 +65,7 @@ class Gateway:
     """The application, in front of one topic of a client that is connected."""
 
     app = Klein()
+    log = Logger()
 
     def __init__(self, client, topic, metrics):
         self._client = client
@@ -84,15 +87,21 @@ class Gateway:
     async def events(self, request, partition):
         seen = request.getHeader("Last-Event-ID")
         start = Offset.beginning() if seen is None else Offset.absolute(int(seen) + 1)
-        async with self._client.consumer(self._topic, partitions=partition, start=start) as records:
+        async with self._client.consumer(
+            self._topic, partitions=partition, start=start, reset=OffsetReset.EARLIEST
+        ) as records:
             request.setHeader("Content-Type", "text/event-stream")
             request.setHeader("Cache-Control", "no-cache")
             room = Room()
             request.registerProducer(room, streaming=True)
             request.write(b": here they come\n\n")
-            async for record in records:
-                request.write(event(record))
-                await room.more()
+            try:
+                async for record in records:
+                    request.write(event(record))
+                    await room.more()
+            except FluvioError as error:
+                # It is too late for another status. The browser asks again when this has ended.
+                self.log.error("events end: {error}", error=error)
             request.unregisterProducer()
 
     @app.route("/health", methods=["GET"])
@@ -105,14 +114,18 @@ class Gateway:
     def metrics(self, request):
         return MetricsResource(self._metrics)
 
-    @app.handle_errors(ValueError, PartitionNotFound)
-    def wrong(self, request, failure):
-        request.setResponseCode(404)
-        return f"{failure.value}\n"
-
-    @app.handle_errors(FluvioError)
+    @app.handle_errors(ValueError, FluvioError)
     def failed(self, request, failure):
-        request.setResponseCode(503)
+        match failure.value:
+            case ValueError() | InvalidConfig():
+                code = 400
+            case PartitionNotFound():
+                code = 404
+            case RecordTooLarge():
+                code = 413
+            case _:
+                code = 503
+        request.setResponseCode(code)
         return f"{failure.value}\n"
 
 
