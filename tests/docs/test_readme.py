@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.utils import getProcessOutputAndValue
 
 from txfluvio.profile import add_cluster
 from txfluvio.testing import FakeBroker
@@ -35,17 +37,27 @@ def test_the_first_two_commands_are_to_try_it_and_to_test_it() -> None:
 
 
 @with_reactor
-async def test_its_code_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names: dict[str, Any] = {}
-    for block in blocks("python"):
-        exec(block, names)
+async def test_its_first_code_is_a_program(tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(blocks("python")[0])
     async with FakeBroker(reactor) as broker:
         add_cluster(tmp_path / "profile", "fake", broker.sc_endpoint)
-        monkeypatch.setenv("FLV_PROFILE_PATH", str(tmp_path / "profile"))
-        await names["main"](reactor)
-    assert capsys.readouterr().out.splitlines()[1] == "0 b'customer 7' b'value'"
+        out, errors, status = await getProcessOutputAndValue(
+            sys.executable,
+            [str(tmp_path / "first.py")],
+            env={
+                **os.environ,
+                "FLV_PROFILE_PATH": str(tmp_path / "profile"),
+                "PYTHONPATH": str(ROOT),
+            },
+        )
+    assert status == 0, errors.decode()
+    assert out.decode().splitlines()[1] == "0 b'customer 7' b'value'"
+
+
+@with_reactor
+async def test_its_test_passes() -> None:
+    names: dict[str, Any] = {}
+    exec(blocks("python")[1], names)
     assert await names["orders_survive_a_lost_answer"](reactor) == [b"value", b"value"]
 
 
