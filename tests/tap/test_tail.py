@@ -152,6 +152,12 @@ def test_wrong_usage_is_status_2_and_one_line() -> None:
     assert b"nonsense" in line
 
 
+def test_its_help_begins_with_how_it_is_called() -> None:
+    ended = run(*TAIL, "--help")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith(b"Usage: fluvio-tail [options] TOPIC...\n")
+
+
 def test_a_daemon_writes_its_file_through_a_rotation_and_leaves_no_pidfile(
     ready: RunningBroker, tmp_path: Path
 ) -> None:

@@ -38,6 +38,8 @@ class LoggingElsewhere(Options):
     they log to standard error.
     """
 
+    synopsis: str
+
     def opt_version(self) -> None:
         """Print the version and end."""
         from importlib.metadata import version
@@ -131,7 +133,7 @@ def exit_with(status: int) -> None:
 
 def run_command(
     command: str,
-    options: Options,
+    options: LoggingElsewhere,
     make_service: Callable[[Any], IService],
     arguments: Sequence[str],
 ) -> None:
@@ -141,6 +143,8 @@ def run_command(
 
     :raises SystemExit: at once with 2 where the arguments are wrong.
     """
+    # Twisted says it before the synopsis only where a command is one of its own.
+    options.synopsis = f"Usage: {command} {options.synopsis}"
     try:
         options.parseOptions(arguments)
     except UsageError as error:
