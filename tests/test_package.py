@@ -51,6 +51,7 @@ def test_the_sdist_has_what_it_takes_to_test_and_to_document(built: Path) -> Non
         "docs/index.rst",
         "changes/README.md",
         "noxfile.py",
+        ".pre-commit-config.yaml",
         "README.md",
         "SECURITY.md",
         "LICENSE",
