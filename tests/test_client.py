@@ -33,6 +33,7 @@ from txfluvio.errors import (
     InvalidConfig,
     NotStarted,
     ProducerClosed,
+    UnknownSetting,
     UnsupportedVersion,
 )
 from txfluvio.interfaces import (
@@ -538,7 +539,21 @@ class Making(SynchronousTestCase):
     def test_a_topic_has_a_name(self) -> None:
         for name in ("", b"orders", None):
             self.assertRaises(InvalidConfig, self.client.producer, name)
-            self.assertRaises(InvalidConfig, self.client.consumer, name or "")
+            self.assertRaises(InvalidConfig, self.client.consumer, name)
+
+    def test_topics_are_a_name_or_several(self) -> None:
+        wrongs: tuple[Any, ...] = (3, None, {"orders": 0}, [], ["orders", ""], ["orders", 3], [[]])
+        for wrong in wrongs:
+            error = self.assertRaises(InvalidConfig, self.client.consumer, wrong)
+            self.assertEqual(error.setting, "topics")
+
+    def test_who_misspells_a_setting_is_told_the_one_that_was_meant(self) -> None:
+        with self.assertRaisesRegex(
+            UnknownSetting, r"no setting ProducerConfig\.compresion: did you mean compression\?"
+        ):
+            self.client.producer("orders", compresion="gzip")
+        with self.assertRaisesRegex(UnknownSetting, "there are max_bytes, isolation, "):
+            self.client.consumer("orders", xyz=1)
 
     def test_settings_can_be_given_by_name(self) -> None:
         base = ProducerConfig(linger=0.5)

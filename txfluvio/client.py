@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -28,7 +29,7 @@ from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
 from .consumer.service import STOP_TIMEOUT
-from .errors import AlreadyRunning, ClientClosed, InvalidConfig
+from .errors import AlreadyRunning, ClientClosed, InvalidConfig, UnknownSetting
 from .interfaces import IFluvioClient, IMetrics
 from .metrics import NOTHING, ClientFacts, SeveralMetrics
 from .offset import Offset
@@ -413,10 +414,12 @@ def _settings(kind: type[ConfigT], config: ConfigT | None, overrides: dict[str, 
     settings = kind() if config is None else config
     if not overrides:
         return settings
-    known = {field.name for field in attrs.fields(kind)}
+    known = [field.name for field in attrs.fields(kind)]
     for name, value in overrides.items():
         if name not in known:
-            raise InvalidConfig(f"{kind.__name__}.{name}", value, "no such setting")
+            alike = get_close_matches(name, known, n=1)
+            hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(known)}"
+            raise UnknownSetting(f"{kind.__name__}.{name}", value, hint)
     return attrs.evolve(settings, **overrides)
 
 

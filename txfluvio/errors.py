@@ -94,6 +94,12 @@ class InvalidConfig(UsageError):
     says = "{0.setting} is {0.value}: expected {0.expected}"
 
 
+class UnknownSetting(InvalidConfig):
+    """There is no setting of this name."""
+
+    says = "there is no setting {0.setting}: {0.expected}"
+
+
 @attrs.define(slots=False)
 class InvalidFile(UsageError):
     """A file can not be read, or does not say what is needed.

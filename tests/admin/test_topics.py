@@ -142,10 +142,23 @@ class CreatingTopics(AdminCase):
             "segment_size": {"segment_size": 2**32},
             "max_partition_size": {"max_partition_size": "1"},
             "compression": {"compression": "brotli"},
+            "assignment": {"assignment": [5001, 5002]},
+            "deduplication": {"deduplication": "x"},
+            "timeout": {"timeout": "x"},
         }
         for setting, arguments in wrong.items():
             found = self.failure(self.admin.create_topic("x", **arguments), InvalidConfig)
             self.assertEqual(found.setting, setting)
+
+    def test_a_name_is_a_text(self) -> None:
+        wrong: Any = None
+        for asking in (
+            self.admin.create_topic(wrong),
+            self.admin.delete_topic(wrong),
+            self.admin.describe_topic(wrong),
+            self.admin.add_partitions(wrong, 1),
+        ):
+            self.assertEqual(self.failure(asking, InvalidConfig).setting, "name")
 
     def test_one_that_can_not_be_placed_stays_and_the_sc_says_so_in_the_end(self) -> None:
         creating = self.admin.create_topic("orders", replication=3)
@@ -249,6 +262,12 @@ class ListingTopics(AdminCase):
         listed = self.result(self.admin.list_topics("pay"))
         self.assertEqual([found.name for found in listed], ["payments"])
 
+    def test_a_filter_of_something_else_is_refused(self) -> None:
+        wrongs: tuple[Any, ...] = (3, None, [3])
+        for wrong in wrongs:
+            found = self.failure(self.admin.list_topics(wrong), InvalidConfig)
+            self.assertEqual(found.setting, "containing")
+
     def test_those_of_the_system_are_listed_apart(self) -> None:
         self.assertEqual(self.names(system=True), ["consumer-offset"])
 
@@ -289,6 +308,8 @@ class AddingPartitions(AdminCase):
     def test_a_count_that_overflows_never_reaches_the_sc(self) -> None:
         for count in (0, -1, 2**32 - 1):
             self.failure(self.admin.add_partitions("orders", count), InvalidConfig)
+        wrong: Any = "x"
+        self.failure(self.admin.add_partitions("orders", 1, timeout=wrong), InvalidConfig)
         self.assertEqual(self.result(self.admin.describe_topic("orders")).partition_count, 1)
 
     def test_past_the_deadline_it_says_what_is_missing(self) -> None:
@@ -309,6 +330,11 @@ class Partitions(AdminCase):
             [(p.topic, p.number) for p in listed],
             [("orders", 0), ("orders", 1), ("payments", 0)],
         )
+
+    def test_those_of_a_topic_without_a_name_are_not_asked_for(self) -> None:
+        wrong: Any = 3
+        found = self.failure(self.admin.list_partitions(wrong), InvalidConfig)
+        self.assertEqual(found.setting, "topic")
 
     def test_those_of_one_topic_are_chosen_here(self) -> None:
         listed = self.result(self.admin.list_partitions("payments"))

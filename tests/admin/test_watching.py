@@ -18,6 +18,7 @@ from txfluvio.admin import (
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
+    InvalidConfig,
     ProtocolError,
     UnsupportedVersion,
 )
@@ -29,6 +30,14 @@ from txfluvio.wire.sc import (
 )
 
 from .kit import AdminCase, ScriptedAdminCase
+
+
+class Kinds(ScriptedAdminCase):
+    def test_what_can_not_be_watched_is_refused(self) -> None:
+        wrongs: tuple[Any, ...] = (3, "topic", None)
+        for wrong in wrongs:
+            with self.assertRaisesRegex(InvalidConfig, "kind .*ObjectKind: TOPIC, "):
+                self.admin.watch(wrong)
 
 
 class Watching(ScriptedAdminCase):

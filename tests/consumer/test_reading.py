@@ -413,6 +413,17 @@ class Partitions(ConsumerCase):
             consumer.seek(1, 0)
         self.failure(consumer.lag(1), PartitionNotFound)
 
+    def test_what_is_no_number_of_a_partition_is_told_as_that(self) -> None:
+        consumer = self.started(partitions=[0])
+        wrongs: tuple[Any, ...] = ("0", None, False)
+        for wrong in wrongs:
+            for call in (consumer.position, consumer.pause, consumer.resume):
+                with self.assertRaisesRegex(InvalidConfig, "partition is "):
+                    call(wrong)
+            with self.assertRaisesRegex(InvalidConfig, "partition is "):
+                consumer.seek(wrong, 0)
+            self.failure(consumer.lag(wrong), InvalidConfig)
+
 
 class Leaderless(ConsumerCase):
     SPUS = 2

@@ -408,6 +408,9 @@ def test_a_fault_that_can_never_act_is_refused(kit: FaultKit, fault: Fault) -> N
 
 
 def test_an_error_that_carries_more_is_asked_for() -> None:
+    for wrong in ("STORAGE_ERROR", None, 56):
+        with pytest.raises(UsageError, match="use a member of Code"):
+            AnswerError(wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="carries more than its number"):
         AnswerError(Code.OTHER)
     assert AnswerError(error(Code.OTHER, text="t")).error.detail.text == "t"

@@ -158,7 +158,7 @@ class Admin:
                 cleanup_policy=topics.retention(retention),
                 storage=topics.storage(segment_size, max_partition_size),
                 compression_type=values.codec(compression),
-                deduplication=None if deduplication is None else deduplication.to_wire(),
+                deduplication=topics.deduplication(deduplication),
                 system=system,
             )
 
@@ -171,11 +171,11 @@ class Admin:
         dry_run: bool,
         timeout: float | None,
     ) -> None:
-        if name == "":
+        if values.text("name", name) == "":
             # An SC would create it.
             raise TopicInvalidName(what="topic ''")
         request = sc.CreateRequest(kind=sc.TOPIC, name=name, dry_run=dry_run, spec=spec())
-        seconds = self._cluster.config.create_timeout if timeout is None else timeout
+        seconds = values.seconds("timeout", timeout, self._cluster.config.create_timeout)
         if dry_run:
             _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
             return
@@ -221,7 +221,7 @@ class Admin:
         return self._cluster.run(self._delete_topic(name, force))
 
     async def _delete_topic(self, name: str, force: bool) -> None:
-        known = self._cluster.topology.topics.get(name)
+        known = self._cluster.topology.topics.get(values.text("name", name))
         born = -1 if known is None else known.born
 
         def gone(topology: Topology) -> bool:
@@ -256,6 +256,7 @@ class Admin:
         return self._cluster.run(self._describe_topic(name))
 
     async def _describe_topic(self, name: str) -> TopicDescription:
+        values.text("name", name)
         for system in (False, True):
             for topic in await self.list_topics(name, system=system):
                 if topic.name == name:
@@ -282,13 +283,13 @@ class Admin:
         return self._cluster.run(self._add_partitions(name, count, timeout))
 
     async def _add_partitions(self, name: str, count: int, timeout: float | None) -> None:
-        known = self._cluster.topology.topics.get(name)
+        known = self._cluster.topology.topics.get(values.text("name", name))
         before = 0 if known is None else known.partition_count
         # An SC adds without looking for overflow.
         values.whole("count", count, 1, 2**32 - 1 - before)
         usable = topics.Usable(name, -1, at_least=before + count)
         request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
-        seconds = self._cluster.config.create_timeout if timeout is None else timeout
+        seconds = values.seconds("timeout", timeout, self._cluster.config.create_timeout)
         end = self._clock.seconds() + seconds
         _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
         await self._until(usable, end)
@@ -324,6 +325,8 @@ class Admin:
         return self._cluster.run(self._list_partitions(topic, system))
 
     async def _list_partitions(self, topic: str | None, system: bool) -> list[PartitionDescription]:
+        if topic is not None:
+            values.text("topic", topic)
         listed = await self._list(sc.PARTITION, values.partition_description, (), system=system)
         chosen = [partition for partition in listed if topic in (None, partition.topic)]
         return sorted(chosen, key=lambda partition: (partition.topic, partition.number))
@@ -711,7 +714,10 @@ class Admin:
 
         Nothing happens before the first is asked for. See :class:`Watch`.
         """
-        return Watch(self._cluster, ObjectKind(kind), clock=self._clock, rng=self._rng)
+        if not isinstance(kind, ObjectKind):
+            names = ", ".join(one.name for one in ObjectKind)
+            raise InvalidConfig("kind", kind, f"a member of ObjectKind: {names}")
+        return Watch(self._cluster, kind, clock=self._clock, rng=self._rng)
 
     # How calls are made
 
@@ -789,9 +795,8 @@ class Admin:
         summary: bool = False,
         system: bool = False,
     ) -> Deferred[list[T]]:
-        filters = (containing,) if isinstance(containing, str) else tuple(containing)
-
         async def ask() -> list[T]:
+            filters = values.texts("containing", containing)
             request = sc.ListRequest(kind=kind, filters=filters, summary=summary, system=system)
             reply = await self._cluster.sc_request(request)
             objects = sorted(reply.of(kind).objects, key=lambda told: told.name)

@@ -17,7 +17,14 @@ from . import values
 
 
 def assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
-    """Partitions on the SPUs of these ids, the leader first."""
+    """Partitions on the SPUs of these ids, the leader first.
+
+    :raises InvalidConfig: it is no list of lists of ids.
+    """
+    if not isinstance(assignment, Sequence) or not all(
+        isinstance(spus, Sequence) and all(type(spu) is int for spu in spus) for spus in assignment
+    ):
+        raise InvalidConfig("assignment", assignment, "a list of the SPUs' ids for each partition")
     return sc.Assigned(
         partitions=tuple(
             sc.PartitionMap(id=number, replicas=tuple(spus))
@@ -41,6 +48,18 @@ def mirrored(
         for remote in targets or sources or ()
     )
     return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions, source=source))
+
+
+def deduplication(wanted: values.Deduplication | None) -> sc.Deduplication | None:
+    """Which records are dropped since they were seen; None: none.
+
+    :raises InvalidConfig: it is something else.
+    """
+    if wanted is None:
+        return None
+    if not isinstance(wanted, values.Deduplication):
+        raise InvalidConfig("deduplication", wanted, "a Deduplication, or None")
+    return wanted.to_wire()
 
 
 def retention(seconds: int | None) -> sc.CleanupPolicy | None:

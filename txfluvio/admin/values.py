@@ -6,12 +6,13 @@ the protocol shows in a signature; only its enumerations are shared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
+from .._checks import is_number
 from ..cluster.topology import partition_count, partition_key
 from ..errors import InvalidConfig
 from ..wire import sc, spu
@@ -560,6 +561,40 @@ def whole(name: str, value: object, lowest: int, highest: int = 2**32 - 1) -> in
     if type(value) is not int or not lowest <= value <= highest:
         raise InvalidConfig(name, value, f"a whole number from {lowest} to {highest}")
     return value
+
+
+def text(name: str, value: object) -> str:
+    """A text, such as the name of an object.
+
+    :raises InvalidConfig: it is not.
+    """
+    if not isinstance(value, str):
+        raise InvalidConfig(name, value, "a text")
+    return value
+
+
+def texts(name: str, value: object) -> tuple[str, ...]:
+    """A text, or several.
+
+    :raises InvalidConfig: it is neither.
+    """
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Iterable):
+        raise InvalidConfig(name, value, "a text, or several")
+    return tuple(text(name, one) for one in value)
+
+
+def seconds(name: str, value: object, otherwise: float) -> float:
+    """A time; ``otherwise`` where it is None.
+
+    :raises InvalidConfig: it is no number.
+    """
+    if value is None:
+        return otherwise
+    if not is_number(value):
+        raise InvalidConfig(name, value, "seconds, a number, or None")
+    return cast(float, value)
 
 
 def codec(value: str) -> sc.TopicCompression:

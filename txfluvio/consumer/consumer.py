@@ -8,7 +8,7 @@ of bytes and the outlet (:mod:`txfluvio.consumer.outlet`), which hands out a chu
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -399,6 +399,8 @@ class Consumer:
 
     def _find(self, partition: int, topic: str | None) -> PartitionStream:
         self._must_run()
+        if type(partition) is not int:
+            raise InvalidConfig("partition", partition, "a whole number")
         if topic is None:
             if len(self._topics) > 1:
                 raise UsageError(f"which topic's partition {partition}? there are several topics")
@@ -632,10 +634,15 @@ def _nothing() -> None:
 
 
 def _names(topics: str | Iterable[str]) -> tuple[str, ...]:
-    names = (topics,) if isinstance(topics, str) else tuple(dict.fromkeys(topics))
+    names: tuple[str, ...] = ()
+    if isinstance(topics, str):
+        names = (topics,)
+    elif isinstance(topics, Iterable) and not isinstance(topics, Mapping):
+        # Who gives a mapping means something by its values.
+        names = tuple(topics)
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InvalidConfig("topics", topics, "the name of a topic, or several")
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def _checked_stop(stop: Offset | None) -> Offset | None:

@@ -248,6 +248,8 @@ class Observe(Action):
 def _error_code(code: ErrorCode | Code) -> ErrorCode:
     if isinstance(code, ErrorCode):
         return code
+    if not isinstance(code, Code):
+        raise UsageError(f"{code!r} is no error code: use a member of Code, or ErrorCode(number)")
     if code in details():
         raise UsageError(
             f"{code.name} carries more than its number: use error(Code.{code.name}, ...)"
