@@ -166,6 +166,17 @@ def test_sleeping_modules() -> None:
     assert kit.stream(ad_hoc(SLEEPS)).push().error_code.code == Code.OTHER
 
 
+def test_machine_of_modules() -> None:
+    pytest.importorskip("wasmtime")
+    from tests.testing.smartmodules.test_wasi import learnt
+
+    for call, arguments in (
+        ("clock_time_get", "(i32.const 0) (i64.const 1) (i32.const 1000)"),
+        ("random_get", "(i32.const 1000) (i32.const 8)"),
+    ):
+        assert learnt(call, arguments) == learnt(call, arguments)
+
+
 def test_quick_recreate() -> None:
     kit = ScKit()
     client = kit.client()

@@ -220,7 +220,9 @@ class FakeBroker:
             max_partitions=max_partitions,
             on_change=self._changed,
         )
-        self._modules = SmartModules(lambda: self.cluster.metadata.modules, smartmodule_limits)
+        self._modules = SmartModules(
+            lambda: self.cluster.metadata.modules, smartmodule_limits, seed=seed
+        )
         self._stand_ins: list[StoredModule] = []
         for key, module in (smartmodules or {}).items():
             self.register_smartmodule(key, module)

@@ -152,7 +152,7 @@ def _transformed(
 
     :raises ChainError: they do not start, or fail.
     """
-    chain = spu.modules.start(modules, version)
+    chain = spu.modules.start(modules, version, spu.now)
     chain.look_back(replica.log, spu.now())
     try:
         merged = merge(chain, batches)

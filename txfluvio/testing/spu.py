@@ -293,7 +293,7 @@ class Spu:
         spec = self._specs[key].deduplication
         if spec is None:
             return None
-        chain = self.modules.start([deduplication(spec)], DEDUPLICATION_VERSION)
+        chain = self.modules.start([deduplication(spec)], DEDUPLICATION_VERSION, self.now)
         chain.look_back(self._logs[key], self.now())
         return chain
 

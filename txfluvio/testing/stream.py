@@ -252,7 +252,7 @@ def open_stream(
     chain = None
     if message.smartmodules:
         try:
-            chain = spu.modules.start(message.smartmodules, request.header.api_version)
+            chain = spu.modules.start(message.smartmodules, request.header.api_version, spu.now)
             chain.look_back(replica.log, spu.now())
         except ChainError as reason:
             stream.fail(reason.error)

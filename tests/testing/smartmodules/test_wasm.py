@@ -245,6 +245,15 @@ def test_a_module_can_not_sleep() -> None:
     assert text_of(first_push(wat.SLEEPS)) == text
 
 
+def test_telling_of_output_is_paid_for() -> None:
+    tells = (
+        "(loop $more (call $copy_records (i32.const 0) (i32.const 5))"
+        " (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (br_if $more (local.get 0)))"
+        " (i32.const 0)"
+    )
+    assert "fuel" in text_of(first_push(bare(function("filter", tells))))
+
+
 def test_the_size_of_a_batch_pays_for_steps() -> None:
     for per_byte, passes in ((0, False), (1_000, True)):
         kit = Kit(limits=Limits(fuel=10_000, fuel_per_byte=per_byte))

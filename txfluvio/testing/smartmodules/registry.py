@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from random import Random
 
 import attrs
 
@@ -51,7 +52,8 @@ class Limits:
     """What a module in WASM may use; a real SPU has no limit but that of the memory, 1 GiB.
 
     A real SPU that runs a module without an end never serves anybody again. Here the module
-    breaks down once its fuel is used up; a unit is about one instruction. A module can not sleep.
+    breaks down once its fuel is used up; a unit is about one instruction, and a call of its host
+    costs some thousands. A module can not sleep.
     Nothing else is served while a module is compiled, once for all its uses, or runs.
 
     :ivar fuel: units of a call.
@@ -75,13 +77,19 @@ class SmartModules:
     """What modules there are.
 
     :param stored: returns what the SC has.
+    :param seed: decides the random bytes that modules in WASM ask for.
     """
 
     def __init__(
-        self, stored: Callable[[], Iterable[StoredModule]] = tuple, limits: Limits | None = None
+        self,
+        stored: Callable[[], Iterable[StoredModule]] = tuple,
+        limits: Limits | None = None,
+        *,
+        seed: int = 0,
     ) -> None:
         self._stored = stored
         self._limits = Limits() if limits is None else limits
+        self._random = Random(seed)
         self._registered: dict[str, SmartModule] = {}
 
     def register(self, name_or_sha256: str, module: Registrable) -> StoredModule | None:
@@ -99,10 +107,13 @@ class SmartModules:
         self._registered[item.name] = module
         return item
 
-    def start(self, invocations: Iterable[SmartModuleInvocation], version: int) -> Chain:
+    def start(
+        self, invocations: Iterable[SmartModuleInvocation], version: int, now: Callable[[], float]
+    ) -> Chain:
         """The chain that a request asks for, started.
 
         :param version: that of the request.
+        :param now: the time that modules in WASM see, in seconds since the Unix epoch.
         :raises ChainError: a module is not there, is none, or does not start.
         """
         found = [(one, self._find(one)) for one in invocations]
@@ -110,7 +121,7 @@ class SmartModules:
             (one, what if isinstance(what, SmartModule) else self._unzipped(what))
             for one, what in found
         ]
-        return Chain([self._start(one, what, version) for one, what in ready])
+        return Chain([self._start(one, what, version, now) for one, what in ready])
 
     def _find(self, invocation: SmartModuleInvocation) -> SmartModule | bytes:
         wasm = invocation.wasm
@@ -137,14 +148,18 @@ class SmartModules:
         return self._registered.get(sha256(wasm).hexdigest(), wasm)
 
     def _start(
-        self, invocation: SmartModuleInvocation, what: SmartModule | bytes, version: int
+        self,
+        invocation: SmartModuleInvocation,
+        what: SmartModule | bytes,
+        version: int,
+        now: Callable[[], float],
     ) -> Link:
         accumulator = _accumulator(invocation)
         try:
             if isinstance(what, SmartModule):
                 instance = what.instance(accumulator)
             else:
-                instance = self._wasm(what, version, accumulator)
+                instance = self._wasm(what, version, accumulator, now)
             instance.init(invocation.params)
         except OutOfMemory as reason:
             raise ChainError(reason.error) from reason
@@ -152,7 +167,9 @@ class SmartModules:
             raise ChainError.of(Code.SMART_MODULE_CHAIN_INIT_ERROR, str(reason)) from reason
         return Link(instance, invocation.params.lookback)
 
-    def _wasm(self, wasm: bytes, version: int, accumulator: bytes) -> Instance:
+    def _wasm(
+        self, wasm: bytes, version: int, accumulator: bytes, now: Callable[[], float]
+    ) -> Instance:
         try:
             from .wasm import WasmModule
         except (ImportError, OSError, RuntimeError) as reason:
@@ -161,7 +178,7 @@ class SmartModules:
                 "no wasmtime to run WASM with: install txfluvio[wasm], "
                 f"or register a callable for {sha256(wasm).hexdigest()}"
             ) from reason
-        return WasmModule(wasm, version, accumulator, self._limits)
+        return WasmModule(wasm, version, accumulator, self._limits, now=now, random=self._random)
 
 
 def deduplication(spec: Deduplication) -> SmartModuleInvocation:

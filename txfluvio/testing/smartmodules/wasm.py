@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
+from random import Random
 from typing import TypeVar
 
 import wasmtime
@@ -38,6 +39,7 @@ from .abi import (
 )
 from .chain import OutOfMemory, Trap
 from .registry import Limits
+from .wasi import POINTER, Meter, OutOfFuel, Wasi
 
 PAGE = 65_536
 """Bytes of a page of memory."""
@@ -49,12 +51,10 @@ MAX_TABLE_ELEMENTS = 1_000_000
 """Elements of all tables of a module."""
 
 _COPY_RECORDS = "copy_records"
-_WASI = "wasi_snapshot_preview1"
-_NOT_SUPPORTED = 58
+_BREAKDOWNS = (wasmtime.WasmtimeError, wasmtime.Trap, OutOfFuel)
 _CAUSED_BY = "\n\nCaused by:\n"
 _NUMBER = re.compile(r"\s*(\d+: )?")
 _SMALLEST_OUTPUT = 4
-_POINTER = 0xFFFF_FFFF
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -77,15 +77,28 @@ class WasmModule:
     :param wasm: the module, or its text.
     :param version: of the request that runs it; decides the layouts.
     :param accumulator: what an aggregate starts from.
+    :param now: the time that it sees, in seconds since the Unix epoch.
+    :param random: where it has random bytes from.
     :raises Trap: it can not be a SmartModule, or breaks down when it is loaded.
     """
 
-    def __init__(self, wasm: bytes, version: int, accumulator: bytes, limits: Limits) -> None:
+    def __init__(
+        self,
+        wasm: bytes,
+        version: int,
+        accumulator: bytes,
+        limits: Limits,
+        *,
+        now: Callable[[], float],
+        random: Random,
+    ) -> None:
         self._version = version
         self._accumulator = accumulator
         self._limits = limits
         self._copied: list[tuple[int, int]] = []
         self._store = wasmtime.Store(_engine())
+        self._meter = Meter(self._store)
+        self._wasi = Wasi(self._meter, now, random)
         self._exports = self._instantiate(wasm)
         self._init = self._function("init")
         self._look_back = self._function("look_back")
@@ -112,30 +125,25 @@ class WasmModule:
             memories=1,
         )
         store.set_fuel(limits.fuel)
-        store.set_wasi(wasmtime.WasiConfig())
         try:
             return self._link(module).instantiate(store, module).exports(store)
-        except (wasmtime.WasmtimeError, wasmtime.Trap) as reason:
+        except _BREAKDOWNS as reason:
             text = _out_of_fuel(reason, limits.fuel) or _outermost(reason)
             raise Trap(f"Failed to instantiate: {text}") from reason
 
     def _link(self, module: wasmtime.Module) -> wasmtime.Linker:
         linker = wasmtime.Linker(_engine())
-        linker.define_wasi()
+        self._wasi.define(linker, self._store, module)
         pointer = wasmtime.ValType.i32()
-        # The only call of WASI that waits, for as long as the module likes.
-        linker.allow_shadowing = True
-        linker.define_func(
-            _WASI, "poll_oneoff", wasmtime.FuncType([pointer] * 4, [pointer]), _not_supported
-        )
         wanted = next((one for one in module.imports if one.name == _COPY_RECORDS), None)
         if wanted is None:
             raise Trap("Failed to instantiate: At least one import is required")
         # The store keeps what it calls: that must not keep the store in turn.
-        copied = self._copied
+        copied, meter = self._copied, self._meter
 
         def copy_records(start: int, length: int) -> None:
-            copied[:] = [(start & _POINTER, length & _POINTER)]
+            meter.charge()
+            copied[:] = [(start & POINTER, length & POINTER)]
 
         linker.define_func(
             wanted.module, _COPY_RECORDS, wasmtime.FuncType([pointer, pointer], []), copy_records
@@ -221,13 +229,13 @@ class WasmModule:
         fuel = limits.fuel + limits.fuel_per_byte * len(data)
         store.set_fuel(fuel)
         try:
-            start = self._alloc(len(data)) & _POINTER
+            start = self._alloc(len(data)) & POINTER
             if start + len(data) > memory.data_len(store):
                 raise Trap(f"alloc gave {start}, where there is no room for {len(data)} bytes")
             memory.write(store, data, start)
             status = function(start, len(data), self._version)
             output = self._taken(memory)
-        except (wasmtime.WasmtimeError, wasmtime.Trap) as reason:
+        except _BREAKDOWNS as reason:
             self._check_memory(memory)
             spent = _out_of_fuel(reason, fuel)
             if spent is not None:
@@ -246,7 +254,7 @@ class WasmModule:
         output = bytes(memory.read(self._store, start, start + length))
         if self._dealloc is not None:
             # A real SPU never frees it, and may one day run out of memory for that.
-            with suppress(wasmtime.WasmtimeError, wasmtime.Trap):
+            with suppress(*_BREAKDOWNS):
                 self._dealloc(start, length)
         return output
 
@@ -268,13 +276,10 @@ def _check(status: int, failures: Mapping[int, str]) -> None:
         raise Trap(failures.get(status, UNKNOWN_FAILURE))
 
 
-def _not_supported(*arguments: int) -> int:
-    return _NOT_SUPPORTED
-
-
 def _out_of_fuel(reason: Exception, fuel: int) -> str | None:
     """What is said where a real SPU would say nothing any more."""
-    if getattr(reason, "trap_code", None) is not wasmtime.TrapCode.OUT_OF_FUEL:
+    trap_code = getattr(reason, "trap_code", None)
+    if trap_code is not wasmtime.TrapCode.OUT_OF_FUEL and not isinstance(reason, OutOfFuel):
         return None
     return f"the module used up the {fuel} units of fuel that a call has here"
 
