@@ -167,6 +167,18 @@ def test_a_partition_whose_deduplication_can_not_start_is_not_led() -> None:
     assert found.partitions[0].error_code.code == Code.PARTITION_NOT_LEADER
 
 
+def test_a_module_of_which_no_instance_can_be_made_does_not_start() -> None:
+    @filter
+    class Unmakeable:
+        def __init__(self) -> None:
+            raise ValueError("not like this")
+
+        def __call__(self, record: SmartModuleRecord) -> bool:
+            return True
+
+    assert sent(kit(Unmakeable), b"1").error_code.code == Code.NOT_LEADER_FOR_PARTITION
+
+
 def test_a_leader_whose_deduplication_can_not_start_again_leads_no_more() -> None:
     made = kit()
     sent(made, b"1")

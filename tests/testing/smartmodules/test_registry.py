@@ -13,7 +13,7 @@ from tests.testing.smartmodules.fixtures import NAMED, filter_on_a, upper
 from tests.testing.smartmodules.kit import Kit, text_of, values
 from tests.testing.smartmodules.wat import ad_hoc, named
 from txfluvio.errors import UsageError
-from txfluvio.testing.smartmodules import SmartModuleRecord, Trap, filter
+from txfluvio.testing.smartmodules import Registrable, SmartModuleRecord, Trap, filter
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.spu import AdHoc, SmartModuleInvocation
 
@@ -163,8 +163,20 @@ class Refuses:
         return True
 
 
-def test_a_module_that_refuses_to_start_says_why() -> None:
-    made = Kit({"refuses": Refuses})
+@filter
+class Unmakeable:
+    """Has no instances."""
+
+    def __init__(self) -> None:
+        raise ValueError("not like this") from KeyError("key")
+
+    def __call__(self, record: SmartModuleRecord) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("module", [Refuses, Unmakeable])
+def test_a_module_that_refuses_to_start_says_why(module: Registrable) -> None:
+    made = Kit({"refuses": module})
     push = made.stream(named("refuses")).push()
     assert push.error_code.code == Code.SMART_MODULE_CHAIN_INIT_ERROR
     assert text_of(push) == ("not like this\n\nCaused by:\n    'key'\n\nSmartModule Init Error: \n")

@@ -99,8 +99,9 @@ class SmartModule:
         """The module at work in a chain of its own.
 
         :param accumulator: what an aggregate starts from.
+        :raises Trap: the class can not be made an instance of.
         """
-        target = self.module() if isinstance(self.module, type) else self.module
+        target = _begun(self.module) if isinstance(self.module, type) else self.module
         return _PythonModule(self.kind, target, accumulator)
 
 
@@ -117,7 +118,7 @@ def filter(module: FilterModule | type[FilterModule]) -> SmartModule:
     its own, which may have two more methods:
 
     - ``init(params)``, called first, with the invocation's parameters by name. An exception
-      is the module's refusal to start: error 6005.
+      is the module's refusal to start: error 6005. So is one when the class is called.
     - ``look_back(record)``, called before the first batch for each record that the invocation
       wants it to look back at. An exception is error 6007.
 
@@ -181,12 +182,7 @@ class _PythonModule:
         init: Callable[[Mapping[str, str]], object] | None = getattr(self._target, "init", None)
         if init is None:
             return
-        try:
-            init(MappingProxyType(params.params))
-        except Trap:
-            raise
-        except Exception as reason:
-            raise Trap(str(InitError(hint=hint(reason)))) from reason
+        _begun(init, MappingProxyType(params.params))
 
     def look_back(self, records: Input) -> None:
         look_back: Callable[[SmartModuleRecord], object] = getattr(self._target, "look_back")  # noqa: B009
@@ -243,6 +239,16 @@ class _PythonModule:
         if not isinstance(result, Iterable):
             raise _Mistake(f"an array_map has to return pairs, not {result!r}")
         return list(result)
+
+
+def _begun(call: Callable[..., Any], *arguments: object) -> Any:
+    """What comes of a call without which a module does not start."""
+    try:
+        return call(*arguments)
+    except Trap:
+        raise
+    except Exception as reason:
+        raise Trap(str(InitError(hint=hint(reason)))) from reason
 
 
 def _record(raw: RawRecord, batch: Input) -> SmartModuleRecord:
