@@ -17,7 +17,7 @@ from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.kit import Kit as ModuleKit
 from tests.testing.smartmodules.kit import text_of, values
 from tests.testing.smartmodules.test_lookback import filled, seen
-from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, bare, function, named
+from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, answering, bare, function, named
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
 from tests.testing.test_replay import REAL
 from tests.testing.test_stored_offsets import kit_with_offsets, store, stored
@@ -128,6 +128,16 @@ def test_endless_modules() -> None:
     assert push.error_code.code == Code.OTHER
     assert "fuel" in text_of(push)
     assert kit.client().produce(ONE).base_offset == 1
+
+
+@pytest.mark.parametrize(("pages", "fails"), [(20, True), (40, False)])
+def test_refused_memory(pages: int, fails: bool) -> None:
+    pytest.importorskip("wasmtime")
+    body = f"(drop (memory.grow (i32.const {pages}))) {answering(0, bytes(5))}"
+    kit = ModuleKit(limits=Limits(memory=1024 * 1024))
+    kit.put([b"x"])
+    pushes = kit.stream(ad_hoc(bare(function("filter", body)))).pushes()
+    assert ["exceeded max allowed" in text_of(push.partition) for push in pushes] == [True] * fails
 
 
 def test_module_memory_leak() -> None:

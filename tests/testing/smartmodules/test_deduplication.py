@@ -12,6 +12,7 @@ from tests.testing.smartmodules.kit import TIME, Kit
 from tests.testing.spu_kit import spec
 from txfluvio.testing.replica import Key
 from txfluvio.testing.smartmodules import (
+    Limits,
     Registrable,
     SmartModuleRecord,
     Trap,
@@ -157,6 +158,23 @@ def test_a_failure_is_a_storage_error_after_which_the_partition_goes_on(value: b
 def test_too_much_memory_has_a_code_of_its_own() -> None:
     code = error(Code.SMART_MODULE_MEMORY_LIMIT_EXCEEDED, requested=2000, max=1000)
     assert sent(kit(moody), b"grow").error_code == code
+
+
+def test_a_module_that_wanted_too_much_memory_serves_what_it_has_room_for() -> None:
+    pytest.importorskip("wasmtime")
+    grows = wat.module(
+        "filter",
+        """(if (i32.eq (i32.load8_u (global.get $val)) (i32.const 33))
+             (then (drop (memory.grow (i32.const 40)))))
+           (call $emit (global.get $val) (global.get $val_len))
+           (i32.const 0)""",
+    )
+    made = Kit({"once": grows}, limits=Limits(memory=2 * 1024 * 1024))
+    host(made)
+    codes = [sent(made, value).error_code.code for value in (b"1", b"!", b"2", b"!", b"3")]
+    refused = Code.SMART_MODULE_MEMORY_LIMIT_EXCEEDED
+    assert codes == [Code.NONE, refused, Code.NONE, refused, Code.NONE]
+    assert stored(made) == [b"1", b"2", b"3"]
 
 
 def test_a_partition_whose_deduplication_can_not_start_is_not_led() -> None:

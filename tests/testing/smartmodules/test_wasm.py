@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.kit import Kit, text_of, values
 from tests.testing.smartmodules.wat import ad_hoc, answering, bare, function
-from txfluvio.testing.smartmodules import Limits
+from txfluvio.testing.smartmodules import Limits, Trap
+from txfluvio.testing.smartmodules.abi import Input
+from txfluvio.testing.smartmodules.registry import SmartModules
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.records import encode_batch
 from txfluvio.wire.spu import AdHoc, ExtraParams, Lookback, PartitionResponse, SmartModuleInvocation
@@ -275,6 +279,34 @@ def test_allocating_without_end_ends(body: str) -> None:
     push = first_push(bare(function("filter", body)))
     assert push.error_code.code == Code.OTHER
     assert "exceeded max allowed 1048576b" in text_of(push)
+
+
+def test_tables_are_limited_in_number() -> None:
+    push = first_push(bare(FINE, "(table 1000 funcref)" * 9))
+    assert push.error_code.code == Code.SMART_MODULE_CHAIN_INIT_ERROR
+    assert "table" in text_of(push)
+
+
+def test_what_has_broken_down_leaves_no_memory_to_the_garbage_collector() -> None:
+    import wasmtime
+
+    def stores() -> int:
+        return sum(isinstance(one, wasmtime.Store) for one in gc.get_objects())
+
+    wasm = ad_hoc(bare(function("filter", "unreachable")))
+    batch = Input(base_offset=0, base_timestamp=0, records=bytes(4))
+    gc.collect()
+    gc.disable()
+    try:
+        before = stores()
+        for _ in range(3):
+            chain = SmartModules().start([wasm], 25, lambda: 0.0)
+            with suppress(Trap):
+                chain.process(batch)
+            del chain
+        assert stores() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

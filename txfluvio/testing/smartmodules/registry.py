@@ -58,8 +58,9 @@ class Limits:
 
     :ivar fuel: units of a call.
     :ivar fuel_per_byte: units more for each byte that the call is given.
-    :ivar memory: bytes that a module may have, beyond which it breaks down at the end of the
-        call; at once where it is twice as much.
+    :ivar memory: bytes that a module may have; one that has more at the end of a call breaks down
+        and starts anew. It never gets more than twice as much, and is told so when it asks, at
+        which most modules break down by themselves.
     :ivar module_size: bytes of the WASM.
     """
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
 from random import Random
+from traceback import clear_frames
 from typing import TypeVar
 
 import wasmtime
@@ -47,8 +48,11 @@ PAGE = 65_536
 MAX_COMPILED = 16
 """How many modules are kept compiled."""
 
+MAX_TABLES = 8
+"""Tables of a module."""
+
 MAX_TABLE_ELEMENTS = 1_000_000
-"""Elements of all tables of a module."""
+"""Elements of each of them."""
 
 _COPY_RECORDS = "copy_records"
 _BREAKDOWNS = (wasmtime.WasmtimeError, wasmtime.Trap, OutOfFuel)
@@ -92,14 +96,20 @@ class WasmModule:
         now: Callable[[], float],
         random: Random,
     ) -> None:
+        self._wasm = wasm
         self._version = version
         self._accumulator = accumulator
         self._limits = limits
+        self._now = now
+        self._random = random
+        self._params = ExtraParams()
         self._copied: list[tuple[int, int]] = []
+        self._load()
+
+    def _load(self) -> None:
         self._store = wasmtime.Store(_engine())
         self._meter = Meter(self._store)
-        self._wasi = Wasi(self._meter, now, random)
-        self._exports = self._instantiate(wasm)
+        self._exports = self._instantiate(self._wasm)
         self._init = self._function("init")
         self._look_back = self._function("look_back")
         self._alloc = self._lenient_function("alloc", params=1, results=1)
@@ -117,10 +127,12 @@ class WasmModule:
                 least = export.type.limits.min * PAGE
                 if least > limits.memory:
                     raise OutOfMemory(least, limits.memory)
-        # A refused growth is no trap, so that one page too much is let through to be seen.
+        # A growth that is refused here is no trap, so that some pages too many are let through to
+        # be seen.
         store.set_limits(
             memory_size=2 * limits.memory,
             table_elements=MAX_TABLE_ELEMENTS,
+            tables=MAX_TABLES,
             instances=1,
             memories=1,
         )
@@ -133,7 +145,7 @@ class WasmModule:
 
     def _link(self, module: wasmtime.Module) -> wasmtime.Linker:
         linker = wasmtime.Linker(_engine())
-        self._wasi.define(linker, self._store, module)
+        Wasi(self._meter, self._now, self._random).define(linker, self._store, module)
         pointer = wasmtime.ValType.i32()
         wanted = next((one for one in module.imports if one.name == _COPY_RECORDS), None)
         if wanted is None:
@@ -187,6 +199,7 @@ class WasmModule:
         return self._look_back is not None
 
     def init(self, params: ExtraParams) -> None:
+        self._params = params
         if self._init is None:
             return
         status, output = self._call(self._init, InitInput(params=params))
@@ -203,6 +216,16 @@ class WasmModule:
         _check(status, LOOK_BACK_FAILURES)
 
     def process(self, batch: Input) -> Output:
+        try:
+            return self._output(batch)
+        except OutOfMemory:
+            # Memory never shrinks, and on a real SPU it would not have grown: the next batch may
+            # be one that there is room for.
+            self._load()
+            self.init(self._params)
+            raise
+
+    def _output(self, batch: Input) -> Output:
         if self._kind is not ModuleKind.AGGREGATE:
             status, data = self._call(self._transform, batch)
             _check(status, TRANSFORM_FAILURES)
@@ -236,6 +259,8 @@ class WasmModule:
             status = function(start, len(data), self._version)
             output = self._taken(memory)
         except _BREAKDOWNS as reason:
+            # The frames hold the module's memory, and are held by what comes of the failure.
+            clear_frames(reason.__traceback__)
             self._check_memory(memory)
             spent = _out_of_fuel(reason, fuel)
             if spent is not None:
