@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from tests.testing.fault_kit import HELLO, FaultKit, Peer, code, kit
-from tests.testing.spu_kit import entry, produce
+from tests.testing.spu_kit import COMMITTED, entry, fetch, produce
 from txfluvio.errors import UsageError
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.faults import (
@@ -463,3 +463,23 @@ def test_a_part_of_a_request_may_be_refused_and_the_rest_served(kit: FaultKit) -
     codes = [part.error_code.code for part in peer.reply(number).responses[0].partitions]
     assert codes == [0, Code.NOT_LEADER_FOR_PARTITION]
     assert (kit.stored(0), kit.stored(1)) == (1, 0)
+
+
+def test_a_fault_may_follow_another_that_answers_a_part_of_the_request(kit: FaultKit) -> None:
+    kit.plant(NOT_LEADER, api="Produce", partition=0)
+    later = kit.plant(LoseReply(), api="Produce", partition=0)
+    one = encode_batch([b"x"])
+    peer = kit.spu()
+    peer.send(produce(entry(one, partition=0), entry(one, partition=1)))
+    assert (later.hits, peer.answered) == (1, [])
+
+
+def test_a_predicate_looks_at_what_came_in(kit: FaultKit) -> None:
+    committed = fetch(0, max_bytes=500, isolation_level=COMMITTED)
+    kit.plant(ShortCommittedFrame(), api="Fetch")
+    observer = kit.broker.observe(
+        Match("Fetch", moment=Moment.REPLY, where=lambda asked: asked == committed)
+    )
+    kit.broker.append("orders", [b"a"])
+    kit.spu().send(committed)
+    assert observer.hits == 1

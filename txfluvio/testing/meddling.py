@@ -340,7 +340,7 @@ def _rewritten(frame: bytes, occasion: Occasion, change: Callable[[Message], Mes
 def _changed(request: Incoming, message: Message, alter: Callable[[bytes], bytes]) -> Incoming:
     """Another request in the place of one, whose answers are altered."""
     payload = message.encode(request.header.api_version)
-    return attrs.evolve(request, payload=payload, body=0, alter=alter)
+    return attrs.evolve(request, payload=payload, body=0, alter=alter, original=request)
 
 
 def _overstated(request: Incoming, occasion: Occasion) -> Incoming:

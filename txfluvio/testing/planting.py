@@ -290,7 +290,8 @@ class FaultsOf:
         """The fault that acts now, if any, and on what."""
         occasion = Occasion(moment, self.server, connection, frame=frame)
         if request is not None:
-            occasion.header = request.header
-            occasion.payload, occasion.body = request.payload, request.body
+            asked = request.original or request
+            occasion.header = asked.header
+            occasion.payload, occasion.body = asked.payload, asked.body
         planted = self.faults.choose(occasion)
         return None if planted is None else (planted, occasion)

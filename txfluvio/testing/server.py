@@ -63,12 +63,14 @@ class Incoming:
     """A request as it came in: its body begins at ``body`` in ``payload``.
 
     :ivar alter: changes the frames that answer it, if there is something to change.
+    :ivar original: what came in, if this is served in its place.
     """
 
     header: RequestHeader
     payload: bytes = attrs.field(repr=False)
     body: int
     alter: Callable[[bytes], bytes] | None = None
+    original: Incoming | None = attrs.field(default=None, repr=False)
 
 
 class Service(Protocol):
