@@ -64,6 +64,10 @@ class Peer(Protocol):
         self.transport.write(data)
         self._clock.advance(0)
 
+    def half_close(self) -> None:
+        """Send nothing more."""
+        cast(ITCPTransport, self.transport).loseWriteConnection()
+
     def abort(self) -> None:
         cast(ITCPTransport, self.transport).abortConnection()
 

@@ -209,6 +209,30 @@ def test_nothing_is_held_for_a_connection_that_has_ended(kit: FaultKit) -> None:
     assert (planted.held, kit.stored()) == (0, 0)
 
 
+def test_answers_held_on_a_slow_link_end_with_their_connection(kit: FaultKit) -> None:
+    kit.plant(Latency(0.5))
+    planted = kit.plant(Hold(), api="Produce", moment=Moment.REPLY, times=None)
+    peer = kit.spu()
+    for _ in range(5):
+        peer.produce()
+    assert planted.held == 5
+    kit.clock.advance(0.5)
+    peer.abort()
+    kit.clock.advance(0)
+    assert planted.held == 0
+
+
+def test_answers_held_on_a_slow_link_are_let_go_together(kit: FaultKit) -> None:
+    kit.plant(Latency(0.5))
+    planted = kit.plant(Hold(), api="Produce", moment=Moment.REPLY, times=None)
+    peer = kit.spu()
+    numbers = [peer.produce() for _ in range(5)]
+    planted.release()
+    kit.clock.advance(0.5)
+    kit.clock.advance(0)
+    assert peer.answered == numbers
+
+
 def test_a_connection_may_be_held_before_anything_is_read(kit: FaultKit) -> None:
     planted = kit.plant(Hold(), moment=Moment.CONNECTION)
     peer = kit.spu()
@@ -265,6 +289,45 @@ def test_a_connection_may_end_before_the_work_is_done(kit: FaultKit, action: Clo
     peer.produce()
     assert peer.why is (ConnectionDone if isinstance(action, Close) else ConnectionLost)
     assert (peer.data, kit.stored()) == (b"", 0)
+
+
+@pytest.mark.parametrize("action", [Close(linger=1.0), Reset(linger=1.0)])
+def test_a_connection_may_linger_before_the_work_is_done(
+    kit: FaultKit, action: Close | Reset
+) -> None:
+    kit.plant(action, api="Produce")
+    peer = kit.spu()
+    peer.produce()
+    peer.send(HELLO)
+    kit.clock.advance(0.9)
+    assert (peer.data, peer.why) == (b"", None)
+    kit.clock.advance(0.1)
+    kit.clock.advance(0)
+    assert peer.why is not None
+    assert (peer.data, kit.stored()) == (b"", 0)
+
+
+@pytest.mark.parametrize("action", [Close(), Reset()])
+def test_the_end_of_a_connection_comes_behind_the_answers_before_it(
+    kit: FaultKit, action: Close | Reset
+) -> None:
+    kit.plant(Latency(0.5))
+    kit.plant(action, api="ApiVersions")
+    peer = kit.spu()
+    peer.produce()
+    peer.send(HELLO)
+    kit.clock.advance(0.5)
+    kit.clock.advance(0)
+    assert (peer.answered, peer.why is None) == ([1], False)
+
+
+def test_an_answer_that_was_set_aside_leaves_before_the_end(kit: FaultKit) -> None:
+    kit.plant(Reorder(behind=2), api="Produce")
+    kit.plant(Close(), api="ApiVersions")
+    peer = kit.spu()
+    peer.produce()
+    peer.send(HELLO)
+    assert (peer.answered, peer.why) == ([1], ConnectionDone)
 
 
 def test_a_connection_may_end_when_the_work_is_done(kit: FaultKit) -> None:
@@ -408,6 +471,15 @@ def test_an_answer_with_none_to_come_behind_leaves_in_the_end(kit: FaultKit) -> 
     kit.clock.advance(0.1)
     kit.clock.advance(0)
     assert peer.answered == [2, 1]
+
+
+def test_an_answer_that_was_set_aside_leaves_when_nothing_more_is_asked(kit: FaultKit) -> None:
+    kit.plant(Reorder(behind=5), api="Produce")
+    peer = kit.spu()
+    peer.produce()
+    peer.half_close()
+    kit.clock.advance(0)
+    assert (peer.answered, peer.why) == ([1], ConnectionDone)
 
 
 # In pieces

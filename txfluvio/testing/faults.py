@@ -345,6 +345,8 @@ class _End(Action):
 class Close(_End):
     """The connection ends in order: before the work is done, or amid the answer.
 
+    Answers that are under way leave first, and nothing more is served.
+
     :ivar after: how many bytes of the answer leave, its size among them. More than it has: all of
         it. ``None``: none, and by default nothing is done for the request either.
     :ivar linger: seconds between the last byte and the end.

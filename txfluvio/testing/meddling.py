@@ -114,10 +114,8 @@ class Meddler:
                 return self._serve_after(self._sleep(seconds), request)
             case Hold():
                 return self._serve_after(planted.hold(), request)
-            case Close():
-                self._protocol.cut(False)
-            case Reset():
-                self._protocol.cut(True)
+            case Close() | Reset() as action:
+                self._end(action)
             case HalfAlive():
                 self._protocol.go_deaf("a fault leaves it half alive")
             case ShortCommittedFrame():
@@ -137,10 +135,15 @@ class Meddler:
             self._put([frame], len(frame))
         else:
             planted, occasion = chosen
-            if isinstance(planted.fault.action, Reorder):
-                self._put_aside(frame, planted.fault.action)
-                return
-            self._put(_steps(frame, planted, occasion), len(frame))
+            match planted.fault.action:
+                case Reorder() as action:
+                    self._put_aside(frame, action)
+                    return
+                case Hold():
+                    held = Barrier(self._until_the_end(planted.hold()))
+                    self._put([held, frame], len(frame))
+                case _:
+                    self._put(_steps(frame, planted, occasion), len(frame))
         for other in tuple(self._aside):
             other.behind -= 1
             if not other.behind:
@@ -148,6 +151,7 @@ class Meddler:
 
     def finish(self) -> bool:
         """End the connection behind what has not left; ``False``: everything has."""
+        self._put_all_back()
         if self._outbox.empty:
             return False
         self._outbox.put([End(reset=False)])
@@ -161,6 +165,7 @@ class Meddler:
         self._aside.clear()
         waits, self._waits = self._waits, []
         for wait in waits:
+            wait.addErrback(_given_up)
             wait.cancel()
 
     def _choose(
@@ -235,6 +240,12 @@ class Meddler:
         self._waits.append(wait)
         return wait.addBoth(forget)
 
+    def _end(self, action: Close | Reset) -> None:
+        """End the connection behind the answers under way, and serve nothing more."""
+        self._protocol.stall(True)
+        self._put_all_back()
+        self._put(_ending(action), 0)
+
     # After the work
 
     def _put(self, steps: Iterable[Step], size: int) -> None:
@@ -247,6 +258,10 @@ class Meddler:
         aside = _Aside(frame, action.behind)
         self._aside.append(aside)
         aside.forget = self._timers.later(action.at_latest, self._put_back, aside)
+
+    def _put_all_back(self) -> None:
+        for aside in tuple(self._aside):
+            self._put_back(aside)
 
     def _put_back(self, aside: _Aside) -> None:
         self._aside.remove(aside)
@@ -278,13 +293,8 @@ def _steps(frame: bytes, planted: Planted, occasion: Occasion) -> Iterable[Step]
             return []
         case Delay(seconds):
             return [Pause(seconds), frame]
-        case Hold():
-            return [Barrier(planted.hold()), frame]
-        case Close(after=after, linger=linger):
-            return [frame[: after or 0], Pause(linger), End(reset=False)]
-        case Reset(after=after, linger=linger):
-            # A second turn: not before the next one does a transport send what it was given.
-            return [frame[: after or 0], Pause(linger), Pause(0), End(reset=True)]
+        case Close() | Reset() as action:
+            return [frame[: action.after or 0], *_ending(action)]
         case Trickle(size, interval):
             return _trickle(frame, size, interval)
         case SplitPush(delay):
@@ -296,6 +306,13 @@ def _steps(frame: bytes, planted: Planted, occasion: Occasion) -> Iterable[Step]
         case Repeat(times):
             return [frame] * (1 + times)
     return [_damaged(frame, planted, occasion)]
+
+
+def _ending(action: Close | Reset) -> list[Step]:
+    if isinstance(action, Close):
+        return [Pause(action.linger), End(reset=False)]
+    # A second turn: not before the next one does a transport send what it was given.
+    return [Pause(action.linger), Pause(0), End(reset=True)]
 
 
 def _trickle(frame: bytes, size: int, interval: float) -> Iterator[Step]:
