@@ -255,6 +255,28 @@ def test_the_end_of_the_broker_ends_the_waiting() -> None:
         kit.done(waiting)
 
 
+def test_one_can_not_wait_for_more_hits_than_there_can_be(kit: FaultKit) -> None:
+    with pytest.raises(UsageError, match="acts 2 times at most, not 3"):
+        kit.plant(NOT_LEADER, times=2).wait(3)
+
+
+def test_what_is_removed_ends_the_waiting_that_is_in_vain(kit: FaultKit) -> None:
+    planted = kit.plant(NOT_LEADER, times=None)
+    waiting = planted.wait()
+    planted.remove()
+    for vain in (waiting, planted.wait()):
+        with pytest.raises(CancelledError):
+            kit.done(vain)
+
+
+def test_after_the_end_of_the_broker_nobody_waits() -> None:
+    kit = FaultKit()
+    planted = kit.plant(NOT_LEADER)
+    kit.stop()
+    with pytest.raises(CancelledError):
+        kit.done(planted.wait())
+
+
 def test_what_is_removed_acts_no_more(kit: FaultKit) -> None:
     planted = kit.plant(NOT_LEADER, times=None)
     peer = kit.spu()

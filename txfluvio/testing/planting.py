@@ -71,8 +71,8 @@ class Planted:
         self.hits = 0
         self.removed = False
         self._faults = faults
-        self._over = False
         self._seen = 0
+        self._over = False
         self._waiting: dict[Deferred[None], int] = {}
         self._held: list[Deferred[None]] = []
 
@@ -92,8 +92,14 @@ class Planted:
     def wait(self, hits: int = 1) -> Deferred[None]:
         """Fires once the fault has acted so many times in all, in a turn of its own.
 
-        Cancelling stops the waiting, and so does the end of the fault or of the broker.
+        Cancelling stops the waiting, and so does what makes it vain: that the fault is removed, or
+        the end of the broker.
+
+        :raises UsageError: it never acts so often.
         """
+        times = self.fault.times
+        if times is not None and hits > times:
+            raise UsageError(f"{self.fault} acts {times} times at most, not {hits}")
         if self.hits >= hits:
             return succeed(None)
         if self._over:
@@ -104,6 +110,8 @@ class Planted:
 
         waiter: Deferred[None] = Deferred(forget)
         self._waiting[waiter] = hits
+        if self._over:
+            waiter.cancel()
         return waiter
 
     def release(self) -> None:
@@ -122,8 +130,9 @@ class Planted:
         """
         self.removed = True
         self._faults.forget(self)
-        self._let_go()
         self._over = True
+        self._let_go()
+        # The others have had their hits, and are told in a turn of their own.
         for waiter, hits in list(self._waiting.items()):
             if hits > self.hits:
                 waiter.cancel()
@@ -156,7 +165,7 @@ class Planted:
                 waiter.callback(None)
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """It acts no more, and nobody waits."""
         self._over = True
         for waiter in list(self._waiting):
             waiter.cancel()
