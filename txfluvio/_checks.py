@@ -46,13 +46,12 @@ def or_none(check: Check) -> Check:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number, and no truth value."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
+    """Whether it is a finite number, not too large to be counted with, and no truth value."""
     try:
-        return math.isfinite(value)
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        )
     except OverflowError:
-        # A whole number that is larger than any float.
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -408,6 +409,21 @@ CONTRADICTIONS: dict[str, Fault] = {
     "repeated not once": Fault(Match(), Repeat(0)),
     "behind nobody": Fault(Match(), Reorder(behind=0)),
     "at latest before now": Fault(Match(), Reorder(at_latest=-1.0)),
+    "a delay that is no number": Fault(Match(), Delay(math.nan)),
+    "a delay without an end": Fault(Match(), Delay(math.inf)),
+    "a delay too large": Fault(Match(), Delay(10**400)),
+    "a delay as a text": Fault(Match(), Delay("1")),  # type: ignore[arg-type]
+    "latency that is no number": Fault(Match(), Latency(math.nan)),
+    "lingering for no number": Fault(Match(), Close(linger=math.nan)),
+    "intervals of no number": Fault(Match(), Trickle(interval=math.nan)),
+    "truncated by a part": Fault(Match(), Truncate(1.5)),  # type: ignore[arg-type]
+    "a size that is a part": Fault(Match(), WrongLength(1.5)),  # type: ignore[arg-type]
+    "a shift by a part": Fault(Match(), WrongCorrelation(1.5)),  # type: ignore[arg-type]
+    "a budget as a text": Fault(Match(), LoseReply(), times="1"),  # type: ignore[arg-type]
+    "a number as a text": Fault(Match(nth="1"), LoseReply()),  # type: ignore[arg-type]
+    "an error too long": Fault(Match(), AnswerError(error(Code.OTHER, text="x" * 70_000))),
+    "an error without its text": Fault(Match(), AnswerError(ErrorCode(Code.OTHER))),
+    "an error of more than 16 bits": Fault(Match(), AnswerError(ErrorCode(70_000))),
     "pieces of nothing": Fault(Match(), Trickle(0)),
     "pieces that go back in time": Fault(Match(), Trickle(1, -1.0)),
     "a call that is refused with its connection": Fault(Match("Produce"), Refuse()),

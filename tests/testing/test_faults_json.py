@@ -130,6 +130,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a field missing": (acting(do="Delay"), "fault.action.seconds is missing"),
     "a text for a number": (acting(do="Delay", seconds="1"), "fault.action.seconds has to be"),
     "no number": (acting(do="Delay", seconds=float("nan")), "fault.action.seconds has to be"),
+    "too large a number": (acting(do="Delay", seconds=10**400), "fault.action.seconds has to be"),
+    "a truth for seconds": (acting(do="Delay", seconds=True), "fault.action.seconds has to be"),
     "a truth for a number": (acting(do="Truncate", by=True), "by has to be a whole number"),
     "a part of a number": (acting(do="Truncate", by=1.5), "by has to be a whole number"),
     "a budget that is none": ({**acting(do="Close"), "times": "1"}, "fault.times has to be"),

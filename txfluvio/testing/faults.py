@@ -21,11 +21,17 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
+from .._checks import is_number
 from ..errors import ProtocolError, UsageError
 from ..wire.codes import Code, ErrorCode, details, error
 from ..wire.headers import RequestHeader
 from ..wire.schema import SC_APIS, SPU_APIS, Api, Message, Request
-from ..wire.spu import FetchRequest, IsolationLevel, StreamFetchRequest
+from ..wire.spu import (
+    FetchRequest,
+    IsolationLevel,
+    StreamFetchRequest,
+    UpdateConsumerOffsetResponse,
+)
 from . import damage
 from .answers import ANSWERING_ERRORS, NAMING_PARTITIONS, NAMING_TOPICS, named
 
@@ -227,10 +233,17 @@ class Action:
         )
 
 
-def _negative(**numbers: float | None) -> str | None:
-    for name, value in numbers.items():
-        if value is not None and value < 0:
-            return f"{name} is {value}, which is negative"
+def _no_time(**spans: float | None) -> str | None:
+    for name, value in spans.items():
+        if value is not None and not (is_number(value) and value >= 0):
+            return f"{name} is {value!r}, which is no number of seconds"
+    return None
+
+
+def _no_count(least: int, **counts: int | None) -> str | None:
+    for name, value in counts.items():
+        if value is not None and not (type(value) is int and value >= least):
+            return f"{name} is {value!r}, which is no whole number from {least} on"
     return None
 
 
@@ -277,7 +290,13 @@ class AnswerError(Action):
         return _AT_REQUEST
 
     def contradiction(self) -> str | None:
-        return None if self.error else f"{self.error.name} is no error"
+        if not self.error:
+            return f"{self.error.name} is no error"
+        try:
+            UpdateConsumerOffsetResponse(offset=0, error_code=self.error).encode(0)
+        except UsageError as reason:
+            return f"{self.error.name} can not be sent: {reason}"
+        return None
 
     def fits(self, occasion: Occasion, match: Match) -> bool:
         if occasion.moment is Moment.REQUEST:
@@ -304,7 +323,7 @@ class Delay(_Late):
     seconds: float
 
     def contradiction(self) -> str | None:
-        return _negative(seconds=self.seconds)
+        return _no_time(seconds=self.seconds)
 
 
 @attrs.frozen
@@ -335,7 +354,7 @@ class _End(Action):
         return _AT_REQUEST if self.after is None else LEAVING
 
     def contradiction(self) -> str | None:
-        return _negative(after=self.after, linger=self.linger)
+        return _no_count(0, after=self.after) or _no_time(linger=self.linger)
 
     def fits(self, occasion: Occasion, match: Match) -> bool:
         return self.after is None or occasion.moment in LEAVING
@@ -374,7 +393,7 @@ class Truncate(Action):
     by: int = 1
 
     def contradiction(self) -> str | None:
-        return None if self.by > 0 else f"truncated by {self.by} bytes, it is whole"
+        return _no_count(1, by=self.by)
 
     def fits(self, occasion: Occasion, match: Match) -> bool:
         return len(occasion.frame) > damage.BODY
@@ -409,8 +428,8 @@ class WrongLength(Action):
     size: int = damage.MAX_SIZE
 
     def contradiction(self) -> str | None:
-        fits = -damage.MAX_SIZE - 1 <= self.size <= damage.MAX_SIZE
-        return None if fits else f"{self.size} does not fit a frame's size"
+        fits = type(self.size) is int and -damage.MAX_SIZE - 1 <= self.size <= damage.MAX_SIZE
+        return None if fits else f"{self.size!r} does not fit a frame's size"
 
 
 @attrs.frozen
@@ -424,6 +443,8 @@ class WrongCorrelation(Action):
     shift: int = 1
 
     def contradiction(self) -> str | None:
+        if type(self.shift) is not int:
+            return f"shift is {self.shift!r}, which is no whole number"
         return None if self.shift % 2**32 else "a shift of 0 leaves the id as it is"
 
 
@@ -442,7 +463,7 @@ class Repeat(Action):
     times: int = 1
 
     def contradiction(self) -> str | None:
-        return None if self.times > 0 else f"repeated {self.times} times, it comes once"
+        return _no_count(1, times=self.times)
 
 
 @attrs.frozen
@@ -457,9 +478,7 @@ class Reorder(Action):
     at_latest: float = 1.0
 
     def contradiction(self) -> str | None:
-        if self.behind < 1:
-            return f"behind {self.behind} others, the order is the same"
-        return _negative(at_latest=self.at_latest)
+        return _no_count(1, behind=self.behind) or _no_time(at_latest=self.at_latest)
 
 
 @attrs.frozen
@@ -474,9 +493,7 @@ class Trickle(Action):
     interval: float = 0.0
 
     def contradiction(self) -> str | None:
-        if self.size < 1:
-            return f"pieces of {self.size} bytes never get anywhere"
-        return _negative(interval=self.interval)
+        return _no_count(1, size=self.size) or _no_time(interval=self.interval)
 
 
 @attrs.frozen
@@ -494,7 +511,7 @@ class SplitPush(Action):
     calls = _WITH_RECORDS
 
     def contradiction(self) -> str | None:
-        return _negative(delay=self.delay)
+        return _no_time(delay=self.delay)
 
     def fits(self, occasion: Occasion, match: Match) -> bool:
         return len(damage.last_records(occasion.reply)) > 0
@@ -540,7 +557,7 @@ class StallReading(Action):
     possible = _AT_REQUEST
 
     def contradiction(self) -> str | None:
-        return _negative(seconds=self.seconds)
+        return _no_time(seconds=self.seconds)
 
 
 @attrs.frozen
@@ -573,7 +590,7 @@ class Latency(Action):
     possible = _AT_CONNECTION
 
     def contradiction(self) -> str | None:
-        return _negative(seconds=self.seconds)
+        return _no_time(seconds=self.seconds)
 
 
 ACTIONS: tuple[type[Action], ...] = (
@@ -662,10 +679,9 @@ def check(fault: Fault) -> None:
 def _contradictions(fault: Fault) -> Iterator[str]:
     match, action = fault.match, fault.action
     name = type(action).__name__
-    if fault.times is not None and fault.times < 1:
-        yield f"its budget is {fault.times}"
-    if match.nth < 1:
-        yield f"the first is number 1, there is no number {match.nth}"
+    numbers = _no_count(1, times=fault.times, nth=match.nth)
+    if numbers is not None:
+        yield numbers
     own = action.contradiction()
     if own is not None:
         yield own

@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from typing import Any
 
 import attrs
 
+from .._checks import is_number
 from ..errors import UsageError
 from ..wire.codes import Code, ErrorCode, details
 from .faults import ACTIONS, Action, Fault, Match
@@ -160,7 +160,7 @@ def _one_of(kinds: tuple[Any, ...], value: Json, where: str) -> Any:
 def _plain(kind: type[Any], value: Json, where: str) -> Any:
     if kind is int and type(value) is int:
         return value
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
+    if kind is float and is_number(value):
         return float(value)
     if kind is str and isinstance(value, str):
         return value
