@@ -99,6 +99,9 @@ def test_texts_within_json_keep_their_letters() -> None:
         ("250ms", 0.25),
         ("1y", 365.25 * 86_400),
         ("1M", 30.44 * 86_400),
+        ("3weeks", 21 * 86_400),
+        ("31millis", 0.031),
+        ("17nanos", 17e-9),
     ],
 )
 def test_ages_are_written_with_their_units(age: str, seconds: float) -> None:
@@ -126,6 +129,16 @@ def test_ages_are_written_with_their_units(age: str, seconds: float) -> None:
         ("transforms: [{uses: a, lookback: {age: 5}}]", "transforms.0.lookback.age", "1h 30m"),
         ("transforms: [{uses: a, lookback: {age: 5 x}}]", "transforms.0.lookback.age", "1h 30m"),
         ("transforms: [{uses: a, lookback: {age: 1h -}}]", "transforms.0.lookback.age", "1h 30m"),
+        ("transforms: [{uses: a, lookback: {age: 2wks}}]", "transforms.0.lookback.age", "1h 30m"),
+        ("transforms: [{uses: a, lookback: {age: 1yr}}]", "transforms.0.lookback.age", "1h 30m"),
+        *(
+            (
+                f"transforms: [{{uses: a, lookback: {{age: 1{'0' * zeros}h}}}}]",
+                "transforms.0.lookback.age",
+                "64 bits",
+            )
+            for zeros in (400, 5_000)
+        ),
         (
             "transforms: [{uses: a, with: {n: &n [*n]}}]",
             "transforms.0.with.n" + ".0" * 65,

@@ -31,17 +31,18 @@ from .errors import InvalidConfig, InvalidTransforms, MissingPackage
 from .smartmodule import Lookback, SmartModuleInvocation
 
 _SECONDS = {
-    **dict.fromkeys(("nsec", "ns"), 1e-9),
+    **dict.fromkeys(("nanos", "nsec", "ns"), 1e-9),
     **dict.fromkeys(("usec", "us"), 1e-6),
-    **dict.fromkeys(("msec", "ms"), 1e-3),
+    **dict.fromkeys(("millis", "msec", "ms"), 1e-3),
     **dict.fromkeys(("seconds", "second", "sec", "secs", "s"), 1.0),
     **dict.fromkeys(("minutes", "minute", "min", "mins", "m"), 60.0),
     **dict.fromkeys(("hours", "hour", "hr", "hrs", "h"), 3600.0),
     **dict.fromkeys(("days", "day", "d"), 86_400.0),
-    **dict.fromkeys(("weeks", "week", "wks", "wk", "w"), 604_800.0),
+    **dict.fromkeys(("weeks", "week", "w"), 604_800.0),
     **dict.fromkeys(("months", "month", "M"), 2_630_016.0),
-    **dict.fromkeys(("years", "year", "yrs", "yr", "y"), 31_557_600.0),
+    **dict.fromkeys(("years", "year", "y"), 31_557_600.0),
 }
+_LONGEST_NUMBER = len(str(2**64))
 _SPAN = re.compile(r"\s*([0-9]+)\s*([A-Za-z]+)")
 
 _DEEPEST = 64
@@ -172,6 +173,8 @@ def _age(found: Any, place: _Place) -> float:
     spans = _SPAN.findall(text)
     if not spans or _SPAN.sub("", text).strip() or any(unit not in _SECONDS for _, unit in spans):
         raise place.wrong("a length of time, such as 1h 30m", found)
+    if any(len(number) > _LONGEST_NUMBER for number, _ in spans):
+        raise place.wrong("numbers of 64 bits", found)
     return math.fsum(int(number) * _SECONDS[unit] for number, unit in spans)
 
 
