@@ -91,6 +91,46 @@ def test_texts_within_json_keep_their_letters() -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        ("0x1F", "31"),
+        ("-0x1f", "-31"),
+        ("0o17", "15"),
+        ("0b101", "5"),
+        ("0x" + "f" * 33, f'"0x{"f" * 33}"'),
+        ("+1", "1"),
+        ("-0", "0"),
+        ("010", '"010"'),
+        ("1.", "1.0"),
+        ("007.5", "7.5"),
+        ("1e3", "1000.0"),
+        ("1e15", "1000000000000000.0"),
+        ("1e16", "1e16"),
+        ("1.5e+300", "1.5e300"),
+        ("0.0001", "0.0001"),
+        ("-1.5e-5", "-0.000015"),
+        ("1e-6", "1e-6"),
+        ("1e-7", "1e-7"),
+        ("1e999", '"1e999"'),
+        (".inf", "null"),
+        ("-.INF", "null"),
+        (".nan", "null"),
+        ("!!float .nan", "null"),
+    ],
+)
+def test_numbers_within_json_are_written_as_the_command_writes_them(
+    number: str, written: str
+) -> None:
+    (module,) = parse_transforms(f"transforms: [{{uses: a, with: {{b: [{number}]}}}}]")
+    assert module.params["b"] == f"[{written}]"
+
+
+def test_empty_lists_and_mappings_stay_what_they_are() -> None:
+    (module,) = parse_transforms("transforms: [{uses: a, with: {b: [[], {}], c: {}, d: []}}]")
+    assert module.params == {"b": "[[],{}]", "c": "{}", "d": "[]"}
+
+
+@pytest.mark.parametrize(
     ("age", "seconds"),
     [
         ("1h 30m", 5400.0),
@@ -144,9 +184,16 @@ def test_ages_are_written_with_their_units(age: str, seconds: float) -> None:
             "transforms.0.with.n" + ".0" * 65,
             "64 levels",
         ),
-        (BOMB, "transforms.0.with.n.0.0.0.0.0.0.0", "32767 bytes"),
+        (BOMB, "transforms.0.with.n", "32767 bytes"),
+        (
+            f"transforms: [{{uses: a, with: {{n: [&x {'y' * 20_000}, *x]}}}}]",
+            "transforms.0.with.n",
+            "32767 bytes",
+        ),
+        (f"transforms: [{{uses: !!int 0x{'f' * 5_000}}}]", "transforms.0.uses", "too long"),
+        ("transforms: [{uses: a, with: {n: 0x1F}}]", "transforms.0.with.n", "in quotes"),
+        ("transforms: [{uses: a, with: {n: .inf}}]", "transforms.0.with.n", "in quotes"),
         ("transforms: [{uses: a, with: {n: [!!binary aGk=]}}]", "transforms.0.with.n.0", "JSON"),
-        ("transforms: [{uses: a, with: {n: [!!float .nan]}}]", "transforms.0.with.n.0", "JSON"),
         ("transforms: [{uses: a, with: {n: !!int x}}]", "", "invalid literal"),
         ("transforms: [{uses: a, with: {n: !!bool x}}]", "", "x"),
         (f"transforms: [{{uses: a, with: {{n: {'1' * 5000}}}}}]", "", "digits"),

@@ -22,6 +22,7 @@ import math
 import os
 import re
 import reprlib
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -51,14 +52,22 @@ _SIGN, _DIGITS = "-+", "0123456789"
 _CORE: tuple[tuple[str, str, list[str]], ...] = (
     ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", [*"tTfF"]),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", [*_SIGN, *_DIGITS]),
+    (
+        "int",
+        r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]{1,32}|0o[0-7]{1,43}|0b[01]{1,128})",
+        [*_SIGN, *_DIGITS],
+    ),
     (
         "float",
-        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?",
+        r"[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+        r"|\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN",
         [*_SIGN, ".", *_DIGITS],
     ),
 )
-"""The scalars that are not texts in YAML 1.2, and how each begins."""
+"""The scalars that are not texts in YAML 1.2 as the command reads it, and how each begins."""
+
+_LEAST_EXPONENT = -5
+"""Of a power of ten that JSON has written out."""
 
 
 def load_transforms(path: str | os.PathLike[str]) -> list[SmartModuleInvocation]:
@@ -106,7 +115,11 @@ class _Place:
         return _Place(self.path, f"{self.key}.{key}".lstrip("."))
 
     def wrong(self, expected: str, found: object) -> InvalidTransforms:
-        return InvalidTransforms(self.path, self.key, f"{reprlib.repr(found)}: expected {expected}")
+        try:
+            shown = reprlib.repr(found)
+        except ValueError:
+            shown = "a number too long to be written"
+        return InvalidTransforms(self.path, self.key, f"{shown}: expected {expected}")
 
     def mapping(self, found: Any) -> dict[str, Any]:
         if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -133,26 +146,60 @@ def _parameter(found: Any, place: _Place) -> str:
     if isinstance(found, str):
         return found
     if isinstance(found, list | dict):
-        _count(found, place)
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return _json(found, place)
     raise place.wrong("a text (in quotes), a list or a mapping", found)
 
 
-def _count(found: Any, place: _Place, depth: int = 0) -> int:
-    """How many values are within, aliases written out; refuses what no parameter can hold."""
-    if not isinstance(found, list | dict):
-        if not (found is None or isinstance(found, str | bool) or is_number(found)):
-            raise place.wrong("something that JSON has", found)
-        return 1
-    if depth > _DEEPEST:
-        raise place.wrong(f"lists and mappings in at most {_DEEPEST} levels", "more")
-    items = place.mapping(found).items() if isinstance(found, dict) else enumerate(found)
-    count = 1
-    for key, value in items:
-        count += _count(value, place.at(key), depth + 1)
-        if count > LONGEST_TEXT:
+def _json(found: Any, place: _Place) -> str:
+    """A list or a mapping in the form that the command sends, aliases written out."""
+    pieces = []
+    room = LONGEST_TEXT
+    for piece in _pieces(found, place):
+        room -= len(piece)
+        if room < 0:
             raise place.wrong(f"JSON of at most {LONGEST_TEXT} bytes", "more")
-    return count
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def _pieces(found: Any, place: _Place, depth: int = 0) -> Iterator[str]:
+    if isinstance(found, list | dict) and depth > _DEEPEST:
+        raise place.wrong(f"lists and mappings in at most {_DEEPEST} levels", "more")
+    if isinstance(found, dict):
+        before = "{"
+        for key, value in sorted(place.mapping(found).items()):
+            yield f"{before}{_scalar(key)}:"
+            yield from _pieces(value, place.at(key), depth + 1)
+            before = ","
+        yield "}" if found else "{}"
+    elif isinstance(found, list):
+        before = "["
+        for index, value in enumerate(found):
+            yield before
+            yield from _pieces(value, place.at(index), depth + 1)
+            before = ","
+        yield "]" if found else "[]"
+    elif isinstance(found, float) and is_number(found):
+        yield _float(found)
+    elif found is None or isinstance(found, str | bool) or is_number(found):
+        yield _scalar(found)
+    else:
+        raise place.wrong("something that JSON has", found)
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _float(value: float) -> str:
+    """A number as the command writes it, which is not where Python begins to use exponents."""
+    text, _, power = repr(value).partition("e")
+    if not power:
+        return text
+    if int(power) < _LEAST_EXPONENT or int(power) > 0:
+        return f"{text}e{int(power)}"
+    digits = text.lstrip("-").replace(".", "")
+    return f"{'-' * text.startswith('-')}0.0000{digits}"
 
 
 def _lookback(found: Any, place: _Place) -> Lookback | None:
@@ -202,4 +249,13 @@ def _loader(yaml: Any) -> Any:
         loader.add_implicit_resolver(  # type: ignore[attr-defined]
             f"tag:yaml.org,2002:{tag}", re.compile(f"(?:{pattern})$"), first
         )
+
+    def number(self: Any, node: Any) -> Any:
+        """A float; JSON has nothing for what is none, and what does not fit one is a text."""
+        value = yaml.SafeLoader.construct_yaml_float(self, node)
+        if math.isfinite(value):
+            return value
+        return node.value if any(map(str.isdigit, node.value)) else None
+
+    loader.add_constructor("tag:yaml.org,2002:float", number)  # type: ignore[attr-defined]
     return loader
