@@ -47,6 +47,8 @@ def test_a_file_is_read_and_gives_its_name(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"nothing\.wasm.*No such file"):
         SmartModuleInvocation.from_file(tmp_path / "nothing.wasm")
+    with pytest.raises(InvalidConfig, match="null byte"):
+        SmartModuleInvocation.from_file("nothing\0.wasm")
 
 
 def test_it_is_a_value_whatever_becomes_of_the_mapping_it_was_given() -> None:
@@ -99,8 +101,10 @@ def test_only_an_aggregate_has_an_accumulator(kind: SmartModuleKind) -> None:
         SmartModuleInvocation("mine", kind=kind, accumulator=b"")
 
 
-@pytest.mark.parametrize("wrong", [{"last": -1}, {"last": 2**64}, {"last": 1.0}, {"age": -1}])
-def test_a_lookback_is_within_what_can_be_sent(wrong: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"last": -1}, {"last": 2**63}, {"last": 1.0}, {"age": -1}, {"age": 2**63 // 1000 + 1}]
+)
+def test_a_lookback_is_within_what_an_spu_can_count(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig, match="Lookback"):
         Lookback(**wrong)
 

@@ -221,6 +221,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidTransforms, match=r"nothing\.yaml: can not be read \(No such file"):
         load_transforms(tmp_path / "nothing.yaml")
+    with pytest.raises(InvalidTransforms, match="is no name of a file"):
+        load_transforms("chain\0.yaml")
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"\xe9")
     with pytest.raises(InvalidTransforms, match="not UTF-8"):

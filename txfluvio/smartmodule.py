@@ -38,6 +38,9 @@ import attrs
 from ._checks import LONGEST_TEXT, is_number, is_text, member, must, or_none, whole
 from .errors import InvalidConfig
 
+_MOST = 2**63 - 1
+"""Records, or milliseconds, above which an SPU refuses to look back."""
+
 _GZIP = b"\x1f\x8b"
 
 
@@ -68,11 +71,14 @@ class Lookback:
     :ivar age: seconds; only records that are not older. None: of any age.
     """
 
-    last: int = attrs.field(default=0, validator=whole(0, 2**64 - 1, "a number of records"))
+    last: int = attrs.field(default=0, validator=whole(0, _MOST, "a number of records"))
     age: float | None = attrs.field(
         default=None,
         validator=or_none(
-            must("seconds, from 0 to 2**63", lambda value: is_number(value) and 0 <= value <= 2**63)
+            must(
+                "seconds, from 0 to what an SPU counts in milliseconds",
+                lambda value: is_number(value) and 0 <= value <= _MOST // 1000,
+            )
         ),
     )
 
@@ -101,8 +107,9 @@ def read_wasm(path: str | os.PathLike[str]) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError as error:
-        expected = f"a file that can be read ({error.strerror})"
+    except (OSError, ValueError) as error:
+        # A ValueError is about the name.
+        expected = f"a file that can be read ({getattr(error, 'strerror', error)})"
         raise InvalidConfig("SmartModule file", os.fspath(path), expected) from error
 
 

@@ -86,6 +86,8 @@ def load_transforms(path: str | os.PathLike[str]) -> list[SmartModuleInvocation]
         raise InvalidTransforms(name, "", reason) from error
     except UnicodeDecodeError as error:
         raise InvalidTransforms(name, "", f"is not UTF-8 text ({error.reason})") from error
+    except ValueError as error:
+        raise InvalidTransforms(name, "", f"is no name of a file ({error})") from error
     return parse_transforms(text, source=name)
 
 

@@ -70,6 +70,21 @@ def test_it_is_the_last_records_or_the_young_ones(
     assert seen(filled(7200, 60, 1, 0), lookback) == found
 
 
+@pytest.mark.parametrize(
+    "lookback",
+    [
+        Lookback(last=2**63),
+        Lookback(last=2**63, age=HOUR),
+        Lookback(last=0, age=Duration(seconds=2**63 // 1000 + 1)),
+    ],
+)
+def test_more_than_a_real_spu_can_count_is_refused(lookback: Lookback) -> None:
+    kit = Kit({"seen": filter(Seen)})
+    push = kit.stream(named("seen", lookback=lookback)).push()
+    assert push.error_code.code == Code.SMART_MODULE_LOOKBACK_ERROR
+    assert text_of(push) == "out of range integral type conversion attempted"
+
+
 def test_only_committed_records_count() -> None:
     kit = Kit()
     replica = kit.host(("pair", 0), followers=(5002,))

@@ -235,13 +235,15 @@ def committed(log: PartitionLog, lookback: Lookback, now: float) -> list[RawReco
     An age without a number means all that are young enough. The real SPU misses some of these:
     it reads one segment only, and by age every other batch of one record.
 
-    :raises Trap: a batch is damaged.
+    :raises Trap: a batch is damaged, or it is more than a real SPU can count.
     """
     start, oldest = log.log_start, None
     if lookback.age is not None:
         age = lookback.age.seconds * 1000 + lookback.age.nanoseconds // 1_000_000
+        _countable(age)
         oldest = int(now * 1000) - age
     if lookback.age is None or lookback.last:
+        _countable(lookback.last)
         start = min(max(log.hw - lookback.last, start), log.hw)
     found = []
     for stored in log.since(start):
@@ -260,6 +262,11 @@ def committed(log: PartitionLog, lookback: Lookback, now: float) -> list[RawReco
             and (oldest is None or batch.first_timestamp + record.timestamp_delta >= oldest)
         ]
     return found
+
+
+def _countable(number: int) -> None:
+    if number >= 2**63:
+        raise Trap("out of range integral type conversion attempted")
 
 
 def _blob(batch: Batch) -> bytes:
