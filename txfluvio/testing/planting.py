@@ -110,8 +110,6 @@ class Planted:
 
         waiter: Deferred[None] = Deferred(forget)
         self._waiting[waiter] = hits
-        if self._over:
-            waiter.cancel()
         return waiter
 
     def release(self) -> None:
