@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ import pytest
 
 from tests.golden import recordings
 from txfluvio.errors import UsageError
+from txfluvio.testing.__main__ import main
 from txfluvio.testing.replay import Outcome, replay
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
@@ -322,6 +324,61 @@ def test_a_conversation_with_spus_alone_is_one() -> None:
 def test_lines_that_are_no_recording_are_refused() -> None:
     with pytest.raises(UsageError, match="not a line of a recording"):
         replay(["{}", "no JSON"])
+
+
+@pytest.mark.parametrize("lines", [[], [""], ['{"scenario": "nothing"}']])
+def test_a_recording_without_a_frame_is_refused(lines: list[str]) -> None:
+    with pytest.raises(UsageError, match="there is no frame in the recording"):
+        replay(lines)
+
+
+@pytest.mark.parametrize("ms", ["Infinity", "1e999", "NaN", "-1e999", "1e300"])
+def test_a_time_that_never_comes_is_refused(ms: str) -> None:
+    lines = list(REAL["cli-topic-list"])
+    entry = json.loads(lines[-1])
+    lines[-1] = json.dumps({**entry, "ms": float(ms)})
+    with pytest.raises(UsageError, match=f"line {len(lines)} is not one of a conversation"):
+        replay(lines)
+
+
+@pytest.mark.parametrize("change", [{"conn": float("inf")}, {"to": "spu-9999999999"}])
+def test_an_end_of_what_can_not_be_is_refused(change: dict[str, object]) -> None:
+    lines = list(REAL["cli-topic-list"])
+    entry = json.loads(lines[-1])
+    assert entry["eof"]
+    lines[-1] = json.dumps({**entry, **change})
+    with pytest.raises(UsageError, match=f"line {len(lines)} is not one of a conversation"):
+        replay(lines)
+
+
+class TestCommand:
+    def test_ends_with_status_0_where_all_is_the_same(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "list.jsonl"
+        about = '{"what": "one\u2028two"}'
+        file.write_text("\n".join([about, *REAL["cli-topic-list"]]), encoding="utf-8")
+        assert main(["replay", str(file)]) == 0
+        assert capsys.readouterr().out.endswith("recordings: 1 the same, 0 different\n")
+
+    def test_a_file_without_a_frame_is_status_1(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "empty.jsonl"
+        file.write_text("")
+        assert main(["replay", str(file)]) == 1
+        assert capsys.readouterr().out == (
+            f"{file}: there is no frame in the recording\n"
+            "0 comparisons; recordings: 0 the same, 1 different\n"
+        )
+
+    def test_a_file_of_something_else_is_status_2(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "bytes.jsonl"
+        file.write_bytes(b"\xff\xfe")
+        assert main(["replay", str(file)]) == 2
+        assert "can't decode byte 0xff" in capsys.readouterr().err
 
 
 def test_an_outcome_is_a_value() -> None:

@@ -13,6 +13,7 @@ from txfluvio.wire import SC_APIS, SPU_APIS, Batch, Compression, RecordSet, enco
 from txfluvio.wire.__main__ import main
 from txfluvio.wire.check import Difference, Totals, check_lines
 from txfluvio.wire.compression import compress
+from txfluvio.wire.recordings import Recording
 
 RECORDINGS = golden.recordings()
 
@@ -142,12 +143,17 @@ def test_a_reply_nobody_asked_for_is_told() -> None:
         '{"conn": 1, "to": "sc", "dir": "-", "hex": "00"}',
         '{"conn": 1, "to": "sc", "dir": ">", "hex": "0"}',
         '{"conn": 1, "to": "sc", "dir": ">", "runs": [["00", 1000000000]]}',
+        '{"conn": 1, "to": "sc", "dir": ">", "runs": [["00", 14], ["00", -14]]}',
+        '{"conn": 1, "to": "sc", "dir": ">", "runs": [["00", 1e999]]}',
+        '{"conn": 1e999, "to": "sc", "dir": ">", "hex": "00"}',
         '{"body_hex": "00"}',
+        "[" * 100_000,
     ],
 )
 def test_a_line_of_something_else_is_told(line: str) -> None:
     (found,) = differences([line])
     assert found.message == "line"
+    assert found.what.startswith("not a line of a recording: ")
 
 
 @pytest.mark.parametrize("data", ["", "00", "00000002ff", "00000001ffff", "ffffffff00", "00000000"])
@@ -166,6 +172,16 @@ def test_a_frame_may_be_given_in_runs() -> None:
     line = json.dumps({"conn": 1, "to": "spu-5001", "dir": ">", "runs": runs})
     assert list(check_lines([line], totals)) == []
     assert totals.records == 1
+
+
+def test_a_frame_may_be_as_large_as_a_recorder_takes_one() -> None:
+    header = bytes.fromhex("03ed00000000000700ff")
+    data = (65 * 1024 * 1024).to_bytes(4, "big") + header
+    runs = [[data.hex(), 1], ["00", 65 * 1024 * 1024 - len(header)]]
+    line = json.dumps({"conn": 1, "to": "spu-5001", "dir": ">", "runs": runs})
+    frame = Recording().read(line)
+    assert frame is not None
+    assert len(frame.payload) == 65 * 1024 * 1024
 
 
 class TestCommand:
@@ -189,6 +205,25 @@ class TestCommand:
         first, last = capsys.readouterr().out.splitlines()
         assert first.startswith(f"{file}:2: UpdateOffsetsRequest version 0: offsets")
         assert last.endswith("1 frames the same, 1 different")
+
+    def test_a_file_without_a_frame_is_status_1(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        empty, good = tmp_path / "empty.jsonl", tmp_path / "good.jsonl"
+        empty.write_text("")
+        good.write_text(entry(REQUEST) + "\n")
+        assert main(["check", str(empty), str(good)]) == 1
+        first, last = capsys.readouterr().out.splitlines()
+        assert first == f"{empty}: there is no frame in it"
+        assert last.endswith("1 frames the same, 0 different")
+
+    def test_a_line_ends_nowhere_else_than_where_lines_of_json_do(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "good.jsonl"
+        file.write_text('{"what": "one\u2028two"}\n' + entry(REQUEST) + "\n", encoding="utf-8")
+        assert main(["check", str(file)]) == 0
+        assert "1 frames the same" in capsys.readouterr().out
 
     def test_a_file_that_is_not_there_is_status_2(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]

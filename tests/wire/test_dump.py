@@ -198,7 +198,15 @@ class TestCommand:
         assert main(["dump", str(file), "--line", "2"]) == 0
         assert capsys.readouterr().out.startswith("line 2 > ApiVersionsRequest version 2, SC")
 
-    @pytest.mark.parametrize("text", ["", "nonsense", "{nonsense"])
+    def test_a_line_without_a_frame_is_status_2(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "connect.jsonl"
+        file.write_text("\n".join(golden.recordings()["real/python-connect.jsonl"]))
+        assert main(["dump", str(file), "--line", "999"]) == 2
+        assert "there is no frame on line 999 of the recording" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("text", ["", "nonsense", "{nonsense", "{}"])
     def test_what_is_neither_is_status_2(
         self,
         text: str,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from ..errors import FluvioError
 from .check import Totals, check_lines
 from .dump import describe, describe_recording, one_frame, text_of
+from .recordings import lines_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,12 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    totals = Totals()
+    totals, empty = Totals(), 0
     for name in options.files:
-        for line, difference in check_lines(text_of(name).splitlines(), totals):
+        before = totals.frames
+        for line, difference in check_lines(lines_of(text_of(name)), totals):
             print(f"{name}:{line}: {difference}")
+        if totals.frames == before:
+            print(f"{name}: there is no frame in it")
+            empty += 1
     print(totals)
-    return 1 if totals.frames_that_differ else 0
+    return 1 if totals.frames_that_differ or empty else 0
 
 
 def _dump(options: argparse.Namespace) -> int:
@@ -46,7 +51,7 @@ def _dump(options: argparse.Namespace) -> int:
 
 def _described(text: str, options: argparse.Namespace) -> Iterator[str]:
     if text.lstrip().startswith("{"):
-        return describe_recording(text.splitlines(), only=options.line, everything=options.all)
+        return describe_recording(lines_of(text), only=options.line, everything=options.all)
     if options.reply and (options.key is None or options.version is None):
         options.parser.error("a reply says neither its call nor its version: --key and --version")
     reply_to = (options.key, options.version) if options.reply else None
@@ -63,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="decode recorded frames, encode them again, compare",
         description="Decodes every frame of the recordings, encodes it again from the values,"
-        " and prints what differs; the exit status is 1 where anything does.",
+        " and prints what differs; the exit status is 1 where anything does, or where there is"
+        " nothing to compare.",
     )
     check.add_argument("files", nargs="+", metavar="FILE", help="a recording (JSON lines)")
     check.set_defaults(run=_check, parser=check)

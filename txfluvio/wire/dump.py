@@ -23,7 +23,7 @@ from .codes import ErrorCode
 from .compression import Compression
 from .framing import Frames
 from .headers import RequestHeader, reply_correlation_id
-from .recordings import RecordedFrame, Recording, Server
+from .recordings import LARGEST_FRAME, RecordedFrame, Recording, Server
 from .records import HEADER, Batch, RecordSet
 from .schema import (
     Reader,
@@ -263,7 +263,7 @@ def one_frame(text: str, *, server: Server, reply_to: tuple[int, int] | None) ->
         data = bytes.fromhex(re.sub(r"\s|0x|,", "", text))
     except ValueError as error:
         raise UsageError(f"not hex: {error}") from error
-    frames = Frames()
+    frames = Frames(LARGEST_FRAME)
     payloads = frames.feed(data)
     if len(payloads) != 1 or frames.pending or frames.broken:
         raise UsageError(f"{len(data)} bytes are not one frame, its size in front")
@@ -286,10 +286,11 @@ def describe_recording(
     """Every frame of a recording in lines of text.
 
     :param only: the number of the one line wanted.
-    :raises UsageError: a line is not one of a recording.
+    :raises UsageError: a line is not one of a recording, or no frame was there to be shown.
     :raises ProtocolError: a line holds no frame.
     """
     recording = Recording()
+    shown = False
     for number, line in enumerate(lines, 1):
         frame = recording.read(line)
         if frame is not None and only in (None, number):
@@ -298,6 +299,10 @@ def describe_recording(
             yield f"line {number} {way} {first}"
             yield from rest
             yield ""
+            shown = True
+    if not shown:
+        where = "in the recording" if only is None else f"on line {only} of the recording"
+        raise UsageError(f"there is no frame {where}")
 
 
 def text_of(name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import attrs
 
 from ..errors import ProtocolError, UsageError
-from .framing import DEFAULT_MAX_FRAME_SIZE, Frames
+from .framing import Frames, frame
 from .headers import (
     REPLY_BODY,
     RequestHeader,
@@ -29,6 +29,11 @@ from .headers import (
 from .schema import SC_APIS, SPU_APIS, Api, Message
 
 Server = Literal["SC", "SPU"]
+
+LARGEST_FRAME = 256 * 1024 * 1024
+"""Bytes of the largest frame that is recorded or read: more than either side of a relay takes."""
+
+_PREFIX = len(frame())
 
 
 def calls_of(server: Server) -> dict[int, Api]:
@@ -109,12 +114,11 @@ class Recording:
         :raises UsageError: the line is not one of a recording.
         :raises ProtocolError: it holds no whole frame, or a reply that nobody asked for.
         """
-        if not line.strip():
-            return None
+        return self.frame(entry_of(line))
+
+    def frame(self, entry: dict[str, Any]) -> RecordedFrame | None:
+        """Like :meth:`read`, of a line that :func:`entry_of` has read."""
         try:
-            entry = json.loads(line)
-            if not isinstance(entry, dict):
-                raise TypeError(f"{type(entry).__name__} instead of an object")
             if "body_hex" in entry:
                 return self._bare_request(entry)
             if "hex" not in entry and "runs" not in entry:
@@ -122,9 +126,9 @@ class Recording:
             connection, is_reply = int(entry["conn"]), _is_reply(entry["dir"])
             server = _server(entry["to"])
             data = _bytes(entry)
-        except (ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise UsageError(f"not a line of a recording: {error!r}") from error
-        frames = Frames()
+        frames = Frames(LARGEST_FRAME)
         payloads = frames.feed(data)
         if len(payloads) != 1 or frames.pending or frames.broken:
             raise ProtocolError(
@@ -159,6 +163,31 @@ class Recording:
         )
 
 
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+"""What comes of taking JSON for what it is not."""
+
+
+def entry_of(line: str) -> dict[str, Any]:
+    """The JSON object on a line; empty for a line without anything.
+
+    :raises UsageError: there is something else.
+    """
+    if not line.strip():
+        return {}
+    try:
+        entry = json.loads(line)
+        if not isinstance(entry, dict):
+            raise TypeError(f"{type(entry).__name__} instead of an object")
+    except _UNREADABLE as error:
+        raise UsageError(f"not a line of a recording: {error!r}") from error
+    return entry
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a recording: a JSON string may hold what else ends lines of text."""
+    return text.split("\n")
+
+
 def _is_reply(direction: str) -> bool:
     if direction not in ("<", ">"):
         raise ValueError(f"{direction!r} is no direction")
@@ -173,6 +202,8 @@ def _bytes(entry: Any) -> bytes:
     if "hex" in entry:
         return bytes.fromhex(entry["hex"])
     runs = [(bytes.fromhex(part), int(count)) for part, count in entry["runs"]]
-    if sum(len(part) * count for part, count in runs) > DEFAULT_MAX_FRAME_SIZE:
-        raise ValueError(f"runs of more than {DEFAULT_MAX_FRAME_SIZE} bytes")
+    if any(count < 0 for _, count in runs):
+        raise ValueError("a run of less than nothing")
+    if sum(len(part) * count for part, count in runs) > _PREFIX + LARGEST_FRAME:
+        raise ValueError(f"runs of more than {_PREFIX + LARGEST_FRAME} bytes")
     return b"".join(part * count for part, count in runs)

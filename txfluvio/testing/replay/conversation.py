@@ -6,7 +6,6 @@ knows its request, or the end of a direction. What a replay makes of them is tol
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -14,11 +13,14 @@ from typing import Any
 import attrs
 
 from ...errors import ProtocolError, UsageError
-from ...wire.recordings import RecordedFrame, Recording
+from ...wire.recordings import RecordedFrame, Recording, entry_of
 from ...wire.schema import Message
 
 ServerId = str | int
 """``"SC"``, or the id of an SPU."""
+
+LONGEST = 30 * 24 * 3600.0
+"""Seconds; whoever replays has to let that time pass, with all that a cluster does in it."""
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -84,7 +86,7 @@ class Conversation:
     def read(cls, lines: Iterable[str]) -> Conversation:
         """The conversation that these lines hold.
 
-        :raises UsageError: they are not those of a recording.
+        :raises UsageError: they are not those of a recording, or there is no frame in it.
         :raises ProtocolError: a frame is not whole, or answers what nobody asked.
         """
         about: dict[str, Any] = {}
@@ -92,8 +94,8 @@ class Conversation:
         recording = Recording()
         asked: dict[tuple[int, int], Event] = {}
         for number, line in enumerate(lines, 1):
-            frame = recording.read(line)
-            entry = json.loads(line) if line.strip() else {}
+            entry = entry_of(line)
+            frame = recording.frame(entry)
             if frame is None and not entry.get("eof"):
                 about.update(entry)
                 continue
@@ -105,6 +107,8 @@ class Conversation:
                 else:
                     event = attrs.evolve(event, request=asked[key])
             events.append(event)
+        if not asked:
+            raise UsageError("there is no frame in the recording")
         return cls(about, tuple(events))
 
     def requests(self) -> Iterator[Event]:
@@ -118,17 +122,25 @@ class Conversation:
 
 def _event(number: int, entry: dict[str, Any], frame: RecordedFrame | None) -> Event:
     try:
+        time = float(entry.get("ms", 0.0)) / 1000
+        if not abs(time) <= LONGEST:
+            raise ValueError(f"a conversation of {time} seconds, where {LONGEST} are the most")
         return Event(
             number,
-            float(entry.get("ms", 0.0)) / 1000,
+            time,
             int(entry["conn"]),
             _server(entry["to"]),
             entry["dir"] == ">",
             frame,
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise UsageError(f"line {number} is not one of a conversation: {error!r}") from error
 
 
 def _server(name: str) -> ServerId:
-    return "SC" if name == "sc" else int(name.removeprefix("spu-"))
+    if name == "sc":
+        return "SC"
+    spu = int(name.removeprefix("spu-"))
+    if not 0 <= spu < 2**31:
+        raise ValueError(f"{name!r} is no server")
+    return spu

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from ...errors import UsageError
 from ...transport.memory import MemoryNetwork, MemoryTransport
 from ...wire.framing import Frames, frame
+from ...wire.recordings import LARGEST_FRAME
 from ...wire.sc import KINDS, PARTITION, SMART_MODULE, SPU
 from ...wire.schema import evolve
 from ..admission import ModuleName
@@ -31,8 +32,6 @@ from .conversation import ServerId
 
 EPOCH = 1_700_000_000.0
 """The time of day at which every replay begins, in seconds since the Unix epoch."""
-
-LARGEST_FRAME = 256 * 1024 * 1024
 
 T = TypeVar("T")
 
