@@ -14,11 +14,22 @@ from tests.golden import recordings
 from txfluvio.errors import UsageError
 from txfluvio.testing.__main__ import main
 from txfluvio.testing.replay import Outcome, replay
+from txfluvio.testing.replay.beginning import beginning_of
+from txfluvio.testing.replay.conversation import Conversation
+from txfluvio.testing.replay.served import MOST_MADE_UP
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
 from txfluvio.wire.recordings import RecordedFrame, Recording
 from txfluvio.wire.records import RecordSet, encode_batch
-from txfluvio.wire.sc import ListResponse, PartitionResolution, StatusResponse, WatchResponse
+from txfluvio.wire.sc import (
+    PARTITION,
+    ListResponse,
+    Metadata,
+    PartitionResolution,
+    StatusResponse,
+    WasmSummary,
+    WatchResponse,
+)
 from txfluvio.wire.schema import Message, evolve
 from txfluvio.wire.spu import (
     FetchOffsetsResponse,
@@ -348,6 +359,95 @@ def test_an_end_of_what_can_not_be_is_refused(change: dict[str, object]) -> None
     assert entry["eof"]
     lines[-1] = json.dumps({**entry, **change})
     with pytest.raises(UsageError, match=f"line {len(lines)} is not one of a conversation"):
+        replay(lines)
+
+
+# Nothing is made up of any size that somebody claims.
+
+
+def reporting(leo: int, size: int) -> list[str]:
+    """A recording in which every partition is told to hold that much."""
+
+    def grown(one: Metadata) -> Metadata:
+        ends = {"leo": leo, "hw": leo}
+        leader = evolve(one.status.leader, **ends)
+        replicas = tuple(evolve(replica, **ends) for replica in one.status.replicas)
+        return evolve(one, status=evolve(one.status, size=size, leader=leader, replicas=replicas))
+
+    def change(message: WatchResponse) -> WatchResponse | None:
+        if message.kind is not PARTITION:
+            return None
+        return evolve(message, all=tuple(grown(one) for one in message.all))
+
+    return forge("cli-topic-list", WatchResponse, change, every=True)
+
+
+def made_up(lines: list[str]) -> int:
+    return sum(log.size for log in beginning_of(Conversation.read(lines)).logs.values())
+
+
+def test_partitions_may_be_as_large_as_on_a_busy_cluster() -> None:
+    lines = reporting(leo=3_000_000_000, size=5_000_000_000)
+    assert made_up(lines) < MOST_MADE_UP
+    assert [str(one) for one in replay(lines).differences] == []
+
+
+def test_logs_are_as_large_as_was_told_while_that_is_little_together() -> None:
+    assert MOST_MADE_UP - 30_000_000 < made_up(reporting(leo=100, size=30_000_000)) <= MOST_MADE_UP
+
+
+def test_more_offsets_than_can_be_made_up_are_refused() -> None:
+    with pytest.raises(UsageError, match="tells of a log of 1099511627776 offsets"):
+        replay(reporting(leo=2**40, size=1000))
+
+
+def test_a_batch_that_is_cut_is_not_made_up_in_any_size() -> None:
+    def change(message: StreamFetchResponse) -> StreamFetchResponse:
+        batch = encode_batch([b"x"])
+        cut = (1).to_bytes(8, "big") + (300_000_000).to_bytes(4, "big") + batch[12:40]
+        records = RecordSet.of(batch, cut)
+        return evolve(message, partition=evolve(message.partition, records=records))
+
+    with pytest.raises(UsageError, match="300000012 bytes of batches that were cut"):
+        forged("cli-consume-beginning-end", StreamFetchResponse, change)
+
+
+def test_a_smartmodule_that_is_not_shown_is_not_made_up_in_any_size() -> None:
+    def change(message: ListResponse) -> ListResponse:
+        first = message.objects[0]
+        spec = evolve(first.spec, summary=WasmSummary(wasm_length=2**32 - 1))
+        return evolve(message, objects=(evolve(first, spec=spec), *message.objects[1:]))
+
+    with pytest.raises(UsageError, match="bytes of SmartModules, where"):
+        forged("cli-smartmodule-list-package", ListResponse, change)
+
+
+@pytest.mark.parametrize("name", ["t", "t-x", "t-01", "t-10000000000", "t-"])
+def test_a_partition_without_a_number_is_refused(name: str) -> None:
+    def change(message: WatchResponse) -> WatchResponse | None:
+        if message.kind is not PARTITION:
+            return None
+        return evolve(message, all=(evolve(message.all[0], name=name), *message.all[1:]))
+
+    with pytest.raises(UsageError, match=f"{name!r} is no name of a partition"):
+        forged("cli-topic-list", WatchResponse, change)
+
+
+def test_a_partition_of_a_number_that_none_has_is_refused() -> None:
+    lines = [line for line in REAL["cli-produce-key"] if '"to": "sc"' not in line]
+    recording = Recording()
+    for number, line in enumerate(lines):
+        found = recording.read(line)
+        if found is None or found.type is not ProduceResponse:
+            continue
+        message = message_of(found)
+        assert isinstance(message, ProduceResponse)
+        (topic,) = message.responses
+        entry = evolve(topic.partitions[0], partition_index=2**31 - 1)
+        message = evolve(message, responses=(evolve(topic, partitions=(entry,)),))
+        lines[number] = json.dumps({**json.loads(line), "hex": frame(found.encode(message)).hex()})
+        break
+    with pytest.raises(UsageError, match="tells of partition 2147483647 of"):
         replay(lines)
 
 

@@ -31,7 +31,7 @@ from ..replica import Key, replica_log
 from ..stored_offsets import STORED_OFFSETS
 from .conversation import Conversation, Event
 from .objects import Objects
-from .served import Served, log_of, responses
+from .served import MOST_MADE_UP, Served, log_of, responses
 
 Consumer = tuple[Key, str]
 """A partition, and the id of a consumer of it."""
@@ -43,12 +43,13 @@ def logs_of(
     known: Mapping[Key, Served],
     stored_offsets: int,
 ) -> dict[Key, PartitionLog]:
-    """The log of each partition.
+    """The log of each partition, as large as was told while there is room to make that up.
 
     :param stored_offsets: how many records at the end of ``consumer-offset`` are still to come.
     """
     ends = _Ends(conversation)
     found = {}
+    room = MOST_MADE_UP
     for name, item in partitions.items():
         key = lifecycle.partition_key(name)
         status: PartitionStatus = item.status
@@ -57,7 +58,8 @@ def logs_of(
             hw = leo
         if key == STORED_OFFSETS:
             leo = max(0, leo - stored_offsets)
-        size = status.size if status.size > 0 and status.leader.leo == leo else None
+        size = status.size if 0 < status.size <= room and status.leader.leo == leo else None
+        room -= size or 0
         found[key] = log_of(
             known.get(key, Served()),
             segment_size=replica_log(item.spec).segment_size,

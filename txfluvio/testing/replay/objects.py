@@ -6,9 +6,11 @@ proved to be there by an answer: what could be deleted existed, and who answers 
 leads it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...errors import UsageError
 from ...wire.codes import NO_ERROR, Code
 from ...wire.sc import (
     CUSTOM_SPU,
@@ -60,13 +62,16 @@ from ...wire.spu import (
 from .. import lifecycle
 from ..admission import ModuleName, ModuleNameError
 from ..metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
+from ..placement import MAX_PARTITIONS
 from ..replica import Key
 from ..store import Item
 from ..stored_offsets import STORED_OFFSETS
 from .conversation import Conversation, Event
-from .served import responses
+from .served import affordable, responses
 
 FIRST_SPU_ID = 5001
+
+_PARTITION_NAME = re.compile(r".*-(0|[1-9][0-9]{0,8})", re.DOTALL)
 
 _EXISTED = frozenset(
     {
@@ -101,13 +106,37 @@ Objects = dict[str, Metadata]
 
 
 def objects_of(conversation: Conversation) -> dict[str, Objects]:
-    """The objects of each kind, by label and name."""
+    """The objects of each kind, by label and name.
+
+    :raises UsageError: there is something that no cluster has.
+    """
+    _look_at_names(conversation)
     objects = _told(conversation)
+    modules = objects.get(SMART_MODULE.label, {})
+    affordable(sum(map(_hidden, modules.values())), "SmartModules")
+    for name, one in modules.items():
+        modules[name] = whole(one)
     if PARTITION.label not in objects:
         _add_partitions(objects, conversation)
     if TOPIC.label not in objects:
         objects[TOPIC.label] = _topics_of(objects[PARTITION.label])
     return objects
+
+
+def _look_at_names(conversation: Conversation) -> None:
+    """A partition is called by its topic and its number."""
+    for event in conversation.replies():
+        message = event.message
+        told: tuple[Metadata, ...] = ()
+        if isinstance(message, WatchResponse):
+            told = (*message.all, *(change.content for change in message.changes))
+        elif isinstance(message, ListResponse):
+            told = message.objects
+        else:
+            continue
+        for one in told if message.kind is PARTITION else ():
+            if not _PARTITION_NAME.fullmatch(one.name):
+                raise UsageError(f"line {event.line}: {one.name!r} is no name of a partition")
 
 
 def _told(conversation: Conversation) -> dict[str, Objects]:
@@ -179,16 +208,27 @@ def _untouched(kind: Kind, objects: tuple[Metadata, ...], touched: set[tuple[str
             return (TOPIC.label, topic) in touched
         return (label, name) in touched
 
-    return {one.name: whole(one) for one in objects if not ours(one.name)}
+    return {one.name: one for one in objects if not ours(one.name)}
 
 
 def whole(one: Metadata) -> Metadata:
-    """A SmartModule of which only the size was told gets a payload of that size."""
+    """A SmartModule of which only the size was told gets a payload of that size.
+
+    :raises UsageError: that is too large.
+    """
+    size = _hidden(one)
+    if not size:
+        return one
+    affordable(size, f"the SmartModule {one.name!r}")
+    return evolve(one, spec=evolve(one.spec, summary=None, wasm=Wasm(payload=bytes(size))))
+
+
+def _hidden(one: Metadata) -> int:
+    """The size of a SmartModule that was not shown."""
     spec = one.spec
     if isinstance(spec, SmartModuleSpec) and spec.summary is not None and not spec.wasm.payload:
-        payload = bytes(spec.summary.wasm_length)
-        return evolve(one, spec=evolve(spec, summary=None, wasm=Wasm(payload=payload)))
-    return one
+        return spec.summary.wasm_length
+    return 0
 
 
 def _may_have_created(conversation: Conversation, request: Event) -> bool:
@@ -350,6 +390,11 @@ def _led(conversation: Conversation) -> tuple[Objects, Objects]:
     partitions: Objects = {}
     for topic in sorted({topic for topic, _ in leaders}):
         count = max(number for name, number in leaders if name == topic) + 1
+        if count > MAX_PARTITIONS:
+            raise UsageError(
+                f"the recording tells of partition {count - 1} of {topic!r}, where a cluster has"
+                f" {MAX_PARTITIONS} at the most"
+            )
         first = next(spu for (name, _), spu in leaders.items() if name == topic)
         rows = {number: (leaders.get((topic, number), first),) for number in range(count)}
         spec = SYSTEM_TOPIC_SPEC

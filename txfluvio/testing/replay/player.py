@@ -92,7 +92,8 @@ def replay(lines: Iterable[str]) -> Outcome:
     """Replay one recording.
 
     :param lines: its lines.
-    :raises UsageError: they are not those of a recording.
+    :raises UsageError: they are not those of a recording, or of one that can not be replayed.
+    :raises ProtocolError: a frame is not whole, or answers what nobody asked.
     """
     conversation = Conversation.read(lines)
     player = Player(conversation, beginning_of(conversation))

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import attrs
 
+from ...errors import UsageError
 from ...wire.codes import EvictedDetail
 from ...wire.compression import Compression
 from ...wire.records import HEADER, Batch, RecordSet, encode_batch, renumber
@@ -32,6 +33,15 @@ _DELTA, _DELTA_END = 23, 27
 
 _LONGEST_NUMBER = 12
 """More bytes than the two lengths of a record can grow by."""
+
+MOST_MADE_UP = 64 * 1024 * 1024
+"""Bytes that are made up at the most for what a recording tells the size of and does not show."""
+
+MOST_OFFSETS = 2**36
+"""Offsets that are made up at the most in one log."""
+
+_OFFSETS_OF_BATCH = 2**31 - 1
+"""A batch has no room for more."""
 
 _RECORDS_OF_FILLER = 1_000
 """Above so many offsets a filler has fewer records than offsets, as a compacted log would."""
@@ -80,6 +90,10 @@ class Served:
             if len(fragment) > len(known):
                 self.beginnings[base] = (fragment, size)
 
+    def cut(self) -> int:
+        """The bytes of all batches that were never served as a whole."""
+        return sum(size for base, (_, size) in self.beginnings.items() if base not in self.batches)
+
     def tells_of(self, base: int) -> bool:
         """Whether anything is known of a batch that begins at an offset."""
         return base in self.batches or base in self.beginnings
@@ -94,7 +108,13 @@ class Served:
         """Batches for the offsets ``[start, end)``: the known ones, and fillers for the gaps.
 
         :param codec: what fillers are compressed with.
+        :raises UsageError: there are too many to be made up.
         """
+        if end - start > MOST_OFFSETS:
+            raise UsageError(
+                f"the recording tells of a log of {end - start} offsets, where"
+                f" {MOST_OFFSETS} are the most that can be made up"
+            )
         position = start
         for base in sorted({*self.batches, *self.beginnings}):
             if not position <= base < end:
@@ -112,7 +132,8 @@ class Served:
     def _fillers(self, start: int, end: int, codec: Compression) -> Iterator[Stored]:
         bounds = [start, *sorted(one for one in self.starts if start < one < end), end]
         for first, last in pairwise(bounds):
-            yield filler(first, last, codec=codec)
+            for base in range(first, last, _OFFSETS_OF_BATCH):
+                yield filler(base, min(base + _OFFSETS_OF_BATCH, last), codec=codec)
 
     def _stored(self, base: int, end: int) -> Stored:
         """The batch that begins at an offset; what is not known of it is made up."""
@@ -124,13 +145,16 @@ class Served:
             following = base + int.from_bytes(fragment[_DELTA:_DELTA_END], "big", signed=True) + 1
         else:
             others = [one for one in (*self.batches, *self.beginnings) if one > base]
-            following = min([end, *others])
+            following = min([end, base + _OFFSETS_OF_BATCH, *others])
         made_up = filler(base, following, size).data
         return Stored(base, following, fragment + made_up[len(fragment) :])
 
 
 def served(conversation: Conversation) -> dict[Key, Served]:
-    """What the whole conversation tells of each partition."""
+    """What the whole conversation tells of each partition.
+
+    :raises UsageError: batches are cut of which too much would have to be made up.
+    """
     found: dict[Key, Served] = {}
     for event in conversation.replies():
         for key, start in _starts(event):
@@ -138,7 +162,20 @@ def served(conversation: Conversation) -> dict[Key, Served]:
         if not through_modules(event):
             for key, partition in responses(event):
                 found.setdefault(key, Served()).add(partition.records)
+    affordable(sum(one.cut() for one in found.values()), "batches that were cut")
     return found
+
+
+def affordable(size: int, what: str) -> None:
+    """Whether so many bytes can be made up.
+
+    :raises UsageError: they can not.
+    """
+    if size > MOST_MADE_UP:
+        raise UsageError(
+            f"the recording tells of {size} bytes of {what}, where {MOST_MADE_UP} are the most"
+            " that can be made up"
+        )
 
 
 def _starts(event: Event) -> Iterator[tuple[Key, int]]:
