@@ -61,6 +61,7 @@ TESTING = "txfluvio.testing"
 OWN_LAYOUTS = {
     "ErrorCodeType": "``i16``, and for some codes what follows (below)",
     "ByKind": "as the kind has it (below)",
+    "Created": "as the kind has it (below); up to version 10 behind a ``u8`` that says the kind",
     "CustomSpuKeyType": "``string`` ``Name`` and a ``string``, or ``string`` ``Id`` and an ``i32``",
 }
 """In words, the types that are written by hand."""
@@ -230,7 +231,12 @@ def messages_page() -> list[str]:
     lines = heading("The messages, field by field", "=")
     lines += [
         "Made from the declarations that the library encodes and decodes with. Integers are",
-        "big-endian. *Since* and *until* are versions of the call, inclusive.",
+        "big-endian. *Since* and *until* are versions of the call, inclusive, and *Versions* those",
+        "that a client here speaks.",
+        "",
+        "Create, Delete, List, Watch and Update at an SC begin with the label of the kind (a",
+        "``string``), and the length of what follows (a ``u32``). Up to version 10 the length is",
+        "missing, except in Update, and Create has no label either.",
         "",
     ]
     apis = sorted({**by_name(SC_APIS), **by_name(SPU_APIS)}.values(), key=lambda a: a.name)

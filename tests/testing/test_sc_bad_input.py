@@ -12,14 +12,19 @@ from tests.testing.sc_kit import Client, Kit
 from txfluvio.testing.metadata import Timing
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.sc import (
+    CUSTOM_SPU,
     SMART_MODULE,
+    SPU_GROUP,
+    TABLE_FORMAT,
     TOPIC,
     Computed,
     CreateRequest,
     DeleteRequest,
+    Kind,
     ListRequest,
     StatusResponse,
     TopicSpec,
+    UpdateRequest,
     WatchRequest,
 )
 from txfluvio.wire.versions import ApiVersionsRequest
@@ -175,6 +180,14 @@ def test_creating_deleting_and_updating_what_can_not_be_is_answered(
     assert (status.name, status.error_code.code, status.error_message) == (name, 2, None)
     assert status.error_code.fields == {"text": "unknown admin object type"}
     assert kit.ask(ListRequest(kind=TOPIC), client).objects == ()
+
+
+@pytest.mark.parametrize("kind", [SMART_MODULE, SPU_GROUP, TABLE_FORMAT, CUSTOM_SPU])
+def test_nothing_but_topics_is_updated(kind: Kind) -> None:
+    request = UpdateRequest(kind=kind, key="one", action="anything")
+    status = Kit().client().send(request).reply
+    assert (status.name, status.error_code.code) == ("update error", 2)
+    assert status.error_code.fields == {"text": "unknown admin object type"}
 
 
 def test_bytes_left_over_are_ignored() -> None:

@@ -88,11 +88,13 @@ def struct(type_: StructType, version: int, kind: sc.Kind | None) -> st.SearchSt
     return st.builds(type_._cls, **fields)
 
 
-def kinds_of(message: type[Message]) -> list[sc.Kind | None]:
+def kinds_of(message: type[Message], version: int) -> list[sc.Kind | None]:
     """The kinds of object that a message can be about; ``[None]`` for one without an envelope."""
     envelope = message.__wire__
     if not isinstance(envelope, sc._Envelope):
         return [None]
+    if message is sc.CreateRequest and version <= sc.LAST_CLASSIC:
+        return list(sc.CLASSIC_KINDS.values())
     kinds = [kind for kind in sc.KINDS.values() if not envelope._with_action or kind.action]
     return list(kinds)
 
@@ -101,4 +103,4 @@ def messages(message: type[Message], version: int) -> st.SearchStrategy[Any]:
     """Values of a whole message."""
     envelope: Any = message.__wire__
     type_ = envelope._inner if isinstance(envelope, sc._Envelope) else envelope
-    return st.one_of([struct(type_, version, kind) for kind in kinds_of(message)])
+    return st.one_of([struct(type_, version, kind) for kind in kinds_of(message, version)])

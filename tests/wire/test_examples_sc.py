@@ -187,6 +187,54 @@ REQUESTS = {
             000009000249640000138a00
         """,
     ),
+    "delete a topic at version 10": Example(
+        correlation_id=8,
+        version=10,
+        message=DeleteRequest(kind=TOPIC, key="my-topic"),
+        hex="0000002103ea000a000000080006666c7576696f 0005546f706963 00086d792d746f706963",
+    ),
+    "create a topic at version 9": Example(
+        correlation_id=9,
+        version=9,
+        message=CreateRequest(
+            kind=TOPIC,
+            name="t1",
+            spec=TopicSpec(replicas=Computed(partitions=1, replication_factor=1)),
+        ),
+        hex="""
+            0000002403e90009000000090006666c7576696f 00027431 00 00 00
+            01 00000001 00000001 00 00 00 04
+        """,
+    ),
+    "create a SmartModule at version 9": Example(
+        correlation_id=9,
+        version=9,
+        message=CreateRequest(
+            kind=SMART_MODULE,
+            name="m",
+            spec=SmartModuleSpec(wasm=Wasm(payload=b"wasm"), parameters=("key",)),
+        ),
+        hex="""
+            0000002c03e90009000000090006666c7576696f 00016d 00 00 04
+            00 00 00 00 000000047761736d 01 00000001 00036b6579
+        """,
+    ),
+    "update a SmartModule": Example(
+        correlation_id=11,
+        message=UpdateRequest(kind=SMART_MODULE, key="m", action="now"),
+        hex="""
+            0000002903ee00130000000b0006666c7576696f 000b536d6172744d6f64756c65
+            00000008 00016d 00036e6f77
+        """,
+    ),
+    "update a custom SPU": Example(
+        correlation_id=11,
+        message=UpdateRequest(kind=CUSTOM_SPU, key=5002, action=""),
+        hex="""
+            0000002903ee00130000000b0006666c7576696f 0009437573746f6d537075
+            0000000a 00024964 0000138a 0000
+        """,
+    ),
     "add partitions to a topic": Example(
         correlation_id=11,
         message=UpdateRequest(kind=TOPIC, key="my-topic", action=AddPartition(count=2)),
@@ -615,7 +663,7 @@ class TestEnvelope:
         assert (error.field, error.position) == ("kind", 0)
         assert "'Lid'" in str(error)
 
-    def test_only_topics_can_be_updated(self) -> None:
+    def test_what_has_no_update_can_not_be_updated(self) -> None:
         with pytest.raises(ProtocolError, match="SPU"):
             UpdateRequest.decode(b"\x00\x03SPU" + _sized(b"\x00\x00\x00"), 19)
 

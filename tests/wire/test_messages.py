@@ -8,15 +8,33 @@ from hypothesis import strategies as st
 
 from tests.wire import strategies
 from txfluvio.errors import ProtocolError
-from txfluvio.wire import SC_APIS, SPU_APIS, Api, Message
+from txfluvio.wire import SC_APIS, SPU_APIS, Api, Message, sc
 
 APIS = {(api.server, api.key): api for api in (*SC_APIS.values(), *SPU_APIS.values())}.values()
 
+CLASSIC = [
+    *[(sc.CreateRequest, version) for version in (6, 9, 10)],
+    *[(sc.DeleteRequest, version) for version in (1, 10)],
+    *[
+        (message, version)
+        for message in (sc.ListRequest, sc.ListResponse, sc.WatchRequest, sc.WatchResponse)
+        for version in (9, 10)
+    ],
+    *[(sc.UpdateRequest, version) for version in (1, 10)],
+]
+"""Messages of the SC at versions that no client here speaks."""
+
 EVERY = [
     pytest.param(message, version, id=f"{message.__name__}-{version}")
-    for api in APIS
-    for message in (api.request, api.reply)
-    for version in range(api.min_version, api.max_version + 1)
+    for message, version in [
+        *[
+            (message, version)
+            for api in APIS
+            for message in (api.request, api.reply)
+            for version in range(api.min_version, api.max_version + 1)
+        ],
+        *CLASSIC,
+    ]
 ]
 
 some = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -289,4 +289,4 @@ def _(message: DeleteRequest, code: ErrorCode) -> Message:
 
 @refusal.register
 def _(message: UpdateRequest, code: ErrorCode) -> Message:
-    return StatusResponse(name=message.key, error_code=code)
+    return StatusResponse(name=str(message.key), error_code=code)

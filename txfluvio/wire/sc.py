@@ -2,8 +2,10 @@
 
 Create, Delete, List, Watch and Update carry the kind of their object as a label, then the length
 of a body, then the body, whose fields depend on the kind (the dynamic form, versions 11 and up;
-``fluvio-sc-schema/src/objects/``). The kinds and their fields are below, the envelopes at the end.
-Layouts follow ``fluvio-controlplane-metadata/src/``.
+``fluvio-sc-schema/src/objects/``). Before that the length was not there, and Create had a number
+behind its first fields in place of the label (the classic form, ``objects/classic.rs``). The kinds
+and their fields are below, the envelopes at the end. Layouts follow
+``fluvio-controlplane-metadata/src/``.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from .schema import (
     string,
     struct,
     tagged,
+    u8,
     u16,
     u32,
     u64,
@@ -44,7 +47,10 @@ from .schema import (
 from .spu import Duration
 
 VERSIONS = (11, 19)
-"""The versions of the dynamic form, which is all that is spoken here."""
+"""The versions of the dynamic form, which is all that a client here speaks."""
+
+LAST_CLASSIC = 10
+"""The last version of the classic form."""
 
 
 # Topics
@@ -483,13 +489,50 @@ class WasmSummary:
     wasm_length: int = field(u32)
 
 
+class SmartModuleInput(enum.IntEnum):
+    """What a module of old was said to take."""
+
+    STREAM = 0
+    EXTERNAL = 1
+
+
+class SmartModuleOutput(enum.IntEnum):
+    """What a module of old was said to make."""
+
+    STREAM = 0
+    EXTERNAL = 1
+    TABLE = 2
+
+
+class SourceLanguage(enum.IntEnum):
+    """What a module of old was written in."""
+
+    RUST = 0
+
+
+@struct
+class SourceCode:
+    """What a module of old was made from."""
+
+    language: SourceLanguage = field(enumeration(SourceLanguage), default=SourceLanguage.RUST)
+    payload: str = field(string)
+
+
 @struct
 class SmartModuleSpec:
     """A module. In a summary its bytes are left out and their length is told."""
 
-    meta: PackageMeta | None = field(optional(PackageMeta), default=None)
-    summary: WasmSummary | None = field(optional(WasmSummary), default=None)
+    input_kind: SmartModuleInput = field(
+        enumeration(SmartModuleInput), until=9, default=SmartModuleInput.STREAM
+    )
+    output_kind: SmartModuleOutput = field(
+        enumeration(SmartModuleOutput), until=9, default=SmartModuleOutput.STREAM
+    )
+    source_code: SourceCode | None = field(optional(SourceCode), until=9, default=None)
+    meta: PackageMeta | None = field(optional(PackageMeta), since=10, default=None)
+    summary: WasmSummary | None = field(optional(WasmSummary), since=10, default=None)
     wasm: Wasm = field(Wasm)
+    parameters: tuple[str, ...] | None = field(optional(vector(string)), until=9, default=None)
 
 
 @struct
@@ -715,10 +758,20 @@ TOPIC = Kind(
 )
 PARTITION = Kind("Partition", wire_type(PartitionSpec), wire_type(PartitionStatus))
 SPU = Kind("SPU", wire_type(SpuSpec), wire_type(SpuStatus))
-CUSTOM_SPU = Kind("CustomSpu", wire_type(CustomSpuSpec), wire_type(SpuStatus), _CustomSpuKeyType())
-SPU_GROUP = Kind("SpuGroup", wire_type(SpuGroupSpec), wire_type(SpuGroupStatus))
-SMART_MODULE = Kind("SmartModule", wire_type(SmartModuleSpec), wire_type(SmartModuleStatus))
-TABLE_FORMAT = Kind("TableFormat", wire_type(TableFormatSpec), wire_type(TableFormatStatus))
+CUSTOM_SPU = Kind(
+    "CustomSpu",
+    wire_type(CustomSpuSpec),
+    wire_type(SpuStatus),
+    key=_CustomSpuKeyType(),
+    action=string,
+)
+SPU_GROUP = Kind("SpuGroup", wire_type(SpuGroupSpec), wire_type(SpuGroupStatus), action=string)
+SMART_MODULE = Kind(
+    "SmartModule", wire_type(SmartModuleSpec), wire_type(SmartModuleStatus), action=string
+)
+TABLE_FORMAT = Kind(
+    "TableFormat", wire_type(TableFormatSpec), wire_type(TableFormatStatus), action=string
+)
 MIRROR = Kind("Mirror", tagged({0: RemoteCluster, 1: HomeCluster}), wire_type(MirrorStatus))
 
 KINDS: Mapping[str, Kind] = {
@@ -735,6 +788,16 @@ KINDS: Mapping[str, Kind] = {
     )
 }
 """The kinds by label."""
+
+CLASSIC_KINDS: Mapping[int, Kind] = {
+    0: TOPIC,
+    1: CUSTOM_SPU,
+    2: SPU_GROUP,
+    4: SMART_MODULE,
+    5: TABLE_FORMAT,
+    6: MIRROR,
+}
+"""The kinds by what a Create of the classic form calls them."""
 
 
 # Envelopes
@@ -781,15 +844,65 @@ class _ByKind:
         return 0
 
 
+class _Created(_ByKind):
+    """What is to be created; in the classic form a number before it says what it is."""
+
+    def read(self, reader: Reader) -> Any:
+        if reader.version <= LAST_CLASSIC:
+            start = reader.take(1)
+            tag = reader.data[start]
+            reader.kind = CLASSIC_KINDS.get(tag)
+            if reader.kind is None:
+                reader.fail(f"an unknown tag, {tag}", start)
+            reader.mark("tag", start, reader.kind.label)
+        return super().read(reader)
+
+    def write(self, writer: Writer, value: Any) -> None:
+        if writer.version <= LAST_CLASSIC:
+            tags = [tag for tag, kind in CLASSIC_KINDS.items() if kind is writer.kind]
+            if not tags:
+                raise UsageError(f"{writer.kind} can not be created at version {writer.version}")
+            writer.parts.append(u8.pack(tags[0]))
+        super().write(writer, value)
+
+
 class _Envelope:
-    """A label, the length of a body, the body; bytes left over inside it are ignored."""
+    """A label, the length of a body, the body; bytes left over inside it are ignored.
+
+    In the classic form the body is what remains, and that of a Create tells the kind by itself. An
+    SC reads Update in the dynamic form only, whatever the version.
+    """
 
     def __init__(self, cls: type, inner: StructType) -> None:
         self._cls = cls
         self._inner = inner
-        self._with_action = any(name == "action" for name, _ in inner.fields_at(VERSIONS[1]))
+        names = [one.name for one in inner.fields]
+        self._with_action = "action" in names
+        self._tells_kind = any(isinstance(one.type, _Created) for one in inner.fields)
+
+    def _is_classic(self, version: int) -> bool:
+        return version <= LAST_CLASSIC and not self._with_action
+
+    def _fields(self, reader: Reader) -> dict[str, Any]:
+        return {
+            name: reader.read(name, type_)
+            for name, type_ in self._inner.fields_at(reader.version)
+            if name != "kind"
+        }
+
+    def _read_classic(self, reader: Reader) -> Any:
+        if not self._tells_kind:
+            begin = reader.pos
+            label = reader.read("kind", string)
+            reader.kind = KINDS.get(label)
+            if reader.kind is None:
+                raise UnknownKindError(label, begin)
+        values = self._fields(reader)
+        return self._cls(kind=reader.kind, **values)
 
     def read(self, reader: Reader) -> Any:
+        if self._is_classic(reader.version):
+            return self._read_classic(reader)
         begin = reader.pos
         label = reader.read("kind", string)
         size = reader.read("body_length", u32)
@@ -804,11 +917,7 @@ class _Envelope:
         body.kind = kind
         body.spans = reader.spans
         try:
-            values = {
-                name: body.read(name, type_)
-                for name, type_ in self._inner.fields_at(reader.version)
-                if name != "kind"
-            }
+            values = self._fields(body)
         except ProtocolError as error:
             raise BodyError(error.reason, field=error.field, position=error.position) from error
         return self._cls(kind=kind, **values)
@@ -816,11 +925,16 @@ class _Envelope:
     def write(self, writer: Writer, value: Any) -> None:
         body = Writer(writer.version, value.kind)
         self._inner.write(body, value)
-        string.write(writer, value.kind.label)
-        blob.write(writer, body.getvalue())
+        if not self._is_classic(writer.version):
+            string.write(writer, value.kind.label)
+            blob.write(writer, body.getvalue())
+            return
+        if not self._tells_kind:
+            string.write(writer, value.kind.label)
+        writer.parts += body.parts
 
     def min_size(self, version: int) -> int:
-        return 6
+        return 2
 
 
 class _KindType:
@@ -881,8 +995,8 @@ class CreateRequest(Request[StatusResponse]):
     kind: Kind = field(_kind)
     name: str = field(string)
     dry_run: bool = field(boolean, default=False)
-    timeout: int | None = field(optional(u32), default=None)
-    spec: Any = field(_ByKind("spec"))
+    timeout: int | None = field(optional(u32), since=7, default=None)
+    spec: Any = field(_Created("spec"))
 
 
 @api(1002, server="SC", versions=VERSIONS)
@@ -924,7 +1038,7 @@ class ListRequest(Request[ListResponse]):
 
     kind: Kind = field(_kind)
     filters: tuple[str, ...] = field(vector(string), default=())
-    summary: bool = field(boolean, default=False)
+    summary: bool = field(boolean, since=10, default=False)
     system: bool = field(boolean, since=13, default=False)
 
 
@@ -973,7 +1087,7 @@ class WatchRequest(Request[WatchResponse]):
 
     kind: Kind = field(_kind)
     epoch: int = field(i64, default=0)
-    summary: bool = field(boolean, default=False)
+    summary: bool = field(boolean, since=10, default=False)
 
 
 @struct
@@ -1011,8 +1125,11 @@ class MirroringRequest(Request[MirroringResponse]):
 @_envelope
 @struct
 class UpdateRequest(Request[StatusResponse]):
-    """Change a topic: more partitions, or one more mirror."""
+    """Change a topic: more partitions, or one more mirror.
+
+    Other kinds take a text, and an SC answers that it does not know them.
+    """
 
     kind: Kind = field(_kind)
-    key: str = field(string)
-    action: AddPartition | AddMirror = field(_ByKind("action"))
+    key: Any = field(_ByKind("key"))
+    action: Any = field(_ByKind("action"))
