@@ -19,6 +19,7 @@ from txfluvio.testing.replay.conversation import Conversation
 from txfluvio.testing.replay.served import MOST_MADE_UP
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
+from txfluvio.wire.headers import encode_request
 from txfluvio.wire.recordings import RecordedFrame, Recording
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.sc import (
@@ -34,6 +35,7 @@ from txfluvio.wire.schema import Message, evolve
 from txfluvio.wire.spu import (
     FetchOffsetsResponse,
     ProduceResponse,
+    StartMirrorRequest,
     StreamFetchResponse,
     UpdateOffsetsRequest,
     UpdateOffsetsResponse,
@@ -479,6 +481,19 @@ class TestCommand:
         file.write_bytes(b"\xff\xfe")
         assert main(["replay", str(file)]) == 2
         assert "can't decode byte 0xff" in capsys.readouterr().err
+
+
+def test_a_connection_of_mirrors_is_replayed_as_far_as_it_is_a_client_s() -> None:
+    request = StartMirrorRequest(remote_replica="t-0", remote_cluster_id="edge")
+    start = encode_request(request, version=25, correlation_id=1, client_id="")
+    update = frame(bytes.fromhex("00000000000000010000") + bytes(20))
+    lines = [
+        json.dumps({"conn": 1, "to": "spu-5001", "dir": way, "ms": time, "hex": data.hex()})
+        for way, time, data in ((">", 0, start), ("<", 5, update), (">", 9, update))
+    ]
+    conversation = Conversation.read(['{"what": "mirrors"}', *lines])
+    assert conversation.about == {"what": "mirrors"}
+    assert replay(lines).differences == ()
 
 
 def test_an_outcome_is_a_value() -> None:

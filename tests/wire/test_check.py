@@ -133,6 +133,18 @@ def test_a_reply_nobody_asked_for_is_told() -> None:
     assert "connection 1 never asked" in found.what
 
 
+def test_what_mirrors_say_to_each_other_is_passed_over() -> None:
+    start = spu.StartMirrorRequest(remote_replica="t-0", remote_cluster_id="edge").encode(25)
+    lines = [
+        entry(bytes.fromhex("07d00019000000070000") + start),
+        entry(bytes.fromhex("00000000000000010000") + bytes(20), "<"),
+        entry(bytes.fromhex("00010000000000010000") + bytes(20), ">"),
+    ]
+    totals = Totals()
+    assert list(check_lines(lines, totals)) == []
+    assert totals.frames == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [

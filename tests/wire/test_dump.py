@@ -204,7 +204,7 @@ class TestCommand:
         file = tmp_path / "connect.jsonl"
         file.write_text("\n".join(golden.recordings()["real/python-connect.jsonl"]))
         assert main(["dump", str(file), "--line", "999"]) == 2
-        assert "there is no frame on line 999 of the recording" in capsys.readouterr().err
+        assert "there is no frame to show on line 999 of the recording" in capsys.readouterr().err
 
     @pytest.mark.parametrize("text", ["", "nonsense", "{nonsense", "{}"])
     def test_what_is_neither_is_status_2(

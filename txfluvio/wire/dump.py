@@ -302,7 +302,7 @@ def describe_recording(
             shown = True
     if not shown:
         where = "in the recording" if only is None else f"on line {only} of the recording"
-        raise UsageError(f"there is no frame {where}")
+        raise UsageError(f"there is no frame to show {where}")
 
 
 def text_of(name: str) -> str:

@@ -7,6 +7,9 @@ alone, their header already read (``server``, ``api_key``, ``version``, ``body_h
 
 A reply says neither its call nor its version: here it gets those of the request that had its
 correlation id. What the bytes of a frame mean is :mod:`.check`'s and :mod:`.dump`'s business.
+
+Behind a StartMirror both ends of a connection send requests of another protocol, which two SPUs
+speak and nobody here: those frames are passed over.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from .headers import (
     reply_correlation_id,
 )
 from .schema import SC_APIS, SPU_APIS, Api, Message
+from .spu import StartMirrorRequest
 
 Server = Literal["SC", "SPU"]
 
@@ -107,9 +111,10 @@ class Recording:
 
     def __init__(self) -> None:
         self._asked: dict[tuple[int, int], RequestHeader] = {}
+        self._mirroring: set[int] = set()
 
     def read(self, line: str) -> RecordedFrame | None:
-        """The frame on the next line; None where the line holds none.
+        """The frame on the next line; None where the line holds none, or one between mirrors.
 
         :raises UsageError: the line is not one of a recording.
         :raises ProtocolError: it holds no whole frame, or a reply that nobody asked for.
@@ -125,6 +130,8 @@ class Recording:
                 return None
             connection, is_reply = int(entry["conn"]), _is_reply(entry["dir"])
             server = _server(entry["to"])
+            if connection in self._mirroring:
+                return None
             data = _bytes(entry)
         except _UNREADABLE as error:
             raise UsageError(f"not a line of a recording: {error!r}") from error
@@ -138,6 +145,8 @@ class Recording:
         if not is_reply:
             found = RecordedFrame.of_request(server, payload)
             self._asked[connection, found.header.correlation_id] = found.header
+            if server == "SPU" and found.header.api_key == StartMirrorRequest.api.key:
+                self._mirroring.add(connection)
             return found
         correlation_id = reply_correlation_id(payload)
         header = self._asked.get((connection, correlation_id))

@@ -97,7 +97,8 @@ class Conversation:
             entry = entry_of(line)
             frame = recording.frame(entry)
             if frame is None and not entry.get("eof"):
-                about.update(entry)
+                if "conn" not in entry:
+                    about.update(entry)
                 continue
             event = _event(number, entry, frame)
             if frame is not None:
