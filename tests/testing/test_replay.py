@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import attrs
@@ -13,13 +15,13 @@ import pytest
 from tests.golden import recordings
 from txfluvio.errors import UsageError
 from txfluvio.testing.__main__ import main
-from txfluvio.testing.replay import Outcome, replay
+from txfluvio.testing.replay import Outcome, player, replay
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.conversation import Conversation
 from txfluvio.testing.replay.served import MOST_MADE_UP
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
-from txfluvio.wire.headers import encode_request
+from txfluvio.wire.headers import encode_reply, encode_request
 from txfluvio.wire.recordings import RecordedFrame, Recording
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.sc import (
@@ -34,9 +36,14 @@ from txfluvio.wire.sc import (
 from txfluvio.wire.schema import Message, evolve
 from txfluvio.wire.spu import (
     FetchOffsetsResponse,
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
     ProduceResponse,
     StartMirrorRequest,
     StreamFetchResponse,
+    TopicProduceData,
+    TopicProduceResponse,
     UpdateOffsetsRequest,
     UpdateOffsetsResponse,
 )
@@ -362,6 +369,56 @@ def test_an_end_of_what_can_not_be_is_refused(change: dict[str, object]) -> None
     lines[-1] = json.dumps({**entry, **change})
     with pytest.raises(UsageError, match=f"line {len(lines)} is not one of a conversation"):
         replay(lines)
+
+
+# What a replay costs grows with the conversation and not with its square.
+
+
+def produced(number: int, *, connections: bool) -> list[str]:
+    """So many records, each produced when the last was; all on a connection, or each on its own."""
+    batch = RecordSet(encode_batch([b"x"]))
+    part = PartitionProduceData(partition_index=0, records=batch)
+    request = ProduceRequest(topics=(TopicProduceData(name="t", partitions=(part,)),))
+    lines = []
+    for count in range(number):
+        done = PartitionProduceResponse(partition_index=0, base_offset=count)
+        reply = ProduceResponse(responses=(TopicProduceResponse(name="t", partitions=(done,)),))
+        ids = {"version": 25, "correlation_id": count}
+        where = {"conn": count if connections else 0, "to": "spu-5001"}
+        asked = encode_request(request, client_id="", **ids).hex()
+        told = encode_reply(reply, **ids).hex()
+        lines.append({**where, "dir": ">", "ms": 9 * count, "hex": asked})
+        lines.append({**where, "dir": "<", "ms": 9 * count + 3, "hex": told})
+        if connections:
+            lines.append({**where, "dir": ">", "ms": 9 * count + 6, "eof": True})
+    return [json.dumps(line) for line in lines]
+
+
+def steps(lines: list[str]) -> int:
+    """How many lines of the player's program run, each turn of a comprehension included."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal count
+        if frame.f_code.co_filename != player.__file__:
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        outcome = replay(lines)
+    finally:
+        sys.settrace(before)
+    assert outcome.differences == ()
+    return count
+
+
+@pytest.mark.parametrize("connections", [False, True], ids=["requests", "connections"])
+def test_twice_the_conversation_is_twice_the_work(connections: bool) -> None:
+    few, many = (steps(produced(number, connections=connections)) for number in (50, 100))
+    assert many < 2.1 * few
 
 
 # Nothing is made up of any size that somebody claims.

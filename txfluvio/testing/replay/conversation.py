@@ -6,7 +6,7 @@ knows its request, or the end of a direction. What a replay makes of them is tol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -72,7 +72,7 @@ class Event:
         return self if self.request is None else self.request
 
 
-@attrs.frozen
+@attrs.frozen(slots=False, eq=False)
 class Conversation:
     """One recording.
 
@@ -111,6 +111,17 @@ class Conversation:
         if not asked:
             raise UsageError("there is no frame in the recording")
         return cls(about, tuple(events))
+
+    @cached_property
+    def _answers(self) -> dict[int, list[Event]]:
+        found: dict[int, list[Event]] = {}
+        for event in self.replies():
+            found.setdefault(event.call.line, []).append(event)
+        return found
+
+    def answers(self, request: Event) -> Sequence[Event]:
+        """What the servers sent for a request."""
+        return self._answers.get(request.line, ())
 
     def requests(self) -> Iterator[Event]:
         """What the client sent."""

@@ -233,8 +233,8 @@ def _hidden(one: Metadata) -> int:
 
 def _may_have_created(conversation: Conversation, request: Event) -> bool:
     """Whether a Create may have had an effect, whatever was said in the end."""
-    for event in conversation.events:
-        if event.request is request and isinstance(event.message, StatusResponse):
+    for event in conversation.answers(request):
+        if isinstance(event.message, StatusResponse):
             text = event.message.error_message or ""
             return not event.message.error_code or "provisioned" in text or "timed out" in text
     return True

@@ -9,7 +9,7 @@ in smaller pieces it is acknowledged in between.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 
@@ -158,16 +158,22 @@ class Player:
         self._outside = Outside(self.stage, beginning)
         self._connections: dict[int, _Connection] = {}
         self._calls: dict[int, _Call] = {}
+        self._watches: list[_Call] = []
         self._differences: list[Difference] = []
         self._compared = 0
-        self._answers: dict[int, list[Event]] = {}
         self._watched_kinds = {
             event.message.kind.label
             for event in conversation.requests()
             if isinstance(event.message, WatchRequest)
         }
-        for event in conversation.replies():
-            self._answers.setdefault(event.call.line, []).append(event)
+        self._frames = [one for one in conversation.events if one.frame is not None]
+        self._ends = sorted(
+            (one for one in conversation.events if one.frame is None and not one.by_client),
+            key=_time,
+        )
+        self._on: dict[int, list[Event]] = {}
+        for event in conversation.events:
+            self._on.setdefault(event.connection, []).append(event)
 
     def play(self) -> Outcome:
         """Play it to its end."""
@@ -194,10 +200,11 @@ class Player:
         message = event.message
         if isinstance(message, WatchRequest):
             call.view = View(message.kind)
+            self._watches.append(call)
         self._calls[event.line] = call
         connection.calls[frame.header.correlation_id] = call
         self._outside.asked(message)
-        for answer in self._answers.get(event.line, ()):
+        for answer in self._conversation.answers(event):
             self._prepare(answer)
         for following in self._until_next_request(event):
             for key, look in responses(following):
@@ -218,11 +225,11 @@ class Player:
     def _until_next_request(self, event: Event) -> Iterator[Event]:
         """What the servers sent before the client sent anything else."""
         events = self._conversation.events
-        position = bisect_right(events, event.line, key=lambda one: one.line)
+        position = bisect_right(events, event.line, key=_line)
         return takewhile(lambda one: not one.by_client, islice(events, position, None))
 
     def _is_answered(self, number: int) -> bool:
-        return any(event.connection == number for event in self._conversation.replies())
+        return any(one.frame is not None and not one.by_client for one in self._on[number])
 
     def _prepare(self, answer: Event) -> None:
         """Others have done what the answer of a request shows of them."""
@@ -302,7 +309,7 @@ class Player:
                 self._outside.reported(name, after.status)
 
     def _compare_views(self) -> None:
-        for call in self._calls.values():
+        for call in self._watches:
             view = call.view
             if view is None or not view.changed:
                 continue
@@ -431,17 +438,13 @@ class Player:
 
     def _is_at_rest(self, event: Event) -> bool:
         """Whether nothing had happened for some time, so that everything was told."""
-        before = [
-            one.time
-            for one in self._conversation.events
-            if one.line < event.line and one.frame is not None
-        ]
-        return bool(before) and event.time - before[-1] > AFTERWARDS
+        before = bisect_left(self._frames, event.line, key=_line)
+        return before > 0 and event.time - self._frames[before - 1].time > AFTERWARDS
 
     def _compare_all(self, event: Event) -> None:
         """Every watch of a connection has told the same in the end."""
         self._compare_views()
-        for call in self._calls.values():
+        for call in self._watches:
             view = call.view
             if view is None or call.event.connection != event.connection or not view.recorded:
                 continue
@@ -458,11 +461,9 @@ class Player:
             for number, one in self._connections.items()
             if one.server == event.server and not one.finished and not one.ended
         }
-        ending = {
-            one.connection
-            for one in self._conversation.events
-            if one.frame is None and not one.by_client and abs(one.time - event.time) < TOGETHER
-        }
+        first = bisect_right(self._ends, event.time - TOGETHER, key=_time)
+        last = bisect_left(self._ends, event.time + TOGETHER, key=_time)
+        ending = {one.connection for one in self._ends[first:last]}
         return open_connections <= ending
 
     def _finish(self) -> None:
@@ -474,17 +475,14 @@ class Player:
 
     def _would_have_come(self, call: _Call) -> bool:
         """Whether the conversation went on long enough after the last that came for a request."""
-        answers = self._answers.get(call.event.line, [])
+        answers = self._conversation.answers(call.event)
         if answers and not isinstance(call.event.message, StreamFetchRequest):
             return True
         since = answers[-1].time if answers else call.event.time
-        events = list(self._on(call.event.connection))
+        events = self._on[call.event.connection]
         last = max(one.time for one in events if one.frame is not None or not one.by_client)
         acknowledged = [one.time for one in events if isinstance(one.message, UpdateOffsetsRequest)]
         return last - max([since, *acknowledged]) > AFTERWARDS
-
-    def _on(self, number: int) -> Iterator[Event]:
-        return (one for one in self._conversation.events if one.connection == number)
 
     def _differ(self, event: Event, what: str) -> None:
         asked = event.asked
@@ -494,6 +492,14 @@ class Player:
                 event.line, f"connection {event.connection} to {event.server}, {name}: {what}"
             )
         )
+
+
+def _line(event: Event) -> int:
+    return event.line
+
+
+def _time(event: Event) -> float:
+    return event.time
 
 
 __all__ = ["Difference", "Outcome", "Player", "replay"]
