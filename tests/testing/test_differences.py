@@ -281,26 +281,6 @@ def test_endless_frames(size: int) -> None:
     assert client.closed
 
 
-@pytest.mark.parametrize("version", [-1, 0, 1, 10])
-def test_old_admin_calls(version: int) -> None:
-    kit = ScKit()
-    client = kit.client()
-    client.send_bytes(_frame(1003, version, b"\0\0"))
-    assert client.closed
-    assert client.received() == []
-
-
-def _frame(key: int, version: int, body: bytes) -> bytes:
-    data = (
-        key.to_bytes(2, "big")
-        + version.to_bytes(2, "big", signed=True)
-        + (1).to_bytes(4, "big")
-        + b"\0\0"
-        + body
-    )
-    return len(data).to_bytes(4, "big") + data
-
-
 # What is not there
 
 

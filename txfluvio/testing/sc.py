@@ -22,12 +22,15 @@ from ..wire.codes import Code, error
 from ..wire.headers import RequestHeader
 from ..wire.sc import (
     CUSTOM_SPU,
+    LAST_CLASSIC,
+    MIRROR,
     PARTITION,
     SMART_MODULE,
     SPU,
     SPU_GROUP,
     TABLE_FORMAT,
     TOPIC,
+    VERSIONS,
     Change,
     ChangeMessage,
     CreateRequest,
@@ -41,7 +44,7 @@ from ..wire.sc import (
     WatchRequest,
     WatchResponse,
 )
-from ..wire.schema import SC_APIS, Api, Message, Reader, string, u32
+from ..wire.schema import SC_APIS, Api, Message, Reader, Request, Writer, evolve, string, u32
 from ..wire.versions import ApiVersionsRequest, ApiVersionsResponse
 from .metadata import Metadata as Stores
 from .metadata import Timing
@@ -62,8 +65,11 @@ DRY_RUN = (TOPIC, CUSTOM_SPU)
 MIRRORING_LABEL = "MirroringConnect"
 """The label of every request for mirroring."""
 
-OLDEST_VERSION = 11
-"""The oldest version of an admin call that is understood: those before have another form."""
+CLASSIC = (CreateRequest, DeleteRequest, ListRequest, WatchRequest)
+"""The calls that had another form before version 11."""
+
+FIRST_TIMEOUT = 7
+"""The first version at which a Create says how long it may take."""
 
 
 class Sc:
@@ -109,9 +115,9 @@ class Sc:
                 return session.stop(f"{asked.client_version!r} is no semantic version")
             connection.reply(self._versions(), request)
             return None
-        if header.api_version < OLDEST_VERSION:
-            raise ProtocolError(f"version {header.api_version} of {api.name} is too old")
         self._look_at_version(header, api, connection)
+        if header.api_version <= LAST_CLASSIC and call in CLASSIC:
+            return self._requested_of_old(_of_old(call, request), request, session)
         label = _label(request)
         unknown = error(Code.OTHER, text="unknown admin object type")
         if call in (CreateRequest, DeleteRequest) and not self.operations.creates(label):
@@ -124,11 +130,26 @@ class Sc:
             message = call.decode(payload, header.api_version, request.body)
         except ProtocolError as reason:
             return session.stop(str(reason))
+        return self._understood(message, request, session)
+
+    def _requested_of_old(
+        self, message: Message, request: Incoming, session: _Session
+    ) -> Deferred[None] | None:
+        if isinstance(message, CreateRequest):
+            try:
+                message = _kept(message, request.header.api_version)
+            except ProtocolError as reason:
+                return session.stop(str(reason))
+        return self._understood(message, request, session)
+
+    def _understood(
+        self, message: Message, request: Incoming, session: _Session
+    ) -> Deferred[None] | None:
         if isinstance(message, WatchRequest):
             return self._watch(message, request, session)
         if isinstance(message, MirroringRequest):
             return self._mirror(message, request, session)
-        return session.run(self._answer(message, request, connection))
+        return session.run(self._answer(message, request, session.connection))
 
     def identified(self, connection: Connection) -> None:
         """Hang up on who has no name, where names decide what one may do."""
@@ -324,6 +345,34 @@ def _label(request: Incoming) -> str:
     label = string.read(reader)
     reader.take(u32.read(reader))
     return label
+
+
+def _of_old(call: type[Request[Any]], request: Incoming) -> Message:
+    """A request in the classic form, of a kind that its call had then.
+
+    :raises ProtocolError: it is not.
+    """
+    message = call.decode(request.payload, request.header.api_version, request.body)
+    kind = getattr(message, "kind", None)
+    if kind is MIRROR or (call is DeleteRequest and kind in (PARTITION, SPU)):
+        raise ProtocolError(f"{kind.label} has no place in {call.api.name} before version 11")
+    return message
+
+
+def _kept(message: CreateRequest, version: int) -> CreateRequest:
+    """What becomes of a Create of the classic form.
+
+    A real SC writes it down as the newest version has it and reads that as the version asked for:
+    what the newest has in the middle is taken for something else.
+
+    :raises ProtocolError: nothing can be made of it.
+    """
+    if version < FIRST_TIMEOUT:
+        raise ProtocolError(f"a Create of version {version} is not understood any more")
+    written = Writer(VERSIONS[1], message.kind)
+    message.kind.spec.write(written, message.spec)
+    data = written.getvalue()
+    return evolve(message, spec=message.kind.spec.read(Reader(data, version, 0, len(data))))
 
 
 def _told(
