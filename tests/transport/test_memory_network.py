@@ -482,6 +482,18 @@ class EndingTests(NetworkTests):
         self.assertEqual(self.server.received, b"abc")
         self.assertEqual(self.server.lost, [ConnectionDone])
 
+    def test_closing_waits_for_a_producer_that_was_paused(self) -> None:
+        self.connect()
+        self.client.transport.registerProducer(PushProducer(), True)
+        self.client.transport.write(bytes(HIGH_WATER + 1))
+        self.client.transport.loseConnection()
+        self.network.pump()
+        self.assertEqual(len(self.server.received), HIGH_WATER + 1)
+        self.assertEqual(self.client.lost, [])
+        self.client.transport.unregisterProducer()
+        self.network.pump()
+        self.assertEqual(self.client.lost, [ConnectionDone])
+
     def test_aborting_is_told_later_and_loses_what_is_under_way(self) -> None:
         self.connect()
         self.client.transport.write(b"never")
@@ -543,6 +555,17 @@ class EndingTests(NetworkTests):
         self.network.pump()
         self.assertEqual(self.server.received, b"the question")
         self.assertEqual(self.client.received, b"the answer")
+
+    def test_a_connection_that_both_sides_half_closed_stays_until_it_is_closed(self) -> None:
+        self.connect(client=HalfCloseable, server=HalfCloseable)
+        self.client.transport.loseWriteConnection()
+        self.server.transport.loseWriteConnection()
+        self.network.pump()
+        self.assertEqual((self.client.lost, self.server.lost), ([], []))
+        self.client.transport.loseConnection()
+        self.server.transport.loseConnection()
+        self.network.pump()
+        self.assertEqual((self.client.lost, self.server.lost), ([ConnectionDone], [ConnectionDone]))
 
     def test_a_protocol_that_knows_no_half_closing_is_closed(self) -> None:
         self.connect()

@@ -286,6 +286,7 @@ class MemoryTransport:
         self._producer: IProducer | None = None
         self._streaming = False
         self._producer_paused = False
+        self._producer_awaited = False
         self._no_delay = False
         self._keep_alive = False
         self.protocol: IProtocol
@@ -299,6 +300,7 @@ class MemoryTransport:
             raise TypeError(f"bytes are needed, not {type(data).__name__}")
         if not data or self.disconnected or self._aborting or self._write_ended:
             return
+        self._producer_awaited = False
         self._outgoing.put(data)
         if (
             self._producer is not None
@@ -375,6 +377,7 @@ class MemoryTransport:
 
     def unregisterProducer(self) -> None:
         self._producer = None
+        self._producer_awaited = False
         if self.disconnecting:
             self._network.at(self._network.clock.seconds(), self._close_when_flushed)
 
@@ -395,7 +398,7 @@ class MemoryTransport:
         self._guarded(lambda: self.protocol.dataReceived(data))
 
     def receive_end(self) -> None:
-        if IHalfCloseableProtocol.providedBy(self.protocol) and not self._write_ended:
+        if IHalfCloseableProtocol.providedBy(self.protocol):
             half_closeable = cast(IHalfCloseableProtocol, self.protocol)
             self._guarded(half_closeable.readConnectionLost)
         else:
@@ -408,6 +411,7 @@ class MemoryTransport:
                 cast(IPullProducer, self._producer).resumeProducing()
             elif self._producer_paused:
                 self._producer_paused = False
+                self._producer_awaited = self.disconnecting
                 cast(IPushProducer, self._producer).resumeProducing()
         if self.disconnecting:
             self._close_when_flushed()
@@ -432,8 +436,9 @@ class MemoryTransport:
         self._when_lost()
 
     def _close_when_flushed(self) -> None:
+        # As with TCP, a producer that is resumed while the connection closes has to write or leave.
         waiting = self._producer is not None and (not self._streaming or self._producer_paused)
-        if self._outgoing.size <= HIGH_WATER and not waiting:
+        if self._outgoing.size <= HIGH_WATER and not waiting and not self._producer_awaited:
             self.lose(Failure(ConnectionDone()))
 
     def _guarded(self, call: Callable[[], object]) -> None:
