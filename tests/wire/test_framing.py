@@ -125,6 +125,36 @@ def test_frames_ahead_of_a_bad_size_are_not_lost() -> None:
     assert caught.value is frames.broken
 
 
+@given(payloads, st.binary(max_size=12), st.data())
+def test_frames_and_rest_are_all_that_came(
+    good: list[bytes], other: bytes, data: st.DataObject
+) -> None:
+    ahead = b"".join(frame(payload) for payload in good)
+    stream = ahead + b"\xff\xff\xff\xff" + other
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=6))
+    frames = Frames()
+    came, fed = b"", 0
+    for stop in [*sorted(cuts), len(stream)]:
+        try:
+            came += b"".join(frame(payload) for payload in frames.feed(stream[fed:stop]))
+        except ProtocolError:
+            assert frames.broken
+        fed = stop
+        if frames.broken:
+            break
+        assert came + frames.rest == stream[:fed]
+    assert came == ahead
+    assert came + frames.rest == stream[:fed]
+
+
+def test_what_is_fed_behind_a_bad_size_later_is_not_kept() -> None:
+    frames = Frames()
+    frames.feed(frame(b"good") + b"\xff\xff\xff\xffraw")
+    with pytest.raises(ProtocolError):
+        frames.feed(b"more")
+    assert frames.rest == b"\xff\xff\xff\xffraw"
+
+
 def test_good_frames_leave_nothing_broken() -> None:
     frames = Frames()
     frames.feed(frame(b"good") + b"\0\0")

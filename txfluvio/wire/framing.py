@@ -52,6 +52,14 @@ class Frames:
         """Why nothing more can be read, once a bad size was met."""
         return self._broken
 
+    @property
+    def rest(self) -> bytes:
+        """The bytes that came and belong to no frame: those of one that is not complete or, once a
+        bad size was met, all that was fed from there on until the call that met it.
+        """
+        prefix = _SIZE.pack(self._size) if self._size else b""
+        return prefix + b"".join(self._pieces)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes, without their sizes.
 
@@ -86,6 +94,7 @@ class Frames:
                 if not 0 < size <= self._limit:
                     self._broken = self._refusal(size)
                     self._held = self._size = 0
+                    self._pieces.append(data[pos:])
                     if frames:
                         return frames
                     raise self._broken
