@@ -8,11 +8,23 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import pytest
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tests.client_kit import ClientCase
 from tests.commands import broker as broker_process
@@ -21,9 +33,11 @@ from tests.testing.test_replay import REAL
 from txfluvio.client import FluvioClient
 from txfluvio.offset import Offset
 from txfluvio.testing.__main__ import main
-from txfluvio.testing.recorder import Recorder
+from txfluvio.testing.recorder import Network, Recorder
 from txfluvio.testing.replay import replay
 from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork
+from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.recordings import Recording
 from txfluvio.wire.sc import SPU, WatchResponse
@@ -190,6 +204,181 @@ class RecorderTest(ClientCase):
         self.turn()
         assert client.over
         assert self.lines()[1:] == []
+
+
+@attrs.frozen
+class Failing:
+    """A network on which nobody can be connected to.
+
+    :ivar error: why.
+    """
+
+    network: MemoryNetwork
+    error: Exception
+
+    def server_endpoint(self, host: str, port: int) -> IStreamServerEndpoint:
+        return self.network.server_endpoint(host, port)
+
+    def endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        return FailingEndpoint(self.error)
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class FailingEndpoint:
+    error: Exception
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return fail(self.error)
+
+
+class RelayTest(SynchronousTestCase):
+    """A recorder between a client and a server that both send what they like."""
+
+    GOOD = frame(b"\x00\x00" + bytes(10))
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.servers: list[Any] = []
+        self.network.listen("server", 9003, Factory.forProtocol(self.server))
+        self.start(self.network)
+
+    def tearDown(self) -> None:
+        self.stop()
+        self.assertEqual(self.network.links, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def start(self, network: Network) -> None:
+        self.out = io.StringIO()
+        self.recorder = Recorder(self.clock, "server:9003", self.out, network=network)
+        self.host, _, port = self.successResultOf(self.recorder.start()).rpartition(":")
+        self.port = int(port)
+
+    def stop(self) -> None:
+        stopping = self.recorder.stop()
+        self.clock.advance(0)
+        self.successResultOf(stopping)
+
+    def server(self) -> Plain:
+        self.servers.append(Plain())
+        return cast(Plain, self.servers[-1])
+
+    def client(self) -> Any:
+        connecting = self.network.connect(self.host, self.port, Factory.forProtocol(Plain))
+        self.clock.advance(0)
+        return self.successResultOf(connecting)
+
+    def say(self, who: Any, *pieces: bytes) -> None:
+        for data in pieces:
+            who.transport.write(data)
+            self.clock.advance(0)
+
+    def ends(self) -> list[str]:
+        """The directions whose end has been written down."""
+        lines = [json.loads(line) for line in self.out.getvalue().splitlines()[1:]]
+        return sorted(line["dir"] for line in lines if "eof" in line)
+
+    def test_a_connection_that_the_client_closes_leaves_nothing(self) -> None:
+        client = self.client()
+        self.say(client, self.GOOD)
+        client.transport.loseConnection()
+        self.clock.advance(0)
+        self.assertEqual(self.network.links, [])
+        self.assertEqual(self.ends(), ["<", ">"])
+
+    def test_a_connection_that_the_server_closes_leaves_nothing(self) -> None:
+        client = self.client()
+        self.say(client, self.GOOD)
+        self.servers[0].transport.loseConnection()
+        self.clock.advance(0)
+        self.assertEqual(self.network.links, [])
+        self.assertEqual(self.ends(), ["<", ">"])
+
+    def test_a_slow_client_whose_server_dies_gets_what_came_and_the_end(self) -> None:
+        client = self.client()
+        client.transport.pauseProducing()
+        data = frame(bytes(2 * HIGH_WATER))
+        self.say(self.servers[0], data)
+        self.servers[0].transport.abortConnection()
+        self.clock.advance(0)
+        client.transport.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(client.data, data)
+        self.assertTrue(client.over)
+
+    def test_a_server_that_reads_slowly_holds_the_client_back(self) -> None:
+        client = self.client()
+        self.servers[0].transport.pauseProducing()
+        for _ in range(10):
+            self.say(client, frame(bytes(HIGH_WATER)))
+        passed = self.out.getvalue().count('"hex"')
+        self.assertLess(passed, 5)
+
+    def test_a_bad_size_in_pieces_passes_whole(self) -> None:
+        self.say(self.client(), b"\x16\x03", b"\x01\x02\x00 a greeting of TLS")
+        self.assertEqual(self.servers[0].data, b"\x16\x03\x01\x02\x00 a greeting of TLS")
+
+    def test_bytes_behind_good_frames_pass_in_their_order(self) -> None:
+        self.say(self.client(), self.GOOD + b"\xff\xff\xff\xffone", b"two", self.GOOD)
+        self.assertEqual(self.servers[0].data, self.GOOD + b"\xff\xff\xff\xffonetwo" + self.GOOD)
+
+    def test_an_unfinished_frame_passes_with_the_end(self) -> None:
+        client = self.client()
+        self.say(client, self.GOOD[:7])
+        client.transport.loseConnection()
+        self.clock.advance(0)
+        self.assertEqual(self.servers[0].data, self.GOOD[:7])
+        self.assertTrue(self.servers[0].over)
+
+    def test_a_server_whose_name_means_nothing_ends_the_client(self) -> None:
+        self.stop()
+        self.start(Failing(self.network, DNSLookupError()))
+        client = self.client()
+        self.assertTrue(client.over)
+
+    def test_whatever_keeps_it_from_connecting_ends_the_client(self) -> None:
+        self.stop()
+        self.start(Failing(self.network, ValueError("a port that is none")))
+        client = self.client()
+        self.assertTrue(client.over)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_a_client_that_is_lost_is_not_connected_for(self) -> None:
+        self.network.hang("server", 9003)
+        self.client().transport.abortConnection()
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopping_waits_until_the_ends_are_written(self) -> None:
+        self.say(self.client(), self.GOOD)
+        stopping = self.recorder.stop().addCallback(lambda _: self.ends())
+        self.clock.advance(0)
+        self.assertEqual(self.successResultOf(stopping), ["<", ">"])
+
+    def test_stopping_gives_up_connecting(self) -> None:
+        self.network.hang("server", 9003)
+        client = self.client()
+        self.stop()
+        self.assertTrue(client.over)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_client_that_comes_while_it_stops_is_turned_away(self) -> None:
+        self.client()
+        late = self.network.connect(self.host, self.port, Factory.forProtocol(Plain))
+        self.stop()
+        client: Any = self.successResultOf(late)
+        self.assertTrue(client.over)
+        self.assertEqual(len(self.servers), 1)
+
+    def test_a_file_that_takes_no_more_ends_both(self) -> None:
+        client = self.client()
+        self.out.close()
+        self.say(client, self.GOOD)
+        self.assertTrue(client.over)
+        self.assertTrue(self.servers[0].over)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.start(self.network)
 
 
 def test_the_command_records_a_client_on_loopback(

@@ -10,19 +10,22 @@ Nothing is judged here: bytes that are no frames pass as they are, and are not w
 
 from __future__ import annotations
 
+import enum
 import json
 from collections import deque
+from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IListeningPort,
+    IProtocolFactory,
     IPushProducer,
     IReactorTime,
     IStreamClientEndpoint,
@@ -102,6 +105,8 @@ class Recorder:
         self._port = port
         self._listening: dict[str, _Relay] = {}
         self._links: dict[_Link, None] = {}
+        self._stopping = False
+        self._waiting: list[Deferred[None]] = []
         self._connections = 0
         self._first: float | None = None
 
@@ -115,11 +120,17 @@ class Recorder:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._stopping = True
+        for link in list(self._links):
+            link.abort()
+        if self._links:
+            over: Deferred[None] = Deferred()
+            self._waiting.append(over)
+            await over
+        # A frame that was on its way until now may have had another relay made.
         relays = [one.listening for one in self._listening.values()]
         self._listening.clear()
         await gatherResults([maybeDeferred(one.stopListening) for one in relays])
-        for link in list(self._links):
-            link.abort()
         self._about["end"] = "ended by the recorder"
         self._write_about()
 
@@ -140,12 +151,20 @@ class Recorder:
                 self._about["spus"] = len(self._listening) - 1
         return known.where
 
-    def connect(self, to: str) -> IStreamClientEndpoint:
-        """What connects to a server."""
+    @property
+    def stopping(self) -> bool:
+        """Whether no client is accepted any more."""
+        return self._stopping
+
+    def connect(self, to: str, factory: IProtocolFactory) -> Deferred[Any]:
+        """Connect to a server."""
         host, _, port = to.rpartition(":")
+        endpoint: IStreamClientEndpoint
         if self._network is not None:
-            return self._network.endpoint(host, int(port))
-        return HostnameEndpoint(self._reactor, host, int(port))
+            endpoint = self._network.endpoint(host, int(port))
+        else:
+            endpoint = HostnameEndpoint(self._reactor, host, int(port))
+        return endpoint.connect(factory)
 
     def opened(self, link: _Link) -> int:
         """The number of a new connection."""
@@ -154,8 +173,12 @@ class Recorder:
         return self._connections
 
     def closed(self, link: _Link) -> None:
-        """A connection is over."""
+        """A connection is over, and all that came from it is written down."""
         self._links.pop(link, None)
+        if not self._links:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
 
     def note(self, link: _Link, by_client: bool, **what: Any) -> None:
         """Write one line."""
@@ -218,9 +241,11 @@ class _Accepting(Factory):
         self._server = server
         self._to = to
 
-    def buildProtocol(self, address: IAddress | None) -> _End:
+    def buildProtocol(self, address: IAddress | None) -> _End | None:
+        if self._recorder.stopping:
+            return None
         link = _Link(self._recorder, self._server)
-        link.connect(self._recorder.connect(self._to))
+        link.connect(self._to)
         return link.client
 
 
@@ -237,23 +262,35 @@ class _Link:
         self.client = _End(self, by_client=True)
         self._recorder = recorder
         self._upstream = _End(self, by_client=False)
+        self._connecting: Deferred[Any] | None = None
         self._asked: dict[int, RequestHeader] = {}
-        self._open = 2
         self._spoken = False
         self.number = recorder.opened(self)
         self.client.other, self._upstream.other = self._upstream, self.client
 
-    def connect(self, endpoint: IStreamClientEndpoint) -> None:
+    def connect(self, to: str) -> None:
         """Connect to the server; a client whose server is not there is closed."""
         factory = Factory.forProtocol(lambda: self._upstream)
         factory.noisy = False
-        connecting = endpoint.connect(factory)
-        connecting.addErrback(self._unreachable)
+        self._connecting = maybeDeferred(self._recorder.connect, to, factory)
+        self._connecting.addErrback(self._unreachable)
+
+    def hang_up(self) -> None:
+        """Give up connecting to the server, if that still goes on."""
+        if self._connecting is not None:
+            self._connecting.cancel()
 
     def abort(self) -> None:
         """End both connections."""
         self.client.abort()
         self._upstream.abort()
+
+    def settle(self) -> None:
+        """Have each end do what follows from the other; where both are lost, the link is over."""
+        self.client.follow()
+        self._upstream.follow()
+        if self.client.is_gone and self._upstream.is_gone:
+            self._recorder.closed(self)
 
     def passed(self, payload: bytes, by_client: bool) -> Deferred[bytes]:
         """Write a frame down; fires with the frame as it is to be passed on."""
@@ -264,18 +301,13 @@ class _Link:
         if self._spoken:
             self._recorder.note(self, by_client, eof=True)
 
-    def lost(self) -> None:
-        """One of the two connections is over."""
-        self._open -= 1
-        if not self._open:
-            self._recorder.closed(self)
-
     def _unreachable(self, failure: Failure) -> None:
-        failure.trap(ConnectError)
-        _log.info("{server} can not be reached: {reason}", server=self.server, reason=failure.value)
-        self.finished(by_client=False)
-        self._recorder.closed(self)
-        self.client.abort()
+        if failure.check(ConnectError, DNSLookupError):
+            reason = failure.value
+            _log.info("{server} can not be reached: {reason}", server=self.server, reason=reason)
+        elif not failure.check(CancelledError, ConnectingCancelledError):
+            _log.failure("{server} can not be reached", failure, server=self.server)
+        self._upstream.never_came()
 
     async def _passed(self, payload: bytes, by_client: bool) -> bytes:
         try:
@@ -283,8 +315,8 @@ class _Link:
         except ProtocolError as error:
             _log.info("passed on as it is: {error}", error=error)
             whole = frame(payload)
-        self._spoken = True
         self._recorder.note(self, by_client, hex=whole.hex())
+        self._spoken = True
         return whole
 
     def _request(self, payload: bytes) -> bytes:
@@ -348,11 +380,29 @@ class _Link:
         return evolve(spu, spec=spec)
 
 
+class _Stage(enum.IntEnum):
+    """How far a connection has come."""
+
+    COMING = 0
+    OPEN = 1
+    ENDED = 2
+    """Nothing more comes from the peer, who may still read."""
+    LOST = 3
+
+
+@attrs.frozen
+class _Raw:
+    """Bytes that are no frame."""
+
+    data: bytes
+
+
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class _End(TwistedProtocol):
     """One of the two connections of a link: what comes here goes out at the other.
 
-    Its reading stops while the other end has too much to write, or is not there yet.
+    It reads only while the other end is there and has not too much to write, and while all that
+    was read has been passed on.
     """
 
     other: _End
@@ -360,118 +410,147 @@ class _End(TwistedProtocol):
     def __init__(self, link: _Link, *, by_client: bool) -> None:
         self._link = link
         self._by_client = by_client
-        self._frames: Frames | None = Frames(LARGEST_FRAME)
-        self._queue: deque[bytes] = deque()
-        self._waiting: list[bytes] = []
-        self._working = False
-        self._finished = False
-        self._told = False
-        self._lost = False
+        self._stage = _Stage.COMING
+        self._frames = Frames(LARGEST_FRAME)
+        # Frames and other bytes; None is the end. The first is taken off once it was passed on.
+        self._queue: deque[bytes | _Raw | None] = deque()
+        self._full = False
+        self._write_ended = False
 
-    @property
-    def _tcp(self) -> ITCPTransport:
-        return cast(ITCPTransport, self.transport)
+    # What happens to the connection
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
-        waiting, self._waiting = self._waiting, []
-        for data in waiting:
-            self._tcp.write(data)
-        if not self.other.is_there:
-            transport.pauseProducing()
-        else:
-            self.other.go_on()
-        self.other.end_of_other()
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the connection has come about."""
-        return self.transport is not None
-
-    def go_on(self) -> None:
-        """The other end takes more."""
-        if self.transport is not None and not self._lost:
-            cast(Any, self.transport).resumeProducing()
+        self._stage = _Stage.OPEN
+        self._link.settle()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._frames is None:
-            self.other.write(data)
+        if self._frames.broken is not None:
+            self._pass_on(_Raw(data))
             return
-        try:
-            self._queue.extend(self._frames.feed(data))
-        except ProtocolError as error:
-            _log.info("no frame, passed on as it is: {error}", error=error)
-            self._frames = None
-            self.other.write(data)
-            return
-        self._work()
+        frames: list[bytes] = []
+        with suppress(ProtocolError):
+            frames = self._frames.feed(data)
+        self._pass_on(*frames)
+        if self._frames.broken is not None:
+            _log.info("no frame, passed on as it is: {error}", error=self._frames.broken)
+            self._pass_on(_Raw(self._frames.rest))
 
     def readConnectionLost(self) -> None:
-        self._finished = True
-        self._work()
+        self._end(_Stage.ENDED)
 
     def writeConnectionLost(self) -> None:
         """The peer takes no more; what it sends is still passed on."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._lost = self._finished = True
-        self._work()
-        self._link.lost()
+        self._end(_Stage.LOST)
 
-    # What the other end does
-
-    def write(self, data: bytes) -> None:
-        """Send, now or once the connection is there."""
-        if self.transport is None:
-            self._waiting.append(data)
-        elif not self._lost:
-            self._tcp.write(data)
-
-    def end_of_other(self) -> None:
-        """The other end has nothing more, if all that came from it was passed on."""
-        if self.transport is None or not self.other._told or self._lost:
-            return
-        if self.other._lost:
-            self._tcp.loseConnection()
-        else:
-            self._tcp.loseWriteConnection()
-
-    def abort(self) -> None:
-        """End the connection at once."""
-        if self.transport is not None and not self._lost:
-            self._tcp.abortConnection()
+    def never_came(self) -> None:
+        """Connecting has failed."""
+        if self._stage is _Stage.COMING:
+            self._end(_Stage.LOST)
 
     # IPushProducer: what this end writes is too much, or no longer
 
     def pauseProducing(self) -> None:
-        if self.other.transport is not None and not self.other._lost:
-            cast(Any, self.other.transport).pauseProducing()
+        self._full = True
+        self._link.settle()
 
     def resumeProducing(self) -> None:
-        self.other.go_on()
+        self._full = False
+        self._link.settle()
 
     def stopProducing(self) -> None:
         """Nothing more is written."""
 
-    def _work(self) -> None:
-        if self._working:
-            return
-        self._working = True
-        working = Deferred.fromCoroutine(self._pass_on())
-        working.addErrback(self._failed)
+    # What the link does
 
-    async def _pass_on(self) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether all that ever comes from the peer has been passed on."""
+        return self._stage >= _Stage.ENDED and not self._queue
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether that is so and the connection is lost."""
+        return self._stage is _Stage.LOST and not self._queue
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a connection."""
+        return self._stage in (_Stage.OPEN, _Stage.ENDED)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether there is one that has not too much to write."""
+        return self.is_there and not self._full
+
+    def follow(self) -> None:
+        """Do what follows from the other end's state and this one's, if it was not done before."""
+        if self._stage is _Stage.COMING:
+            if self.other.is_gone:
+                self._link.hang_up()
+            return
+        transport = cast(Any, self.transport)
+        if self._stage is _Stage.OPEN:
+            if self.other.takes_more and not self._queue:
+                transport.resumeProducing()
+            else:
+                transport.pauseProducing()
+        if self.is_there and self.other.is_over:
+            if not self._write_ended:
+                self._write_ended = True
+                # A transport that has paused its producer does not close before that leaves.
+                transport.unregisterProducer()
+                transport.loseWriteConnection()
+            if self.other.is_gone or self.is_over:
+                # One that can be half closed does not go by itself when both directions are.
+                transport.loseConnection()
+
+    def write(self, data: bytes) -> None:
+        """Send, if there is somebody to send to."""
+        if self.is_there:
+            cast(ITCPTransport, self.transport).write(data)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._stage is _Stage.COMING:
+            self._link.hang_up()
+        elif self.is_there:
+            cast(ITCPTransport, self.transport).abortConnection()
+
+    def _end(self, stage: _Stage) -> None:
+        """Nothing more comes; what there is of a frame is passed on as it is."""
+        before, self._stage = self._stage, stage
+        if before < _Stage.ENDED:
+            rest = b"" if self._frames.broken is not None else self._frames.rest
+            self._pass_on(_Raw(rest), None)
+        self._link.settle()
+
+    def _pass_on(self, *what: bytes | _Raw | None) -> None:
+        """Pass on, behind what is on its way."""
+        idle = not self._queue
+        self._queue.extend(what)
+        if idle and what:
+            Deferred.fromCoroutine(self._work()).addErrback(self._failed)
+        self._link.settle()
+
+    async def _work(self) -> None:
         while self._queue:
-            self.other.write(await self._link.passed(self._queue.popleft(), self._by_client))
-        self._working = False
-        if self._finished and not self._told:
-            self._told = True
-            self._link.finished(self._by_client)
-        if self._finished:
-            self.other.end_of_other()
+            first = self._queue[0]
+            if first is None:
+                self._link.finished(self._by_client)
+            elif isinstance(first, _Raw):
+                self.other.write(first.data)
+            else:
+                self.other.write(await self._link.passed(first, self._by_client))
+            self._queue.popleft()
+        self._link.settle()
 
     def _failed(self, failure: Failure) -> None:
         _log.failure("a frame could not be passed on", failure)
+        self._queue.clear()
         self._link.abort()
+        self._link.settle()
