@@ -31,9 +31,10 @@ from tests.commands import broker as broker_process
 from tests.commands import run
 from tests.testing.test_replay import REAL
 from txfluvio.client import FluvioClient
+from txfluvio.errors import UsageError
 from txfluvio.offset import Offset
 from txfluvio.testing.__main__ import main
-from txfluvio.testing.recorder import Network, Recorder
+from txfluvio.testing.recorder import ABOUT_SIZE, Network, Recorder
 from txfluvio.testing.replay import replay
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork
@@ -249,9 +250,9 @@ class RelayTest(SynchronousTestCase):
         self.assertEqual(self.network.links, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def start(self, network: Network) -> None:
+    def start(self, network: Network, **about: Any) -> None:
         self.out = io.StringIO()
-        self.recorder = Recorder(self.clock, "server:9003", self.out, network=network)
+        self.recorder = Recorder(self.clock, "server:9003", self.out, about=about, network=network)
         self.host, _, port = self.successResultOf(self.recorder.start()).rpartition(":")
         self.port = int(port)
 
@@ -370,6 +371,34 @@ class RelayTest(SynchronousTestCase):
         client: Any = self.successResultOf(late)
         self.assertTrue(client.over)
         self.assertEqual(len(self.servers), 1)
+
+    def test_words_about_it_that_are_too_long_are_cut(self) -> None:
+        self.stop()
+        self.start(self.network, scenario="long", what="\N{SNOWMAN}" * 3000)
+        self.stop()
+        about = json.loads(self.out.getvalue().splitlines()[0])
+        self.assertEqual(about["scenario"], "long")
+        self.assertRegex(about["what"], "^\N{SNOWMAN}{200,}[.]{3}$")
+        self.assertEqual(about["end"], "ended by the recorder")
+
+    def test_a_client_with_a_long_name_leaves_the_first_line_whole(self) -> None:
+        request = ApiVersionsRequest(client_version="1" * 9000, client_os="", client_arch="")
+        data = encode_request(request, version=2, correlation_id=1, client_id="long")
+        self.say(self.client(), data)
+        self.stop()
+        first, second, *_ = self.out.getvalue().splitlines()
+        self.assertEqual(len(first), ABOUT_SIZE - 1)
+        self.assertTrue(json.loads(first)["client"].startswith("long (client library 111"))
+        self.assertEqual(json.loads(second)["hex"], data.hex())
+
+    def test_more_about_it_than_fits_is_refused(self) -> None:
+        self.stop()
+        numbers = list(range(1000))
+        recorder = Recorder(
+            self.clock, "server:9003", io.StringIO(), about={"n": numbers}, network=self.network
+        )
+        with self.assertRaises(UsageError):
+            recorder.start()
 
     def test_a_file_that_takes_no_more_ends_both(self) -> None:
         client = self.client()

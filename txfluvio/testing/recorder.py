@@ -38,7 +38,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, UsageError
 from ..wire.framing import Frames, frame
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply, reply_correlation_id
 from ..wire.recordings import RecordedFrame
@@ -78,7 +78,8 @@ class Recorder:
     :param reactor: runs it. Only its time is used where there is a ``network``.
     :param to: ``host:port`` of the cluster's SC.
     :param out: where the recording goes; its position has to be at its beginning, and to move.
-    :param about: what else is to stand in the first line, for humans: ``scenario``, ``what``.
+    :param about: what else is to stand in the first line, for humans: ``scenario``, ``what``. A
+        text that is too long for it is cut.
     :param host: the address to listen on.
     :param port: the port for clients; 0: a free one.
     :param network: used instead of TCP.
@@ -111,7 +112,10 @@ class Recorder:
         self._first: float | None = None
 
     def start(self) -> Deferred[str]:
-        """Listen; fires with ``host:port`` for clients."""
+        """Listen; fires with ``host:port`` for clients.
+
+        :raises UsageError: ``about`` is too long even without its texts.
+        """
         self._write_about()
         return Deferred.fromCoroutine(self.relay("sc", self._to, self._port))
 
@@ -209,13 +213,33 @@ class Recorder:
 
     def _write_about(self) -> None:
         """Write the first line, or write it again: it has a fixed size."""
-        line = json.dumps(self._about)[: ABOUT_SIZE - 1]
+        line = _fitting(self._about, ABOUT_SIZE - 1)
         end = self._out.tell()
         self._out.seek(0)
         self._out.write(line.ljust(ABOUT_SIZE - 1) + "\n")
         if end:
             self._out.seek(end)
         self._out.flush()
+
+
+def _fitting(about: dict[str, Any], size: int) -> str:
+    """It as JSON; where that would be too long, its long texts are cut.
+
+    :raises UsageError: without any texts it is still too long.
+    """
+    limit = size
+    while limit:
+        cut = {
+            name: f"{value[:limit]}..." if isinstance(value, str) and len(value) > limit else value
+            for name, value in about.items()
+        }
+        line = json.dumps(cut)
+        if len(line) <= size:
+            return line
+        limit = limit * 7 // 8
+    raise UsageError(
+        f"the first line of a recording has {size} bytes, which {', '.join(about)} do not fit into"
+    )
 
 
 @attrs.frozen
