@@ -12,16 +12,18 @@ from typing import Any, cast
 
 import attrs
 import pytest
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
+    IListeningPort,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -37,7 +39,7 @@ from txfluvio.testing.__main__ import main
 from txfluvio.testing.recorder import ABOUT_SIZE, Network, Recorder
 from txfluvio.testing.replay import replay
 from txfluvio.transport.dialer import MemoryDialer
-from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork
+from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork, MemoryPort
 from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.recordings import Recording
@@ -224,6 +226,53 @@ class Failing:
         return FailingEndpoint(self.error)
 
 
+@attrs.frozen
+class Slow:
+    """A network on which it takes a while to listen no more, as with a reactor."""
+
+    network: MemoryNetwork
+
+    def server_endpoint(self, host: str, port: int) -> IStreamServerEndpoint:
+        return SlowServerEndpoint(self.network, host, port)
+
+    def endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        return self.network.endpoint(host, port)
+
+
+@implementer(IStreamServerEndpoint)
+@attrs.frozen
+class SlowServerEndpoint:
+    network: MemoryNetwork
+    host: str
+    port: int
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return succeed(
+            SlowPort(self.network, self.network.listen(self.host, self.port, protocolFactory))
+        )
+
+
+@implementer(IListeningPort)
+@attrs.define
+class SlowPort:
+    network: MemoryNetwork
+    listening: MemoryPort
+    stopped: bool = False
+
+    def startListening(self) -> None:
+        self.listening.startListening()
+
+    def stopListening(self) -> Deferred[None]:
+        if self.stopped:
+            raise AttributeError("a port that is stopped twice has no socket")
+        self.stopped = True
+        self.listening.stopListening()
+        return deferLater(self.network.clock, 1, lambda: None)
+
+    def getHost(self) -> IPv4Address:
+        return self.listening.getHost()
+
+
 @implementer(IStreamClientEndpoint)
 @attrs.frozen
 class FailingEndpoint:
@@ -399,6 +448,18 @@ class RelayTest(SynchronousTestCase):
         )
         with self.assertRaises(UsageError):
             recorder.start()
+
+    def test_an_spu_that_two_connections_say_has_moved_has_one_new_relay(self) -> None:
+        recorder = Recorder(self.clock, "server:9003", io.StringIO(), network=Slow(self.network))
+        old = self.successResultOf(recorder.relay("spu-5001", "old:1"))
+        both = [recorder.relay("spu-5001", "new:1") for _ in range(2)]
+        self.clock.advance(1)
+        new, same = (self.successResultOf(one) for one in both)
+        self.assertEqual(new, same)
+        self.assertNotEqual(new, old)
+        stopping = recorder.stop()
+        self.clock.advance(1)
+        self.successResultOf(stopping)
 
     def test_a_file_that_takes_no_more_ends_both(self) -> None:
         client = self.client()

@@ -18,7 +18,13 @@ from typing import Any, Protocol, TextIO, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredLock,
+    gatherResults,
+    maybeDeferred,
+)
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import (
@@ -105,6 +111,7 @@ class Recorder:
         self._host = host
         self._port = port
         self._listening: dict[str, _Relay] = {}
+        self._moving = DeferredLock()
         self._links: dict[_Link, None] = {}
         self._stopping = False
         self._waiting: list[Deferred[None]] = []
@@ -117,7 +124,7 @@ class Recorder:
         :raises UsageError: ``about`` is too long even without its texts.
         """
         self._write_about()
-        return Deferred.fromCoroutine(self.relay("sc", self._to, self._port))
+        return self.relay("sc", self._to, self._port)
 
     def stop(self) -> Deferred[None]:
         """End every connection and finish the recording; fires when nothing is left."""
@@ -140,11 +147,16 @@ class Recorder:
 
     # For connections
 
-    async def relay(self, name: str, to: str, port: int = 0) -> str:
+    def relay(self, name: str, to: str, port: int = 0) -> Deferred[str]:
         """Listen for a server, unless that is done; where."""
+        # One after the other: two connections may be told of a server's new address at once.
+        return self._moving.run(self._relay, name, to, port)
+
+    async def _relay(self, name: str, to: str, port: int) -> str:
         known = self._listening.get(name)
         if known is None or known.to != to:
             if known is not None:
+                del self._listening[name]
                 await maybeDeferred(known.listening.stopListening)
             factory = _Accepting(self, name, to)
             listening = await self._server_endpoint(port).listen(factory)
