@@ -63,9 +63,32 @@ class Plain(Protocol):
         self.over = True
 
 
-class RecorderTest(ClientCase):
+def told_of_spus(lines: list[str]) -> set[str]:
+    """Where a recorded client was told that the SPUs are."""
+    recording = Recording()
+    told = set()
+    for line in lines[1:]:
+        found = recording.read(line)
+        if found is None or found.type is not WatchResponse:
+            continue
+        message = WatchResponse.decode(found.payload, found.header.api_version, found.body)
+        if message.kind is SPU:
+            for one in message.all:
+                endpoint = one.spec.public_endpoint
+                told |= {f"{address.hostname}:{endpoint.port}" for address in endpoint.ingress}
+    return told
+
+
+class RecorderCase(ClientCase):
+    """A client that is led through a recorder.
+
+    :cvar HOST: the address that the recorder listens on.
+    """
+
     SPUS = 2
     TOPICS = {"orders": 2}
+
+    HOST = "127.0.0.1"
 
     def setUp(self) -> None:
         super().setUp()
@@ -75,13 +98,17 @@ class RecorderTest(ClientCase):
             self.broker.sc_endpoint,
             self.out,
             about={"scenario": "round-trip"},
-            network=self.network,
+            host=self.HOST,
+            network=self.recorded_network(),
         )
         self.sc = self.result(self.recorder.start())
 
     def tearDown(self) -> None:
         self.result(self.recorder.stop())
         super().tearDown()
+
+    def recorded_network(self) -> Network:
+        return self.network
 
     def recorded_client(self) -> FluvioClient:
         config = self.broker.client_config(endpoint=self.sc, idle_probe=1e6)
@@ -118,6 +145,8 @@ class RecorderTest(ClientCase):
             await client.admin.delete_topic("greetings")
             return sorted(found)
 
+
+class RecorderTest(RecorderCase):
     def test_a_client_is_led_through_it_to_all_servers(self) -> None:
         assert self.do(self.use(self.recorded_client())) == [b"one", b"three", b"two"]
         names = {json.loads(line)["to"] for line in self.lines()[1:]}
@@ -157,16 +186,8 @@ class RecorderTest(ClientCase):
 
     def test_it_writes_the_addresses_that_the_client_sees(self) -> None:
         self.do(self.use(self.recorded_client()))
+        told = {int(where.rpartition(":")[2]) for where in told_of_spus(self.lines())}
         real = {int(where.rpartition(":")[2]) for where in self.broker.spu_endpoints.values()}
-        recording = Recording()
-        told = set()
-        for line in self.lines()[1:]:
-            found = recording.read(line)
-            if found is None or found.type is not WatchResponse:
-                continue
-            message = WatchResponse.decode(found.payload, found.header.api_version, found.body)
-            if message.kind is SPU:
-                told |= {one.spec.public_endpoint.port for one in message.all}
         assert len(told) == 2
         assert not told & real
 
@@ -207,6 +228,38 @@ class RecorderTest(ClientCase):
         self.turn()
         assert client.over
         assert self.lines()[1:] == []
+
+
+@attrs.frozen
+class Everywhere:
+    """A network on which who listens on every address is found at one of them."""
+
+    network: MemoryNetwork
+
+    def server_endpoint(self, host: str, port: int) -> IStreamServerEndpoint:
+        assert host == "0.0.0.0"
+        return self.network.server_endpoint("10.0.0.7", port)
+
+    def endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        return self.network.endpoint(host, port)
+
+
+class RecorderEverywhereTest(RecorderCase):
+    """It listens on every address."""
+
+    HOST = "0.0.0.0"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sc = self.sc.replace("0.0.0.0", "10.0.0.7")
+
+    def recorded_network(self) -> Network:
+        return Everywhere(self.network)
+
+    def test_spus_are_where_the_client_has_found_the_sc(self) -> None:
+        self.do(self.use(self.recorded_client()))
+        hosts = {where.rpartition(":")[0] for where in told_of_spus(self.lines())}
+        assert hosts == {"10.0.0.7"}
 
 
 @attrs.frozen

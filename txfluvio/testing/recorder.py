@@ -86,7 +86,8 @@ class Recorder:
     :param out: where the recording goes; its position has to be at its beginning, and to move.
     :param about: what else is to stand in the first line, for humans: ``scenario``, ``what``. A
         text that is too long for it is cut.
-    :param host: the address to listen on.
+    :param host: the address to listen on. Where that is every address (``0.0.0.0``), a client is
+        told that the SPUs are at the one it has connected to.
     :param port: the port for clients; 0: a free one.
     :param network: used instead of TCP.
     """
@@ -124,7 +125,8 @@ class Recorder:
         :raises UsageError: ``about`` is too long even without its texts.
         """
         self._write_about()
-        return self.relay("sc", self._to, self._port)
+        listening = self.relay("sc", self._to, self._port)
+        return listening.addCallback(lambda port: f"{self._host}:{port}")
 
     def stop(self) -> Deferred[None]:
         """End every connection and finish the recording; fires when nothing is left."""
@@ -147,12 +149,12 @@ class Recorder:
 
     # For connections
 
-    def relay(self, name: str, to: str, port: int = 0) -> Deferred[str]:
-        """Listen for a server, unless that is done; where."""
+    def relay(self, name: str, to: str, port: int = 0) -> Deferred[int]:
+        """Listen for a server, unless that is done; fires with the port."""
         # One after the other: two connections may be told of a server's new address at once.
         return self._moving.run(self._relay, name, to, port)
 
-    async def _relay(self, name: str, to: str, port: int) -> str:
+    async def _relay(self, name: str, to: str, port: int) -> int:
         known = self._listening.get(name)
         if known is None or known.to != to:
             if known is not None:
@@ -160,12 +162,11 @@ class Recorder:
                 await maybeDeferred(known.listening.stopListening)
             factory = _Accepting(self, name, to)
             listening = await self._server_endpoint(port).listen(factory)
-            where = cast(IPv4Address, listening.getHost())
-            known = _Relay(to, listening, f"{self._host}:{where.port}")
+            known = _Relay(to, listening)
             self._listening[name] = known
             if name != "sc":
                 self._about["spus"] = len(self._listening) - 1
-        return known.where
+        return cast(IPv4Address, known.listening.getHost()).port
 
     @property
     def stopping(self) -> bool:
@@ -259,12 +260,10 @@ class _Relay:
     """A server that is listened for.
 
     :ivar to: where it really is.
-    :ivar where: where it seems to be.
     """
 
     to: str
     listening: IListeningPort
-    where: str
 
 
 class _Accepting(Factory):
@@ -405,13 +404,14 @@ class _Link:
         host = first.hostname or first.ip
         if not host or not public.port:
             return spu
-        where = await self._recorder.relay(f"spu-{spu.spec.id}", f"{host}:{public.port}")
-        seen, _, port = where.rpartition(":")
+        port = await self._recorder.relay(f"spu-{spu.spec.id}", f"{host}:{public.port}")
+        # Who listens on every address is reached where this client has reached it.
+        seen = self.client.host
         address = IngressAddr(hostname=seen)
-        endpoint = IngressPort(port=int(port), ingress=(address,), encryption=public.encryption)
+        endpoint = IngressPort(port=port, ingress=(address,), encryption=public.encryption)
         spec = evolve(spu.spec, public_endpoint=endpoint)
         if spec.public_endpoint_local is not None:
-            local = evolve(spec.public_endpoint_local, host=seen, port=int(port))
+            local = evolve(spec.public_endpoint_local, host=seen, port=port)
             spec = evolve(spec, public_endpoint_local=local)
         return evolve(spu, spec=spec)
 
@@ -442,6 +442,8 @@ class _End(TwistedProtocol):
     """
 
     other: _End
+    host: str
+    """The address of ours that the peer is connected to."""
 
     def __init__(self, link: _Link, *, by_client: bool) -> None:
         self._link = link
@@ -459,6 +461,7 @@ class _End(TwistedProtocol):
         transport: Any = self.transport
         transport.setTcpNoDelay(True)
         transport.registerProducer(self, True)
+        self.host = transport.getHost().host
         self._stage = _Stage.OPEN
         self._link.settle()
 
