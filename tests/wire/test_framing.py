@@ -183,3 +183,19 @@ def test_a_frame_that_drips_in_takes_no_more_than_its_size() -> None:
     finally:
         tracemalloc.stop()
     assert frames.pending == 4 + size - 2
+
+
+def test_a_large_frame_with_the_beginning_of_the_next_behind_it_is_copied_once() -> None:
+    size = 1_000_000
+    stream = frame(bytes(size)) + frame(b"next")[:5]
+    frames = Frames()
+    assert frames.feed(stream[:-1000]) == []
+    tracemalloc.start()
+    try:
+        found = frames.feed(stream[-1000:])
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [len(one) for one in found] == [size]
+    assert frames.rest == frame(b"next")[:5]
+    assert most < 1.5 * size

@@ -76,16 +76,25 @@ class Frames:
             if size == len(data) - _PREFIX and size <= self._limit:
                 # Nearly always there is one frame and nothing else.
                 return [data[_PREFIX:]]
-        if self._pieces:
-            self._keep(data)
-            self._held += len(data)
-            if self._held < (self._size or _PREFIX):
-                return []
-            data = b"".join(self._pieces)
-            self._pieces = []
         frames: list[bytes] = []
-        pos, end = 0, len(data)
+        pos = 0
         size = self._size
+        if self._pieces:
+            missing = (size or _PREFIX) - self._held
+            if len(data) < missing:
+                self._keep(data)
+                self._held += len(data)
+                return []
+            # What follows stays out of it, or a large frame would be copied twice.
+            whole = b"".join([*self._pieces, memoryview(data)[:missing]])
+            self._pieces = []
+            if size:
+                frames.append(whole)
+                pos = missing
+                size = 0
+            else:
+                data = whole + data[missing:]
+        end = len(data)
         while True:
             if not size:
                 if end - pos < _PREFIX:
