@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from txfluvio.tap.options import Options, Settings
 from txfluvio.tap.tail import Tail, Terminal
+from txfluvio.testing.faults import Delay, Fault, Match
 from txfluvio.testing.smartmodules import SmartModuleRecord, filter
 from txfluvio.transport.dialer import MemoryDialer
 
@@ -198,6 +199,51 @@ class SeveralTopics(TailCase):
         self.produce("logs-b", b"b1")
         self.wait(2.0)
         self.assertEqual((self.paper.printed, self.statuses), (b"b1\n", []))
+
+    def test_a_topic_of_a_pattern_may_go_before_it_is_read(self) -> None:
+        self.tail("logs-*")
+        self.wait(1.0)
+        self.broker.plant(Fault(Match("FetchOffsets", topic="logs-c"), Delay(5.0)))
+        self.result(self.client.start())
+        self.result(self.client.admin.create_topic("logs-c"))
+        self.wait(1.0)
+        self.result(self.client.admin.delete_topic("logs-c"))
+        self.wait(10.0)
+        self.produce("logs-b", b"b1")
+        self.wait(2.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"b1\n", []), self.said)
+
+    def test_a_topic_of_a_pattern_may_go_while_its_offsets_are_not_stored(self) -> None:
+        self.tail("-c", "me", "-B", "logs-a*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.wait(10.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"a\n", []), self.said)
+
+    def test_a_topic_that_is_made_again_while_the_old_one_is_printed_is_followed(self) -> None:
+        self.paper.full = Deferred()
+        self.tail("-B", "logs-a*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.result(self.client.admin.create_topic("logs-a"))
+        self.wait(1.0)
+        self.paper.full.callback(None)
+        self.produce("logs-a", b"new")
+        self.wait(5.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"a\nnew\n", []), self.said)
+
+    def test_a_stop_while_what_was_deleted_is_printed_is_the_end(self) -> None:
+        tail = self.tail("-c", "me", "-B", "logs-a*")
+        self.wait(1.0)
+        self.paper.full = Deferred()
+        self.produce("logs-a", b"more")
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.result(self.client.admin.create_topic("logs-a"))
+        self.result(tail.stopService())
+        self.assertEqual(self.paper.printed, b"a\n")
 
     def test_a_topic_that_was_named_may_not(self) -> None:
         self.tail("logs-a", "logs-b")

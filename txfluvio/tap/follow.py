@@ -81,6 +81,7 @@ class Follower:
         self._turns = DeferredLock()
         self._readers: dict[str, Deferred[None]] = {}
         self._watching = False
+        self._there: set[str] = set()
         self._done: Deferred[None] = Deferred()
 
     async def run(self) -> None:
@@ -129,8 +130,13 @@ class Follower:
         match = self._settings.topics.match
         async with self._client.admin.watch(ObjectKind.TOPIC) as changes:
             async for change in changes:
-                fresh = change.kind is ChangeKind.ADDED and change.name not in self._readers
-                if fresh and match(change.name) and not change.object.system:
+                if change.object.system or not match(change.name):
+                    continue
+                if change.kind is ChangeKind.DELETED:
+                    self._there.discard(change.name)
+                    continue
+                self._there.add(change.name)
+                if change.name not in self._readers:
                     self._begin(change.name, self._first_of_new(), LEAST_BUFFER)
 
     def _first_of_new(self) -> Offset:
@@ -141,7 +147,7 @@ class Follower:
     # Reading one
 
     def _begin(self, name: str, start: Offset, memory: int) -> None:
-        reader = Deferred.fromCoroutine(self._read(name, start, memory))
+        reader = Deferred.fromCoroutine(self._keep_reading(name, start, memory))
         self._readers[name] = reader
         reader.addCallback(lambda _: self._ended(name)).addErrback(self._failed)
 
@@ -158,16 +164,31 @@ class Follower:
         if not self._done.called:
             self._done.callback(None)
 
+    async def _keep_reading(self, name: str, start: Offset, memory: int) -> None:
+        """Read a topic to its end, which may be its deletion, and the one that comes after it."""
+        while True:
+            try:
+                await self._read(name, start, memory)
+            except (TopicDeleted, TopicNotFound):
+                if self._done.called or not self._may_go(name):
+                    raise
+            else:
+                return
+            self._log.info("topic {name} was deleted", name=name)
+            # One of the same name that came to be meanwhile is not told of again.
+            if name not in self._there:
+                return
+            start, memory = self._first_of_new(), LEAST_BUFFER
+
+    def _may_go(self, name: str) -> bool:
+        """Whether it is there only by a pattern, which other topics may match."""
+        return self._watching and name not in self._settings.topics.exact
+
     async def _read(self, name: str, start: Offset, memory: int) -> None:
-        settings = self._settings
         consumer = await self._open(name, start, memory)
         self._tally.consumers[name] = consumer
         try:
             await self._print(consumer)
-        except TopicDeleted:
-            if name in settings.topics.exact or not self._watching:
-                raise
-            self._log.info("topic {name} was deleted", name=name)
         finally:
             del self._tally.consumers[name]
             await consumer.close()
@@ -187,7 +208,8 @@ class Follower:
             try:
                 await consumer.start()
             except FluvioError as error:
-                if not settings.wait or not (error.retriable or isinstance(error, TopicNotFound)):
+                may_come = isinstance(error, TopicNotFound) and not self._may_go(name)
+                if not settings.wait or not (error.retriable or may_come):
                     raise
                 self._log.info("again in {delay:.2f} s: {error}", delay=delay, error=error)
             else:
