@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from txfluvio.tap.formats import (
@@ -77,6 +79,19 @@ def test_each_output(output: str, value: bytes, printed: bytes) -> None:
 
 def test_what_is_no_json_says_why() -> None:
     assert b'"error": "Expecting value' in pretty_json(b"nonsense")
+
+
+@pytest.mark.parametrize("value", [b"NaN", b'{"a": -Infinity}', b"[1e999]", b"1" * 5000])
+def test_numbers_that_json_does_not_have_say_so(value: bytes) -> None:
+    (only,) = json.loads(pretty_json(value))
+    assert only == "error"
+
+
+def test_however_deep_it_is_it_is_json_or_says_why() -> None:
+    """Some are read that can not be written: how deep they are is another matter in each Python."""
+    for depth in (500, 1000, 1500, 9000):
+        shown = pretty_json(b"[" * depth + b"]" * depth)
+        assert shown.count(b"[") == depth or b'{\n  "error": "maximum recursion depth' in shown
 
 
 @pytest.mark.parametrize("show", [dynamic, text, raw])

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from ..wire.records import Record
 
@@ -77,10 +77,19 @@ def dynamic(value: bytes) -> bytes:
 def pretty_json(value: bytes) -> bytes:
     """The value, if it is JSON, over several lines; else an object that says why it is none."""
     try:
-        read = json.loads(value)
+        shown = _as_json(json.loads(value, parse_constant=_no_json))
     except (ValueError, RecursionError) as error:
-        read = {"error": str(error)}
-    return json.dumps(read, indent=2, ensure_ascii=False).encode("utf-8", "replace")
+        shown = _as_json({"error": str(error)})
+    return shown.encode("utf-8", "replace")
+
+
+def _as_json(value: object) -> str:
+    # A number that is too large for Python is no JSON as Python would write it.
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _no_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 OUTPUTS: dict[str, Show] = {
