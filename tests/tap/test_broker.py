@@ -76,6 +76,8 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
     ("arguments", "complaint"),
     [
         ("--topic orders:many", "NAME:PARTITIONS"),
+        (f"--topic orders:{'1' * 5000}", "NAME:PARTITIONS"),
+        (f"--seed {'1' * 5000}", "--seed takes a whole number, 0 or more"),
         ("--smartmodule upper", "NAME=MODULE.OBJECT"),
         ("--smartmodule upper=no.such.module", "--smartmodule takes NAME=MODULE.OBJECT: "),
         ("--smartmodule upper=json.nothing", "--smartmodule takes NAME=MODULE.OBJECT"),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from twisted.python.usage import Options, UsageError
 
 from ..console.address import Address
+from .numbers import whole_number
 
 
 def where_to_serve(name: str, text: str | None) -> tuple[str, int] | None:
@@ -18,9 +19,10 @@ def where_to_serve(name: str, text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     host, colon, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535 or bool(colon) != bool(host):
+    number = whole_number(port, high=65535)
+    if number is None or bool(colon) != bool(host):
         raise UsageError(f"--{name} takes PORT or HOST:PORT, not {text!r}")
-    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", number
 
 
 class WebOptions(Options):

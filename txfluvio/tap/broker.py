@@ -50,6 +50,7 @@ from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
 from .addresses import WebOptions
+from .numbers import whole_number, whole_option
 
 if TYPE_CHECKING:
     from .served import ServedConsole
@@ -144,10 +145,11 @@ class Options(WebOptions, LoggingElsewhere):
 
     def opt_topic(self, text: str) -> None:
         """Create a topic: NAME, NAME:PARTITIONS or NAME:PARTITIONS:REPLICAS (repeatable)."""
-        name, *numbers = text.split(":")
-        if not name or len(numbers) > 2 or not all(map(_positive, numbers)):
+        name, *counts = text.split(":")
+        numbers = [number for each in counts if (number := whole_number(each, 1)) is not None]
+        if not name or len(counts) > 2 or len(numbers) < len(counts):
             raise UsageError(f"--topic takes NAME:PARTITIONS:REPLICAS or less, not {text!r}")
-        partitions, replicas = (*map(int, numbers), 1, 1)[:2] if numbers else (1, 1)
+        partitions, replicas = (*numbers, 1, 1)[:2]
         self["topics"][name] = TopicSpec(
             replicas=Computed(partitions=partitions, replication_factor=replicas)
         )
@@ -182,7 +184,7 @@ class Options(WebOptions, LoggingElsewhere):
         super().postOptions()
         for name, (low, high) in _LIMITS.items():
             if self[name] is not None:
-                self[name] = _whole(name, str(self[name]), low, high)
+                self[name] = whole_option(name, str(self[name]), low, high)
         if self["release"] not in RELEASES:
             raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
         if self["tls-preset"] not in _PRESETS:
@@ -358,17 +360,6 @@ def _write(path: Path, data: bytes) -> None:
 
 def _as_text(instance: object, attribute: object, value: object) -> str:
     return str(value)
-
-
-def _positive(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and int(text) > 0
-
-
-def _whole(name: str, text: str, low: int, high: int) -> int:
-    if text.isascii() and text.isdecimal() and low <= int(text) <= high:
-        return int(text)
-    range_ = f"{low} or more" if high > 65_535 else f"{low} to {high}"
-    raise UsageError(f"--{name} takes a whole number, {range_}, not {text!r}")
 
 
 def makeService(options: Options) -> Broker:

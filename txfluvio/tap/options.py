@@ -24,6 +24,7 @@ from ..transforms import load_transforms
 from ._process import LoggingElsewhere
 from .addresses import where_to_serve
 from .formats import OUTPUTS, Format, KeyValueFormat, TemplateFormat
+from .numbers import whole_option
 
 STORING_INTERVAL = 2.0
 """Seconds between two times that the offsets of ``--consumer`` are stored."""
@@ -207,7 +208,7 @@ class Options(ClusterOptions):
 
     def opt_partition(self, text: str) -> None:
         """Read this partition, and no other that is not given too (repeatable)."""
-        self._partitions.append(_whole("partition", text))
+        self._partitions.append(whole_option("partition", text))
 
     opt_p = opt_partition
 
@@ -361,7 +362,7 @@ class Options(ClusterOptions):
         return address
 
     def _number(self, name: str, at_least: int = 0) -> int | None:
-        return None if self[name] is None else _whole(name, self[name], at_least)
+        return None if self[name] is None else whole_option(name, self[name], at_least)
 
     def _seconds(self, name: str) -> float | None:
         text = self[name]
@@ -374,9 +375,3 @@ class Options(ClusterOptions):
         if not 0 < seconds < 1e9:
             raise UsageError(f"--{name} takes seconds, a number above 0, not {text!r}")
         return seconds
-
-
-def _whole(name: str, text: str, at_least: int = 0) -> int:
-    if text.isascii() and text.isdecimal() and at_least <= int(text) < 2**63:
-        return int(text)
-    raise UsageError(f"--{name} takes a whole number, {at_least} or more, not {text!r}")
