@@ -83,6 +83,9 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--smartmodule upper=json.nothing", "--smartmodule takes NAME=MODULE.OBJECT"),
         ("--smartmodule upper=json.dumps", "of a decorated object"),
         ("--topic orders:1:0", "NAME:PARTITIONS"),
+        ("--topic orders:2:3 --spus 2", "--topic orders takes 3 SPUs, one for each replica"),
+        ("--topic a:99999999999", "--max-partitions is 65535"),
+        ("--topic a:2 --topic b --max-partitions 3", "have 4 partitions: --max-partitions is 3"),
         ("--spus 0", "--spus takes a whole number, 1 to 1000, not '0'"),
         ("--port 70000", "--port takes a whole number, 0 to 65535"),
         ("--max-frame-size -1", "--max-frame-size takes a whole number, 1 or more"),
@@ -95,6 +98,20 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
 def test_a_wrong_option_says_what_was_expected(arguments: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=re.escape(complaint)):
         Options().parseOptions(arguments.split())
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [("x = (", "SyntaxError: "), ("raise RuntimeError('not today')", "RuntimeError: not today")],
+)
+def test_a_module_that_can_not_be_imported_is_a_wrong_option(
+    source: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken_{complaint[:3].lower()}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=f"can not import {name}.odd: {complaint}"):
+        Options().parseOptions(["--smartmodule", f"odd={name}.odd"])
 
 
 def test_a_wrong_option_ends_the_command() -> None:

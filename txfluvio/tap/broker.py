@@ -43,6 +43,7 @@ from ..testing import (
 )
 from ..testing.broker import FIRST_SPU_ID, SPU_PORT_STEP
 from ..testing.control import Control, control_site
+from ..testing.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..testing.placement import MAX_PARTITIONS
 from ..testing.smartmodules import SmartModule
 from ..testing.tls import DOMAIN
@@ -161,6 +162,10 @@ class Options(WebOptions, LoggingElsewhere):
             found = namedAny(where)
         except (InvalidName, ObjectNotFound, AttributeError, ImportError) as error:
             raise UsageError(f"--smartmodule takes NAME=MODULE.OBJECT: {error}") from error
+        except Exception as error:
+            # A module may raise whatever it likes while it is imported.
+            kind = type(error).__name__
+            raise UsageError(f"--smartmodule can not import {where}: {kind}: {error}") from error
         if not key or not isinstance(found, SmartModule):
             raise UsageError(
                 f"--smartmodule takes NAME=MODULE.OBJECT of a decorated object, not {text!r}"
@@ -190,10 +195,29 @@ class Options(WebOptions, LoggingElsewhere):
         if self["tls-preset"] not in _PRESETS:
             known = ", ".join(_PRESETS)
             raise UsageError(f"--tls-preset takes one of {known}, not {self['tls-preset']!r}")
+        self._check_topics()
         self["web"] = self.web_address()
         for name in ("profile", "directory", "ready", "tls"):
             if self[name] is not None:
                 self[name] = str(Path(self[name]).absolute())
+
+    def _check_topics(self) -> None:
+        """See that there is room for the topics: an SC waits for ever where there is none."""
+        topics: dict[str, Any] = {SYSTEM_TOPIC: SYSTEM_TOPIC_SPEC, **self["topics"]}
+        for name, spec in topics.items():
+            replicas = spec.replicas.replication_factor
+            if replicas > self["spus"]:
+                raise UsageError(
+                    f"--topic {name} takes {replicas} SPUs, one for each replica: "
+                    f"--spus is {self['spus']}"
+                )
+        needed = sum(spec.replicas.partitions for spec in topics.values())
+        room = self["max-partitions"] or MAX_PARTITIONS
+        if self["topics"] and needed > room:
+            raise UsageError(
+                f"--topic: all topics together, with the system's own, have {needed} partitions: "
+                f"--max-partitions is {room}"
+            )
 
     @property
     def settings(self) -> dict[str, Any]:
