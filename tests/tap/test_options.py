@@ -74,6 +74,12 @@ def test_a_smartmodule_with_its_parameters() -> None:
     assert invocation.accumulator == b"0"
 
 
+def test_an_aggregate_may_start_from_any_bytes() -> None:
+    """What is no UTF-8 on a command line is in ``sys.argv`` as lone surrogates."""
+    found = parse("--smartmodule", "sum", "--aggregate-initial", "\udcff", "t")
+    assert found.consumer.smartmodules[0].accumulator == b"\xff"
+
+
 def test_a_smartmodule_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "filter.wasm").write_bytes(b"\0asm")
     path = str(tmp_path / "filter.wasm")

@@ -8,6 +8,7 @@ before anything begins.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -326,7 +327,7 @@ class Options(ClusterOptions):
         if not single:
             return []
         initial = self["aggregate-initial"]
-        accumulator = None if initial is None else initial.encode()
+        accumulator = None if initial is None else os.fsencode(initial)
         if self["smartmodule"] is None:
             path = self["smartmodule-path"]
             return [
