@@ -389,6 +389,30 @@ class Outputs(TailCase):
             ],
         )
 
+    def test_figures_that_were_long_in_coming_are_of_the_time_that_has_passed(self) -> None:
+        self.tail("-B", "--stats", "10", "logs-a")
+        self.wait(5.0)
+        self.broker.plant(Fault(Match("FetchOffsets", topic="logs-a"), Delay(25.0)))
+        self.wait(7.0)
+        self.produce("logs-a", *[b"x"] * 70)
+        self.wait(30.0)
+        self.assertEqual(
+            self.said,
+            [
+                "fluvio-tail: 70 records, 140 B; 2 records/s, 4 B/s; lag: logs-a/0 0\n",
+                "fluvio-tail: 70 records, 140 B; 0 records/s, 0 B/s; lag: logs-a/0 0\n",
+            ],
+        )
+
+    def test_figures_that_are_not_there_at_the_end_are_not_told(self) -> None:
+        tail = self.tail("-B", "--stats", "10", "logs-a")
+        self.wait(5.0)
+        self.broker.plant(Fault(Match("FetchOffsets", topic="logs-a"), Delay(25.0)))
+        self.wait(7.0)
+        self.result(tail.stopService())
+        self.wait(30.0)
+        self.assertEqual(self.said, [])
+
 
 class OutagesAreSaidOnce(TailCase):
     def test_when_the_cluster_goes_and_when_it_is_back(self) -> None:
@@ -449,6 +473,19 @@ class OnATerminal(TailCase):
         self.assertIn("0 records", self.said[-1])
         self.produce("logs-a", b"x")
         self.assertIn("\r\x1b[K", self.said)
+        self.wait(1.0)
+        self.assertIn("1 records", self.said[-1])
+
+    def test_draws_none_while_a_terminal_takes_its_time_with_records(self) -> None:
+        self.tail("-B", "logs-a", terminal=self.BOTH)
+        self.wait(1.0)
+        full: Deferred[None] = Deferred()
+        self.paper.full = full
+        self.produce("logs-a", b"x")
+        self.wait(1.0)
+        self.assertEqual(self.said[-1], "\r\x1b[K")
+        self.paper.full = None
+        full.callback(None)
         self.wait(1.0)
         self.assertIn("1 records", self.said[-1])
 

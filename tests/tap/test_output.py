@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
     assert (tmp_path / "out").read_bytes() == b"one\n"
 
 
-def test_a_line_of_progress_is_erased_first(tmp_path: Path) -> None:
+def test_a_line_of_progress_is_kept_away_while_something_is_written(tmp_path: Path) -> None:
     happened: list[str] = []
 
     class Sink:
@@ -220,9 +221,15 @@ def test_a_line_of_progress_is_erased_first(tmp_path: Path) -> None:
         def close(self) -> None:
             happened.append("close")
 
-    erasing = Erasing(Sink(), lambda: happened.append("erase"))
+    @contextmanager
+    def aside() -> Iterator[None]:
+        happened.append("erase")
+        yield
+        happened.append("draw again")
+
+    erasing = Erasing(Sink(), aside)
     done(erasing.write(b"x"))
     erasing.watch(lambda: None)
     erasing.reopen()
     erasing.close()
-    assert happened == ["erase", "x", "watch", "reopen", "close"]
+    assert happened == ["erase", "x", "draw again", "watch", "reopen", "close"]

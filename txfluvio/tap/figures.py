@@ -6,12 +6,14 @@ log. Neither ever gets onto standard output.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..errors import FluvioError
 from .follow import Tally
@@ -48,31 +50,44 @@ class Stats:
         self._tally = tally
         self._seconds = seconds
         self._say = say
-        self._before = (0, 0)
-        self._call = LoopingCall(lambda: Deferred.fromCoroutine(self._tell()))
+        self._clock = clock
+        self._before = self._now()
+        self._telling: Deferred[None] = succeed(None)
+        self._call = LoopingCall(self._turn)
         self._call.clock = clock
 
     def start(self) -> None:
         """Begin; the first line comes after the first interval."""
+        self._before = self._now()
         running = self._call.start(self._seconds, now=False)
         running.addErrback(lambda failure: self._log.failure("no more figures", failure))
 
     def stop(self) -> None:
-        """End."""
+        """End; what is not told yet is not told any more."""
         if self._call.running:
             self._call.stop()
+        self._telling.cancel()
+
+    def _turn(self) -> Deferred[None]:
+        self._telling = Deferred.fromCoroutine(self._tell())
+        return self._telling.addErrback(_unless_cancelled)
 
     async def _tell(self) -> None:
-        tally = self._tally
-        now = (tally.records, tally.size)
-        records, size = (new - old for new, old in zip(now, self._before, strict=True))
-        self._before = now
+        # That takes as long as it takes, and turns are left out meanwhile.
         lags = [f"{place} {lag}" for place, lag in (await self._lags()).items()]
+        now = self._now()
+        seconds, records, size = (new - old for new, old in zip(now, self._before, strict=True))
+        self._before = now
+        if seconds <= 0:  # The clock was set back.
+            seconds = self._seconds
         self._say(
-            f"{tally.records} records, {in_bytes(tally.size)}; "
-            f"{records / self._seconds:.0f} records/s, {in_bytes(size / self._seconds)}/s; "
+            f"{self._tally.records} records, {in_bytes(self._tally.size)}; "
+            f"{records / seconds:.0f} records/s, {in_bytes(size / seconds)}/s; "
             f"lag: {', '.join(lags) or 'none read yet'}"
         )
+
+    def _now(self) -> tuple[float, int, int]:
+        return self._clock.seconds(), self._tally.records, self._tally.size
 
     async def _lags(self) -> dict[str, str]:
         found = {}
@@ -86,6 +101,10 @@ class Stats:
         return found
 
 
+def _unless_cancelled(failure: Failure) -> None:
+    failure.trap(CancelledError)
+
+
 class Progress:
     """One line on a terminal that is drawn over and over, and erased before anything else.
 
@@ -97,6 +116,7 @@ class Progress:
         self._draw = draw
         self._clock = clock
         self._drawn = False
+        self._held = False
         self._count = 0
         self._since = 0.0
         self._call = LoopingCall(self._redraw)
@@ -119,7 +139,19 @@ class Progress:
             self._drawn = False
             self._draw(ERASE)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make room for something else, and draw nothing while that takes its time."""
+        self.erase()
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
     def _redraw(self) -> None:
+        if self._held:
+            return
         tally = self._tally
         sign = _SIGNS[self._count % len(_SIGNS)]
         self._count += 1

@@ -11,7 +11,8 @@ import os
 import select
 import stat
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReadWriteDescriptor
@@ -201,19 +202,19 @@ def _poll(fd: int, events: int) -> bool:
 
 
 class Erasing:
-    """A sink before which something is done to the terminal each time, such as erasing a line.
+    """A sink that shares a terminal with something else, such as a line of progress.
 
-    :param erase: called before anything is written.
+    :param aside: keeps that away while something is written, which may take its time.
     """
 
-    def __init__(self, sink: Sink, erase: Callable[[], Any]) -> None:
+    def __init__(self, sink: Sink, aside: Callable[[], AbstractContextManager[None]]) -> None:
         self._sink = sink
-        self._erase = erase
+        self._aside = aside
 
     async def write(self, data: bytes) -> None:
         """Erase, and write."""
-        self._erase()
-        await self._sink.write(data)
+        with self._aside():
+            await self._sink.write(data)
 
     def watch(self, gone: Callable[[], object]) -> None:
         """Call ``gone``, once, when nobody reads any more, if that can be known."""

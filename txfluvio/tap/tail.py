@@ -105,6 +105,7 @@ class Tail(Service):
         )
         self._tally = Tally()
         self._progress: Progress | None = None
+        self._stats: Stats | None = None
         self._sink: Sink | None = None
         self._work: Deferred[None] | None = None
 
@@ -166,7 +167,7 @@ class Tail(Service):
         settings, terminal = self._settings, self._terminal
         self._sink = sink = self._open_sink()
         to_terminal = terminal.output and settings.to is None
-        stats = served = None
+        served = None
         try:
             served = self._serve()
             if to_terminal and terminal.errors:
@@ -175,16 +176,12 @@ class Tail(Service):
                 progress = self._progress = Progress(self._tally, self._say, self._reactor)
                 progress.start()
                 if to_terminal:
-                    sink = Erasing(sink, progress.erase)
+                    sink = Erasing(sink, progress.held)
             if settings.stats is not None:
-                stats = Stats(self._tally, settings.stats, self._line, self._reactor)
-                stats.start()
+                self._stats = Stats(self._tally, settings.stats, self._line, self._reactor)
+                self._stats.start()
             await self._follow(sink, coloured=to_terminal and terminal.colour)
         finally:
-            if stats is not None:
-                stats.stop()
-            if self._progress is not None:
-                self._progress.stop()
             if served is not None:
                 await maybeDeferred(served.stopListening)
             self._sink.close()
@@ -208,6 +205,11 @@ class Tail(Service):
             )
             await self._until_unread(Deferred.fromCoroutine(follower.run()), sink)
         finally:
+            # What a client that is closed does not answer is no news.
+            if self._stats is not None:
+                self._stats.stop()
+            if self._progress is not None:
+                self._progress.stop()
             await client.close()
 
     async def _until_unread(self, work: Deferred[None], sink: Sink) -> None:
