@@ -144,6 +144,29 @@ def test_an_unknown_topic_is_status_1_and_one_line(
     assert b"Traceback" not in ended.stderr
 
 
+def test_records_for_an_output_that_is_closed_go_nowhere(ready: RunningBroker) -> None:
+    """What else is opened gets the numbers of descriptors that are closed."""
+    arguments = f"--cluster {ready.sc} -B -d lines"
+    ended = run("bash", "-c", f"{_shell(TAIL)} {arguments} <&- >&-")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_help_says_what_to_type() -> None:
+    ended = run(*TAIL, "--help")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.startswith(b"Usage: fluvio-tail [options] TOPIC...\n")
+
+
+def test_help_that_nobody_reads_is_a_quiet_end() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [*TAIL, "--help"], stdout=writing, stderr=subprocess.PIPE, timeout=DEADLINE
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_wrong_usage_is_status_2_and_one_line() -> None:
     ended = run(*TAIL, "--cluster", "nonsense", "lines")
     assert (ended.returncode, ended.stdout) == (2, b"")

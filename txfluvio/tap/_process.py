@@ -7,7 +7,7 @@ import getopt
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.internet.interfaces import IReactorCore
@@ -40,15 +40,20 @@ class LoggingElsewhere(Options):
 
     synopsis: str
 
+    def opt_help(self) -> None:
+        """Display this help and exit."""
+        _answer(str(self))
+
     def opt_version(self) -> None:
         """Print the version and end."""
         from importlib.metadata import version
 
-        write_all(1, f"txfluvio {version('txfluvio')}\n".encode())
-        sys.exit(DONE)
+        _answer(f"txfluvio {version('txfluvio')}")
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Take options wherever they stand, behind a topic too: hands are used to that."""
+        # With twist and twistd too there is no reactor yet, which would take the numbers.
+        _fill_standard_descriptors()
         given = sys.argv[1:] if options is None else options
         super().parseOptions(_options_first(given, self.shortOpt, self.longOpt))
 
@@ -83,6 +88,24 @@ def log_to_standard_error() -> ILogObserver:
     """Makes what ``twistd --logger`` takes."""
     observer: ILogObserver = textFileLogObserver(sys.stderr)
     return observer
+
+
+def _answer(text: str) -> NoReturn:
+    """Print what was asked for, whether or not somebody reads all of it, and end."""
+    try:
+        write_all(1, f"{text}\n".encode())
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        sys.exit(f"standard output: {error.strerror}")
+    sys.exit(DONE)
+
+
+def _fill_standard_descriptors() -> None:
+    """Have nothing else get the number of a standard descriptor that is closed."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 class Output:
