@@ -16,7 +16,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from txfluvio.tap.output import PIPE_BUF, Descriptor, Erasing, File
+from txfluvio.tap.output import PIPE_BUF, Descriptor, Erasing, open_sink
 
 LINES = b"".join(b"line %d\n" % number for number in range(20_000))
 
@@ -156,7 +156,7 @@ def test_a_file_on_standard_output_is_written_at_once(tmp_path: Path) -> None:
 
 def test_a_file_is_appended_to(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"before\n")
-    file = File(str(tmp_path / "out"))
+    file = open_sink(str(tmp_path / "out"), MemoryReactorClock())
     done(file.write(b"after\n"))
     file.close()
     assert (tmp_path / "out").read_bytes() == b"before\nafter\n"
@@ -164,7 +164,7 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
 
 def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
     out, moved = tmp_path / "out", tmp_path / "out.1"
-    file = File(str(out))
+    file = open_sink(str(out), MemoryReactorClock())
     done(file.write(b"one\n"))
     out.rename(moved)
     done(file.write(b"two\n"))
@@ -177,7 +177,7 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path) -> None:
 def test_where_no_new_file_can_be_made_the_old_one_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    file = File(str(folder / "out"))
+    file = open_sink(str(folder / "out"), MemoryReactorClock())
     folder.rename(tmp_path / "elsewhere")
     file.reopen()
     done(file.write(b"kept\n"))
@@ -188,7 +188,7 @@ def test_where_no_new_file_can_be_made_the_old_one_goes_on(tmp_path: Path) -> No
 def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = File(str(tmp_path / "out"))
+    file = open_sink(str(tmp_path / "out"), MemoryReactorClock())
     done(file.write(b"one\n"))
     write = os.write
 
@@ -203,6 +203,17 @@ def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
     file.close()
     assert failures[0].check(OSError)
     assert (tmp_path / "out").read_bytes() == b"one\n"
+
+
+def test_a_pipe_that_is_named_is_written_to_as_one_that_is_given(pipe: Pipe) -> None:
+    named = open_sink(f"/dev/fd/{pipe.writing}", pipe.reactor)
+    writing = Deferred.fromCoroutine(named.write(LINES))
+    assert not writing.called
+    while not writing.called:
+        pipe.take(PIPE_BUF)
+    while len(pipe.taken) < len(LINES):
+        pipe.take()
+    assert pipe.taken == LINES
 
 
 def test_a_line_of_progress_is_kept_away_while_something_is_written(tmp_path: Path) -> None:

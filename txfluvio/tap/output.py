@@ -125,29 +125,39 @@ class Descriptor:
             gone()
 
 
+def open_sink(path: str, reactor: IReactorFDSet) -> Sink:
+    """What appends to a file; of a pipe, say, of that name, what writes to it as to an output.
+
+    :raises OSError: it can not be opened.
+    """
+    fd = _open(path)
+    return File(path, fd) if stat.S_ISREG(os.fstat(fd).st_mode) else Descriptor(reactor, fd)
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
 class File:
     """A file that is appended to.
 
-    :raises OSError: it can not be opened.
+    :param fd: it is open there.
     """
 
     _log = Logger()
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, fd: int) -> None:
         self._path = path
-        self._fd = self._open()
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._fd = fd
 
     async def write(self, data: bytes) -> None:
         """Write all of it, or, where that fails, nothing."""
-        before = os.lseek(self._fd, 0, os.SEEK_END)
+        before = os.fstat(self._fd)
         try:
             write_all(self._fd, data)
         except OSError:
-            if stat.S_ISREG(os.fstat(self._fd).st_mode):
-                os.ftruncate(self._fd, before)
+            if stat.S_ISREG(before.st_mode):
+                os.ftruncate(self._fd, before.st_size)
             raise
 
     def watch(self, gone: Callable[[], object]) -> None:
@@ -159,7 +169,7 @@ class File:
         Where there can be none, it goes on in the one it has.
         """
         try:
-            fresh = self._open()
+            fresh = _open(self._path)
         except OSError as error:
             self._log.warn(
                 "{path} can not be opened again: {reason}",

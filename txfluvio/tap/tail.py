@@ -33,7 +33,7 @@ from .figures import BOLD, PLAIN, Progress, Stats
 from .follow import Follower, Tally
 from .options import Options, Settings
 from .outages import Outages
-from .output import Descriptor, Erasing, File, Sink
+from .output import Descriptor, Erasing, Sink, open_sink
 
 if TYPE_CHECKING:
     from ..prometheus import PrometheusMetrics
@@ -261,8 +261,8 @@ def makeService(options: Options) -> Tail:
     settings = options.settings
     path = settings.to
 
-    def open_sink() -> Sink:
-        return Descriptor(cast(Any, reactor)) if path is None else File(path)
+    def sink() -> Sink:
+        return Descriptor(cast(Any, reactor)) if path is None else open_sink(path, reactor)
 
     def ended(status: int) -> None:
         exit_with(status)
@@ -272,7 +272,7 @@ def makeService(options: Options) -> Tail:
         if cast(Any, reactor).running:
             cast(Any, reactor).stop()
 
-    tail = Tail(reactor, settings, open_sink=open_sink, ended=ended, terminal=Terminal.of_process())
+    tail = Tail(reactor, settings, open_sink=sink, ended=ended, terminal=Terminal.of_process())
     if path is not None and hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: cast(Any, reactor).callFromThread(tail.reopen))
     return tail
