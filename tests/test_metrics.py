@@ -272,6 +272,20 @@ class Prometheus(MeteredCase):
         self.assertIn("fluvio_client_produced_records", names)
         self.assertIn("fluvio_client_consumer_lag", names)
 
+    def test_a_request_that_asks_for_a_version_that_is_none_gets_the_plain_format(self) -> None:
+        request = DummyRequest([b"metrics"])
+        asked = "application/openmetrics-text; version=abc"
+        request.requestHeaders.setRawHeaders("accept", [asked])
+        MetricsResource(self.metrics).render(request)
+        (content_type,) = request.responseHeaders.getRawHeaders("content-type", [])
+        self.assertTrue(content_type.startswith("text/plain"))
+
+    def test_a_registry_that_has_them_already_refuses_them_and_gets_nothing_twice(self) -> None:
+        registry = self.metrics.registry
+        before = {family.name for family in registry.collect()}
+        self.assertRaises(ValueError, PrometheusMetrics, registry)
+        self.assertEqual(sorted(family.name for family in registry.collect()), sorted(before))
+
 
 class Nobody(SynchronousTestCase):
     def test_a_client_without_metrics_asks_no_connection_to_measure(self) -> None:

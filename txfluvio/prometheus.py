@@ -80,8 +80,6 @@ class PrometheusMetrics:
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self._lost: dict[str, None] = {}
-        self._facts = _Facts(prefix)
-        self.registry.register(self._facts)
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"{prefix}_{name}", meaning, labels, registry=self.registry)
@@ -102,6 +100,9 @@ class PrometheusMetrics:
         self._bytes_in = counter("received_bytes", "Bytes of records as they came.", "topic")
         self._pushes_in = counter("received_replies", "Replies that brought records.", "topic")
         self._errors = counter("errors", "What went wrong.", "operation", "code")
+        # Last: a registry that has these names already has refused the others by now.
+        self._facts = _Facts(prefix)
+        self.registry.register(self._facts)
         # Finding the child of a label takes longer than counting with it.
         self._request_of = cache(self._requests.labels)
         self._out_of = cache(self._outgoing)
@@ -177,6 +178,9 @@ class MetricsResource(Resource):
         self._registry = metrics.registry
 
     def render_GET(self, request: Request) -> bytes:
-        encode, content_type = choose_encoder(request.getHeader("accept") or "")
+        try:
+            encode, content_type = choose_encoder(request.getHeader("accept") or "")
+        except (TypeError, ValueError):  # A version that is no version.
+            encode, content_type = choose_encoder("")
         request.setHeader("content-type", content_type)
         return encode(self._registry)

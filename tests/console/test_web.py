@@ -129,7 +129,9 @@ class Pages(ConsoleCase):
         self.assertTrue(page.ended)
 
     def test_that_ask_for_nonsense_are_told_so(self) -> None:
-        for query in ("from=soon", "from=-1", "from=0&partition=x", "from=0&places=[]"):
+        nonsense = ("[]", '{"0":1e999}', "[" * 3000)
+        queries = ("from=soon", "from=-1", "from=0&partition=x")
+        for query in (*queries, *(f"from=0&places={places}" for places in nonsense)):
             status, told = self.ask("GET", f"/api/events?view=topic&topic=orders&{query}")
             self.assertEqual(status, 400, query)
             self.assertIn("which records?", told["error"])

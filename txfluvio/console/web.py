@@ -61,6 +61,13 @@ _HEADERS = {
 }
 
 
+_NONSENSE = (
+    *(FluvioError, ValueError, OverflowError),
+    *(AttributeError, TypeError, RecursionError),
+)
+"""What comes of numbers and places that are none."""
+
+
 class Refused(Exception):
     """A request that is not served; the message says why."""
 
@@ -250,7 +257,7 @@ def _wanted(topic: str, given: dict[str, str]) -> Wanted:
             follow=given.get("follow") == "1",
             needle=given.get("filter", ""),
         )
-    except (ValueError, AttributeError, TypeError, FluvioError) as error:
+    except _NONSENSE as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"which records? {error}") from error
 
 
