@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,15 @@ class TestFinding:
     def test_else_it_is_in_the_home(self) -> None:
         assert default_path({}) == Path.home() / ".fluvio" / "config"
         assert default_path({"FLV_PROFILE_PATH": ""}) == Path.home() / ".fluvio" / "config"
+
+    def test_without_a_home_there_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def nobody(uid: int) -> None:
+            raise KeyError(uid)
+
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", nobody)
+        with pytest.raises(InvalidProfile, match=r"no home directory.*FLV_PROFILE_PATH"):
+            default_path({})
 
     def test_from_profile_looks_where_the_environment_says(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -325,6 +336,12 @@ def test_a_file_that_is_no_text(path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize("value", ["[" * 3000 + "]" * 3000, "1" * 5000], ids=["deep", "long"])
+def test_a_file_that_python_does_not_read(path: Path, value: str) -> None:
+    with pytest.raises(InvalidProfile, match="is not TOML"):
+        load(written(path, f"a = {value}\n{OFFICIAL}"))
+
+
 @pytest.mark.parametrize("key", ['["hunter2"]', '"hunter2"'])
 def test_a_secret_is_not_shown_in_an_error(path: Path, key: str) -> None:
     text = with_tls(
@@ -511,6 +528,23 @@ class TestAddingToAFile:
         with pytest.raises(InvalidProfile):
             add_cluster(written(path, text), "new", "new:9")
         assert path.read_text() == text
+
+    @pytest.mark.parametrize("key", ["cluster.a", "cluster.a.tls", "cluster.a.tls.certs"])
+    @pytest.mark.parametrize("tls", [None, TlsConfig(ca_file="/ca")])
+    def test_a_value_where_a_table_has_to_be_is_left_alone(
+        self, path: Path, key: str, tls: TlsConfig | None
+    ) -> None:
+        table, _, last = key.rpartition(".")
+        text = f'version = "2.0"\n[profile]\n[{table}]\n{last} = "x"\n'
+        with pytest.raises(InvalidProfile, match=f"{key}: is of type str: expected a table"):
+            add_cluster(written(path, text), "a", "new:9", tls=tls)
+        assert path.read_text() == text
+
+    def test_what_is_nested_too_deep_to_be_changed_is_left_alone(self, path: Path) -> None:
+        text = f"a = {'[' * 200 + ']' * 200}\n{OFFICIAL}"
+        with suppress(InvalidProfile):  # Older versions of tomlkit manage.
+            add_cluster(written(path, text), "new", "new:9")
+        assert text.partition("\n")[0] in path.read_text()
 
     def test_a_file_that_can_not_be_changed_without_damage_is_left_alone(self, path: Path) -> None:
         text = 'version = "2.0"\nprofile.a.cluster = "a"\ncluster.a.endpoint = "h:1"\n'

@@ -64,9 +64,16 @@ _CERTS = {"ca_cert": "ca", "cert": "cert", "key": "key"}
 
 
 def default_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the profile file is: ``FLV_PROFILE_PATH``, which names the file, else in the home."""
+    """Where the profile file is: ``FLV_PROFILE_PATH``, which names the file, else in the home.
+
+    :raises InvalidProfile: there is neither.
+    """
     named = environ.get("FLV_PROFILE_PATH")
-    return Path(named) if named else Path.home() / ".fluvio" / "config"
+    try:
+        return Path(named) if named else Path.home() / ".fluvio" / "config"
+    except RuntimeError as error:
+        reason = "there is no home directory: expected a file that FLV_PROFILE_PATH names"
+        raise InvalidProfile("~/.fluvio/config", "", reason) from error
 
 
 def _read_only(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -242,7 +249,7 @@ def _read(path: Path) -> str | None:
 def _parsed(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidProfile(str(path), "", f"is not TOML: {error}") from error
 
 
@@ -323,7 +330,7 @@ def add_cluster(
         raise InvalidConfig("name", name, "the name of a cluster")
     ClientConfig(endpoint=endpoint)
     where = Path(path)
-    document = _document(where)
+    document = _document(where, name)
     if make_current:
         document["current_profile"] = name
     _table(_table(document, "profile"), name)["cluster"] = name
@@ -334,14 +341,20 @@ def add_cluster(
     _replace(where, _rendered(where, document))
 
 
-def _document(path: Path) -> TOMLDocument:
-    """The file to be changed; one of the right shape where there is none, or an empty one."""
+def _document(path: Path, name: str) -> TOMLDocument:
+    """The file to be changed; one of the right shape where there is none, or an empty one.
+
+    Of the cluster ``name`` all that will be a table is one, or is not there.
+    """
     import tomlkit
 
     text = _read(path)
     if text:
-        _understood(path, text)
-        return tomlkit.parse(text)
+        _understood(path, text)._clusters.table(name).table("tls").table("certs")
+        try:
+            return tomlkit.parse(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidProfile(str(path), "", f"can not be changed: {error}") from error
     document = tomlkit.document()
     document["version"] = "2.0"
     return document
