@@ -350,7 +350,6 @@ class Each(Sent):
         "_deferreds",
         "_early",
         "_places",
-        "_positions",
         "_timestamps",
         "_withdrawn",
         "cancel",
@@ -369,9 +368,9 @@ class Each(Sent):
         self.rows: list[Any] = []
         self._timestamps: list[int] = []
         self._deferreds: list[Deferred[RecordMetadata]] | None = None
-        self._positions: dict[Deferred[RecordMetadata], int] | None = None
-        # Where each record is, once somebody has cancelled: a part, or None while it is in a lot.
-        self._places: dict[int, Part | None] | None = None
+        # Once somebody has cancelled: of each record without an outcome its position, and the part
+        # that it is in, or None while it is in a lot.
+        self._places: dict[Deferred[RecordMetadata], tuple[int, Part | None]] | None = None
         self._withdrawn: set[int] | None = None
         self._early = False
         self.cancel: Callable[[Deferred[RecordMetadata]], None] | None = self._cancelled
@@ -404,7 +403,7 @@ class Each(Sent):
     def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
         part = super().take_in(batch, lot, first, stop)
         if self._places is not None:
-            self._places.update(dict.fromkeys(part.positions, part))
+            self._places.update(self._placed(part.positions, part))
         if self._withdrawn:
             for position in self._withdrawn.intersection(part.positions):
                 part.withdraw_one(position)
@@ -420,6 +419,9 @@ class Each(Sent):
             told = deferreds[positions.start : positions.stop : positions.step]
         else:
             told = [deferreds[position] for position in positions]
+        if self._places is not None:
+            for deferred in told:
+                self._places.pop(deferred, None)
         if isinstance(outcome, FluvioError):
             for deferred in told:
                 if not deferred.called:
@@ -445,19 +447,13 @@ class Each(Sent):
         if self._deferreds is None:
             self._early = True
             return
-        if self._positions is None:
-            self._positions = {one: position for position, one in enumerate(self._deferreds)}
         if self._places is None:
             self._places = self._find_places()
-        position = self._positions[deferred]
-        part = self._places.get(position)
-        if part is None:
-            waiting = position in self._places and bool(self.lots)
-        else:
-            waiting = part in self._parts
-        if not waiting:
+        found = self._places.get(deferred)
+        if found is None:
             # Its outcome is just being told.
             return
+        position, part = found
         if part is not None and not part.withdraw_one(position):
             # It is under way: what becomes of it is counted, and told to nobody.
             return
@@ -469,13 +465,19 @@ class Each(Sent):
             self._on_cancel(self)
             self._end()
 
-    def _find_places(self) -> dict[int, Part | None]:
-        places: dict[int, Part | None] = {}
+    def _find_places(self) -> dict[Deferred[RecordMetadata], tuple[int, Part | None]]:
+        places: dict[Deferred[RecordMetadata], tuple[int, Part | None]] = {}
         for part in self._parts:
-            places.update(dict.fromkeys(part.positions, part))
+            places.update(self._placed(part.positions, part))
         for lot in self.lots:
-            places.update(dict.fromkeys(lot.positions[lot.start :]))
+            places.update(self._placed(lot.positions[lot.start :], None))
         return places
+
+    def _placed(
+        self, positions: Positions, part: Part | None
+    ) -> dict[Deferred[RecordMetadata], tuple[int, Part | None]]:
+        deferreds = self._deferreds or []
+        return {deferreds[position]: (position, part) for position in positions}
 
 
 class Countdown:
