@@ -16,6 +16,7 @@ from copy import copy
 from itertools import count, repeat
 from typing import Any, NamedTuple, Protocol, TypeAlias, overload
 
+import attrs
 from twisted.internet.defer import Deferred
 
 from ..errors import Effect, FluvioError, NotAllStored
@@ -169,7 +170,7 @@ class Part:
     def _withdraw(self, first: int, number: int) -> bool:
         withdrawn = self._batch.withdraw(first, number)
         if withdrawn and not self._batch.remaining:
-            self._sent.on_empty(self._partition)
+            self._sent.origin.emptied(self._partition)
         return withdrawn
 
     def stored(self, partition: int, offset: int | None) -> None:
@@ -179,46 +180,40 @@ class Part:
         self._sent.part_ended(self, partition, error)
 
 
+@attrs.frozen
+class Origin:
+    """The producer that records are sent by.
+
+    :ivar topic: the name of its topic.
+    :ivar withdrawn: called with a :class:`Sent` when the caller has cancelled all of it that had no
+        outcome.
+    :ivar emptied: called with a partition of which a batch has no record left that was not
+        withdrawn.
+    """
+
+    topic: str
+    withdrawn: Callable[[Sent], object]
+    emptied: Callable[[int], object]
+
+
 class Sent(ABC):
     """Records sent together, until all have their outcomes.
 
     :param timestamp: of all, milliseconds since the Unix epoch.
     :param since: when they were sent, by the producer's clock.
-    :param on_cancel: called with this when the caller has cancelled all that had no outcome.
 
     :ivar lots: what is still to be taken in.
     :ivar followers: told once, when all have their outcomes.
-    :ivar on_empty: called with a partition of which a batch has no record left that was not
-        withdrawn.
     """
 
-    __slots__ = (
-        "_left",
-        "_on_cancel",
-        "_parts",
-        "_topic",
-        "followers",
-        "lots",
-        "on_empty",
-        "since",
-        "timestamp",
-    )
+    __slots__ = ("_left", "_parts", "followers", "lots", "origin", "since", "timestamp")
 
-    def __init__(
-        self,
-        topic: str,
-        timestamp: int,
-        since: float,
-        on_cancel: Callable[[Sent], object],
-        on_empty: Callable[[int], object],
-    ) -> None:
+    def __init__(self, origin: Origin, timestamp: int, since: float) -> None:
         self.lots: deque[Lot] = deque()
         self.timestamp = timestamp
         self.since = since
         self.followers: list[Countdown] = []
-        self.on_empty = on_empty
-        self._topic = topic
-        self._on_cancel = on_cancel
+        self.origin = origin
         self._left = 0
         self._parts: dict[Part, None] = {}
 
@@ -272,16 +267,8 @@ class Many(Sent):
 
     __slots__ = ("_failures", "_runs", "_total", "deferred")
 
-    def __init__(
-        self,
-        topic: str,
-        lots: list[Lot],
-        timestamp: int,
-        since: float,
-        on_cancel: Callable[[Sent], object],
-        on_empty: Callable[[int], object],
-    ) -> None:
-        super().__init__(topic, timestamp, since, on_cancel, on_empty)
+    def __init__(self, origin: Origin, lots: list[Lot], timestamp: int, since: float) -> None:
+        super().__init__(origin, timestamp, since)
         self.deferred: Deferred[Sequence[RecordMetadata]] = Deferred(self._cancelled)
         self.lots.extend(lots)
         self._total = self._left = sum(len(lot.values) for lot in lots)
@@ -302,7 +289,7 @@ class Many(Sent):
         super()._end()
 
     def _fire(self) -> None:
-        stored = StoredRecords(self._topic, self.timestamp, self._total, self._runs)
+        stored = StoredRecords(self.origin.topic, self.timestamp, self._total, self._runs)
         if not self._failures:
             self.deferred.callback(stored)
             return
@@ -328,7 +315,7 @@ class Many(Sent):
         self.lots.clear()
         for part in parts:
             part.withdraw()
-        self._on_cancel(self)
+        self.origin.withdrawn(self)
         super()._end()
 
 
@@ -356,15 +343,8 @@ class Each(Sent):
         "rows",
     )
 
-    def __init__(
-        self,
-        topic: str,
-        timestamp: int,
-        since: float,
-        on_cancel: Callable[[Sent], object],
-        on_empty: Callable[[int], object],
-    ) -> None:
-        super().__init__(topic, timestamp, since, on_cancel, on_empty)
+    def __init__(self, origin: Origin, timestamp: int, since: float) -> None:
+        super().__init__(origin, timestamp, since)
         self.rows: list[Any] = []
         self._timestamps: list[int] = []
         self._deferreds: list[Deferred[RecordMetadata]] | None = None
@@ -431,7 +411,7 @@ class Each(Sent):
             times: Iterable[int] = repeat(self.timestamp)
             if self.timestamp == THEIR_OWN:
                 times = [self._timestamps[position] for position in positions]
-            places = zip(repeat(self._topic), repeat(partition), offsets, times, strict=False)
+            places = zip(repeat(self.origin.topic), repeat(partition), offsets, times, strict=False)
             # A named tuple's own way takes twice as long.
             stored = map(tuple.__new__, repeat(RecordMetadata), places)
             for deferred, metadata in zip(told, stored, strict=False):
@@ -462,7 +442,7 @@ class Each(Sent):
         self._left -= 1
         if not self._left:
             self.lots.clear()
-            self._on_cancel(self)
+            self.origin.withdrawn(self)
             self._end()
 
     def _find_places(self) -> dict[Deferred[RecordMetadata], tuple[int, Part | None]]:

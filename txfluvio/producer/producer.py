@@ -41,7 +41,7 @@ from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
 from .checks import OVERHEAD, Given, check_record, check_timestamp, columns
 from .intake import Intake
-from .outcomes import THEIR_OWN, Countdown, Each, Many, RecordMetadata, Sent, StoredRecords
+from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, RecordMetadata, Sent, StoredRecords
 from .placement import Placement
 from .sender import Sender, Shared
 
@@ -129,6 +129,7 @@ class Producer:
             look=self._look,
             stir=self._stir,
         )
+        self._origin = Origin(topic, self._withdrawn, self._emptied)
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
         self._stirred: dict[Sender, None] = {}
@@ -314,7 +315,7 @@ class Producer:
             return fail(error)
         if not lots:
             return succeed(StoredRecords(self.topic, stamp, 0, []))
-        many = Many(self.topic, lots, stamp, self._clock.seconds(), self._withdrawn, self._emptied)
+        many = Many(self._origin, lots, stamp, self._clock.seconds())
         self._add(many)
         return many.deferred
 
@@ -331,9 +332,7 @@ class Producer:
     def _begin(self, timestamp: int) -> Each:
         """Gather what is sent from now on: taken in together, it takes half the time."""
         self._land()
-        self._each = Each(
-            self.topic, timestamp, self._clock.seconds(), self._withdrawn, self._emptied
-        )
+        self._each = Each(self._origin, timestamp, self._clock.seconds())
         self._look_later()
         return self._each
 
