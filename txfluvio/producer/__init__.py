@@ -11,9 +11,9 @@ leaders and connections, and on :mod:`txfluvio.wire` for the bytes.
 from __future__ import annotations
 
 from .budget import Budget
-from .outcomes import RecordMetadata, StoredRecords
 from .partitioner import SiphashRoundRobinPartitioner, SpecificPartitioner
 from .producer import Producer
+from .stored import RecordMetadata, StoredRecords
 
 __all__ = [
     "Budget",

@@ -41,9 +41,10 @@ from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
 from .checks import OVERHEAD, Given, check_record, check_timestamp, columns
 from .intake import Intake
-from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, RecordMetadata, Sent, StoredRecords
+from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, Sent
 from .placement import Placement
 from .sender import Sender, Shared
+from .stored import RecordMetadata, StoredRecords
 
 PERIOD = 0.01
 """The part of the delivery time-out that passes at least from one look at what is late to the next.
