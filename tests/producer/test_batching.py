@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from tests.producer.kit import ProducerTestCase
 from txfluvio.producer import RecordMetadata
-from txfluvio.producer.accumulator import PartitionQueue
+from txfluvio.producer.accumulator import Batch, PartitionQueue
 from txfluvio.producer.checks import size_alone
 from txfluvio.producer.sender import Sender
 
@@ -155,7 +154,7 @@ class ManyPartitionsTests(ProducerTestCase):
             looks.append(sender)
             expire(sender, now)
 
-        def seeing(queue: PartitionQueue[Any]) -> Iterator[Any]:
+        def seeing(queue: PartitionQueue) -> Iterator[Batch]:
             for batch in each(queue):
                 seen.append(batch)
                 yield batch

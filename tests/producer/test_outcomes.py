@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from txfluvio.producer import RecordMetadata
 from txfluvio.producer.accumulator import Batch
-from txfluvio.producer.outcomes import Each, Lot, Origin, Waiter
+from txfluvio.producer.outcomes import Each, Lot, Origin
 
 
 class Counted(list[int]):
@@ -39,7 +39,7 @@ def test_cancelling_one_by_one_looks_at_each_a_few_times(taken_in: int) -> None:
     _, keys, values = each.close()
     lot = Lot(0, keys, values, Counted(range(number)))
     each.line_up([lot])
-    batch: Batch[Waiter] = Batch(0.0, 5000)
+    batch = Batch(0.0, 5000)
     if taken_in:
         batch.builder.extend(keys, values[:taken_in], 0, 5000, 2**20)
         each.take_in(batch, lot, 0, taken_in)

@@ -1,6 +1,6 @@
 """Records gathered into batches: what one partition of a producer holds that is not under way.
 
-Pure: the time is an argument, and whoever waits for the outcome of records is an opaque waiter,
+Pure: the time is an argument, and whoever waits for the outcome of records is a :class:`Waiter`,
 kept beside them. When a batch is due, how much goes at once, and what becomes of records withdrawn
 or too old is decided here; connections, leaders and retries are not known here.
 """
@@ -10,20 +10,27 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Protocol
 
-from ..errors import Effect
+from ..errors import Effect, FluvioError
 from ..wire.compression import Compression
 from ..wire.records import BatchBuilder
 
-W = TypeVar("W")
+
+class Waiter(Protocol):
+    """Who has a receipt of a batch."""
+
+    def stored(self, partition: int, offset: int | None) -> None:
+        """The batch was stored, the waiter's first record at ``offset``."""
+
+    def failed(self, partition: int, error: FluvioError) -> None:
+        """The batch was not stored, or not for certain."""
 
 
-class Batch(Generic[W]):
+class Batch:
     """Records that go together, and who waits for them.
 
     :ivar created: when its first record came, by the producer's clock.
-    :ivar closed: no more records may be added.
     :ivar sent: it was encoded to leave; nothing can be withdrawn from it any more.
     :ivar effect: what the attempts so far may have done.
     :ivar builder: takes the records.
@@ -34,7 +41,6 @@ class Batch(Generic[W]):
         "_data",
         "_withdrawn",
         "builder",
-        "closed",
         "created",
         "effect",
         "receipts",
@@ -45,10 +51,9 @@ class Batch(Generic[W]):
         self._data = b""
         self._withdrawn: set[int] = set()
         self.builder = BatchBuilder(timestamp)
-        self.closed = False
         self.created = created
         self.effect = Effect.NONE
-        self.receipts: list[tuple[int, W]] = []
+        self.receipts: list[tuple[int, Waiter]] = []
         self.sent = False
 
     @property
@@ -72,7 +77,7 @@ class Batch(Generic[W]):
             self._withdrawn.update(range(first, first + count))
         return not self.sent
 
-    def told(self) -> list[tuple[int, W]]:
+    def told(self) -> list[tuple[int, Waiter]]:
         """Who waited, for the batch has its outcome; each with its first record's place in it.
 
         That is the place among the records sent: those withdrawn do not count.
@@ -86,13 +91,13 @@ class Batch(Generic[W]):
     def encode(self, compression: Compression) -> bytes:
         """The bytes to send, the same each time. From the first time on nothing changes them."""
         if not self.sent:
-            self.closed = self.sent = True
+            self.sent = True
             self._data = self.builder.build(compression, self._withdrawn)
             self.builder.discard()
         return self._data
 
 
-class PartitionQueue(Generic[W]):
+class PartitionQueue:
     """The batches of one partition that wait to be sent, the oldest first.
 
     The last one may still be open. A record that would take it over ``batch_size`` bytes opens
@@ -115,7 +120,7 @@ class PartitionQueue(Generic[W]):
         "last",
     )
 
-    last: Batch[W]
+    last: Batch
 
     def __init__(
         self, *, linger: float, batch_size: int, max_request_size: int, patience: float
@@ -124,13 +129,13 @@ class PartitionQueue(Generic[W]):
         self._batch_size = batch_size
         self._max_request_size = max_request_size
         self._patience = patience
-        self._batches: deque[Batch[W]] = deque()
-        self._open: Batch[W] | None = None
+        self._batches: deque[Batch] = deque()
+        self._open: Batch | None = None
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Batch[W]]:
+    def __iter__(self) -> Iterator[Batch]:
         return iter(self._batches)
 
     @property
@@ -159,7 +164,7 @@ class PartitionQueue(Generic[W]):
             stop = builder.extend(keys, values, start, timestamp, self._batch_size)
             if stop > start:
                 if stop < len(values) or builder.size >= self._batch_size:
-                    self._close()
+                    self._open = None
                 return stop, builder.size - before
         first = timestamp if isinstance(timestamp, int) else timestamp[start]
         builder = self._begin(first, now)
@@ -170,7 +175,7 @@ class PartitionQueue(Generic[W]):
             assert fits, "the record was not checked"
             stop += 1
         if stop < len(values) or builder.size >= self._batch_size:
-            self._close()
+            self._open = None
         return stop, builder.size
 
     def due_in(self, now: float, *, hurry: bool = False) -> float | None:
@@ -183,9 +188,9 @@ class PartitionQueue(Generic[W]):
         first = self._batches[0]
         return first.created + self._linger - now if self._lingers(first, now, hurry) else 0.0
 
-    def take(self, now: float, *, hurry: bool = False) -> list[Batch[W]]:
+    def take(self, now: float, *, hurry: bool = False) -> list[Batch]:
         """Remove and return the batches that are due, the oldest first, up to one request."""
-        taken: list[Batch[W]] = []
+        taken: list[Batch] = []
         room = self._max_request_size
         while self._batches:
             first = self._batches[0]
@@ -197,32 +202,32 @@ class PartitionQueue(Generic[W]):
             taken.append(self._pop())
         return taken
 
-    def give_back(self, batches: Sequence[Batch[W]]) -> None:
+    def give_back(self, batches: Sequence[Batch]) -> None:
         """Put batches taken before back to the front, in their order."""
         self._batches.extendleft(reversed(batches))
 
-    def drop(self) -> list[Batch[W]]:
+    def drop(self) -> list[Batch]:
         """Remove and return the first batches, as far as every record of them was withdrawn."""
-        dropped: list[Batch[W]] = []
+        dropped: list[Batch] = []
         while self._batches and not self._batches[0].remaining:
             dropped.append(self._pop())
         return dropped
 
-    def expire(self, now: float, age: float) -> list[Batch[W]]:
+    def expire(self, now: float, age: float) -> list[Batch]:
         """Remove and return the batches whose first record came ``age`` seconds ago or earlier."""
-        expired: list[Batch[W]] = []
+        expired: list[Batch] = []
         while self._batches and self._batches[0].created + age <= now:
             expired.append(self._pop())
         return expired
 
-    def clear(self) -> list[Batch[W]]:
+    def clear(self) -> list[Batch]:
         """Remove and return all."""
-        self._close()
+        self._open = None
         batches = list(self._batches)
         self._batches.clear()
         return batches
 
-    def _lingers(self, first: Batch[W], now: float, hurry: bool) -> bool:
+    def _lingers(self, first: Batch, now: float, hurry: bool) -> bool:
         # What came later than now came before the clock was set back, who knows how far.
         return (
             first is self._open
@@ -230,19 +235,13 @@ class PartitionQueue(Generic[W]):
             and first.created <= now < first.created + self._linger
         )
 
-    def _pop(self) -> Batch[W]:
+    def _pop(self) -> Batch:
         first = self._batches.popleft()
         if first is self._open:
-            self._close()
+            self._open = None
         return first
 
     def _begin(self, timestamp: int, now: float) -> BatchBuilder:
-        self._close()
         self.last = self._open = Batch(now, timestamp)
         self._batches.append(self.last)
         return self.last.builder
-
-    def _close(self) -> None:
-        if self._open is not None:
-            self._open.closed = True
-            self._open = None

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from itertools import count, repeat
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -25,20 +25,6 @@ from .stored import Positions, RecordMetadata, StoredRecords
 
 THEIR_OWN = -1
 """In the place of a timestamp that some records have in common: each has another."""
-
-
-class Waiter(Protocol):
-    """Who has a receipt of a batch."""
-
-    def stored(self, partition: int, offset: int | None) -> None:
-        """The batch was stored, the waiter's first record at ``offset``."""
-
-    def failed(self, partition: int, error: FluvioError) -> None:
-        """The batch was not stored, or not for certain."""
-
-
-Held: TypeAlias = Batch[Waiter]
-"""A batch of a producer."""
 
 
 class Lot:
@@ -74,7 +60,7 @@ class Part:
     __slots__ = ("_batch", "_first", "_partition", "_sent", "positions")
 
     def __init__(
-        self, sent: Sent, batch: Held, partition: int, first: int, positions: Positions
+        self, sent: Sent, batch: Batch, partition: int, first: int, positions: Positions
     ) -> None:
         self._sent = sent
         self._batch = batch
@@ -140,7 +126,7 @@ class Sent(ABC):
         self._left = 0
         self._parts: dict[Part, None] = {}
 
-    def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
+    def take_in(self, batch: Batch, lot: Lot, first: int, stop: int) -> Part:
         """Note that the records of ``lot`` up to ``stop`` are in ``batch``, from ``first`` on."""
         part = Part(self, batch, lot.partition, first, lot.positions[lot.start : stop])
         self._parts[part] = None
@@ -303,7 +289,7 @@ class Each(Sent):
             for lot in lots:
                 lot.timestamps = [self._timestamps[position] for position in lot.positions]
 
-    def take_in(self, batch: Held, lot: Lot, first: int, stop: int) -> Part:
+    def take_in(self, batch: Batch, lot: Lot, first: int, stop: int) -> Part:
         part = super().take_in(batch, lot, first, stop)
         if self._places is not None:
             self._places.update(self._placed(part.positions, part))
@@ -405,7 +391,7 @@ class Countdown:
         """Wait for one :meth:`ended` more."""
         self._left += 1
 
-    def watch(self, batch: Held) -> None:
+    def watch(self, batch: Batch) -> None:
         self._left += 1
         batch.receipts.append((batch.count, self))
 
@@ -426,15 +412,15 @@ class Countdown:
             self.deferred.callback(None)
 
 
-def tell_stored(held: Held, partition: int, base: int | None) -> None:
+def tell_stored(batch: Batch, partition: int, base: int | None) -> None:
     """Tell those who wait that a batch was stored, its first record at ``base``."""
-    for first, waiter in held.told():
+    for first, waiter in batch.told():
         waiter.stored(partition, None if base is None else base + first)
 
 
-def tell_failed(held: Held, partition: int, error: FluvioError) -> None:
+def tell_failed(batch: Batch, partition: int, error: FluvioError) -> None:
     """Tell those who wait that a batch failed, each by an error of its own."""
-    for _, waiter in held.told():
+    for _, waiter in batch.told():
         waiter.failed(partition, _another(error))
 
 

@@ -47,8 +47,8 @@ from ..wire.spu import (
     ProduceResponse,
     TopicProduceData,
 )
-from .accumulator import PartitionQueue
-from .outcomes import Held, Waiter, tell_failed, tell_stored
+from .accumulator import Batch, PartitionQueue
+from .outcomes import tell_failed, tell_stored
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class Sender:
     def __init__(self, partition: int, shared: Shared) -> None:
         config = shared.config
         self.partition = partition
-        self.queue: PartitionQueue[Waiter] = PartitionQueue(
+        self.queue = PartitionQueue(
             linger=config.linger,
             batch_size=config.batch_size,
             max_request_size=config.max_request_size,
@@ -113,7 +113,7 @@ class Sender:
         self._committed = config.isolation is Isolation.READ_COMMITTED
         self._acks = ACKS_ALL if self._committed else ACKS_LEADER
         self._replicas_ms = int(config.replication_timeout * 1000)
-        self._under_way: list[Held] = []
+        self._under_way: list[Batch] = []
         self._sent = 0.0
         self._working = False
         self._stopped = False
@@ -129,7 +129,7 @@ class Sender:
         self._trouble: FluvioError | None = None
 
     @property
-    def held(self) -> Iterator[Held]:
+    def held(self) -> Iterator[Batch]:
         """The batches without an outcome."""
         yield from self._under_way
         yield from self.queue
@@ -295,7 +295,7 @@ class Sender:
         except Exception as error:
             self._not_begun(batches, self._named(error))
 
-    def _answered(self, batches: Sequence[Held], reply: ProduceResponse) -> None:
+    def _answered(self, batches: Sequence[Batch], reply: ProduceResponse) -> None:
         answers: Sequence[int | FluvioError | None]
         try:
             answers = self._answers(reply, len(batches))
@@ -304,7 +304,7 @@ class Sender:
         self._done(batches, answers)
 
     def _unanswered(
-        self, batches: Sequence[Held], connection: FluvioProtocol, error: FluvioError
+        self, batches: Sequence[Batch], connection: FluvioProtocol, error: FluvioError
     ) -> None:
         if isinstance(error, RequestTimedOut):
             # It answers in order: what is asked there next would wait behind this. And what is
@@ -324,14 +324,14 @@ class Sender:
         else:
             self._not_begun(self._take(), error)
 
-    def _not_begun(self, batches: Sequence[Held], error: FluvioError) -> None:
+    def _not_begun(self, batches: Sequence[Batch], error: FluvioError) -> None:
         """An attempt has ended without a request."""
         try:
             self._settle(batches, [error] * len(batches))
         finally:
             self._rest()
 
-    def _done(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
+    def _done(self, batches: Sequence[Batch], answers: Sequence[int | FluvioError | None]) -> None:
         self._call = None
         self._shared.hold()
         try:
@@ -369,7 +369,7 @@ class Sender:
         topology.partition(self._shared.topic, self.partition)
         return topology.leader_of(self._shared.topic, self.partition)
 
-    def _take(self) -> list[Held]:
+    def _take(self) -> list[Batch]:
         now = self._shared.clock.seconds()
         self.expire(now)
         self._under_way = self.queue.take(now, hurry=self._hurried())
@@ -380,7 +380,7 @@ class Sender:
             self._end(stored=[(batch, None) for batch in empty])
         return self._under_way
 
-    def _request(self, batches: Sequence[Held]) -> ProduceRequest:
+    def _request(self, batches: Sequence[Batch]) -> ProduceRequest:
         shared = self._shared
         return ProduceRequest(
             isolation=self._acks,
@@ -427,12 +427,14 @@ class Sender:
             error.effect = Effect.UNKNOWN
         return error
 
-    def _settle(self, batches: Sequence[Held], answers: Sequence[int | FluvioError | None]) -> None:
+    def _settle(
+        self, batches: Sequence[Batch], answers: Sequence[int | FluvioError | None]
+    ) -> None:
         """Give each batch its outcome if it has none, or keep it for the next attempt."""
         live = set(self._under_way)
-        stored: list[tuple[Held, int | None]] = []
-        failed: list[tuple[Held, FluvioError]] = []
-        again: list[Held] = []
+        stored: list[tuple[Batch, int | None]] = []
+        failed: list[tuple[Batch, FluvioError]] = []
+        again: list[Batch] = []
         trouble = None
         for batch, answer in zip(batches, answers, strict=True):
             if not isinstance(answer, FluvioError):
@@ -491,7 +493,7 @@ class Sender:
         named.__cause__ = error
         return named
 
-    def _too_late(self, batch: Held, seconds: float) -> FluvioError:
+    def _too_late(self, batch: Batch, seconds: float) -> FluvioError:
         error = DeliveryTimedOut(self._what, seconds, effect=batch.effect)
         error.__cause__ = self._trouble
         return error
@@ -499,8 +501,8 @@ class Sender:
     def _end(
         self,
         *,
-        stored: Sequence[tuple[Held, int | None]] = (),
-        failed: Sequence[tuple[Held, FluvioError]] = (),
+        stored: Sequence[tuple[Batch, int | None]] = (),
+        failed: Sequence[tuple[Batch, FluvioError]] = (),
     ) -> None:
         if not stored and not failed:
             return
