@@ -45,6 +45,7 @@ from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, Sent
 from .placement import Placement
 from .sender import Sender, Shared
 from .stored import RecordMetadata, StoredRecords
+from .turn import Turn
 
 PERIOD = 0.01
 """The part of the delivery time-out that passes at least from one look at what is late to the next.
@@ -113,6 +114,7 @@ class Producer:
         self._intake = Intake(
             config.buffer_memory, budget, take_in=self._take_in, hurry=self._hurry
         )
+        self._turn = Turn(clock, self._land)
         self._shared = Shared(
             topic=topic,
             config=config,
@@ -126,14 +128,11 @@ class Producer:
             release=self._intake.release,
             telling=self._begin_telling,
             told=self._told,
-            hold=self._hold,
-            look=self._look,
-            stir=self._stir,
+            turn=self._turn,
         )
         self._origin = Origin(topic, self._withdrawn, self._emptied)
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
-        self._stirred: dict[Sender, None] = {}
         self._flushes: dict[Countdown, None] = {}
         self._telling = 0
         self._flushes_by_told: list[Countdown] = []
@@ -141,8 +140,6 @@ class Producer:
         self._closing_since = 0.0
         self._starting: Deferred[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._look_call: IDelayedCall | None = None
-        self._look_held = False
         self._expire_call: IDelayedCall | None = None
         self._close_call: IDelayedCall | None = None
 
@@ -334,7 +331,7 @@ class Producer:
         """Gather what is sent from now on: taken in together, it takes half the time."""
         self._land()
         self._each = Each(self._origin, timestamp, self._clock.seconds())
-        self._look_later()
+        self._turn.look_later()
         return self._each
 
     def _land(self) -> None:
@@ -363,14 +360,14 @@ class Producer:
         else:
             sent.lots.popleft()
         self._intake.hold(grown)
-        self._stir(sender)
+        self._turn.stir(sender)
 
     def _withdrawn(self, sent: Sent) -> None:
         self._intake.withdraw(sent)
         self._settled()
 
     def _emptied(self, partition: int) -> None:
-        self._stir(self._sender(partition))
+        self._turn.stir(self._sender(partition))
 
     # Records out.
 
@@ -380,40 +377,10 @@ class Producer:
             sender = self._senders[partition] = Sender(partition, self._shared)
         return sender
 
-    def _stir(self, sender: Sender) -> None:
-        """Have a sender look at its queue at the end of this turn of the reactor.
-
-        Not at once: what is sent in a row leaves together, also without linger.
-        """
-        self._stirred[sender] = None
-        self._look_later()
-
-    def _look_later(self) -> None:
-        if self._look_call is None and not self._look_held:
-            self._look_call = self._clock.callLater(0, self._called)
-
-    def _called(self) -> None:
-        self._look_call = None
-        self._hold()
-        self._look()
-
-    def _hold(self) -> None:
-        """Ask the clock for nothing: somebody will call :meth:`_look` before it could."""
-        self._look_held = True
-
-    def _look(self) -> None:
-        try:
-            self._land()
-        finally:
-            self._look_held = False
-        stirred, self._stirred = self._stirred, {}
-        for sender in stirred:
-            sender.look()
-
     def _hurry(self) -> None:
         for sender in self._senders.values():
             if len(sender.queue):
-                self._stir(sender)
+                self._turn.stir(sender)
 
     def _hurried(self) -> bool:
         """Whether nothing should linger now."""
@@ -549,7 +516,8 @@ class Producer:
         if self._state is _State.CLOSED:
             return
         self._state = _State.CLOSED
-        for call in (self._look_call, self._expire_call, self._close_call):
+        self._turn.stop()
+        for call in (self._expire_call, self._close_call):
             if call is not None and call.active():
                 call.cancel()
         if self._unsubscribe is not None:

@@ -49,6 +49,7 @@ from ..wire.spu import (
 )
 from .accumulator import Batch, PartitionQueue
 from .outcomes import tell_failed, tell_stored
+from .turn import Turn
 
 T = TypeVar("T")
 
@@ -67,10 +68,7 @@ class Shared:
     :ivar release: called with the bytes of records that have their outcomes, before these are told.
     :ivar telling: called before outcomes are told.
     :ivar told: called afterwards.
-    :ivar hold: called before a request's outcomes are told: what is sent meanwhile, often by those
-        who waited for them, is better looked at afterwards than at the end of the turn.
-    :ivar look: called afterwards.
-    :ivar stir: called with a sender that is to look at its queue, but not in this turn.
+    :ivar turn: has a sender look at its queue, but not in this turn.
     """
 
     topic: str
@@ -85,9 +83,7 @@ class Shared:
     release: Callable[[int], None]
     telling: Callable[[], None]
     told: Callable[[], None]
-    hold: Callable[[], None]
-    look: Callable[[], None]
-    stir: Callable[[Sender], None]
+    turn: Turn
 
 
 class Sender:
@@ -230,7 +226,7 @@ class Sender:
         """
         self._working = False
         if not self._stopped:
-            self._shared.stir(self)
+            self._shared.turn.stir(self)
 
     def _hurried(self) -> bool:
         """Whether even an open batch may leave."""
@@ -333,12 +329,13 @@ class Sender:
 
     def _done(self, batches: Sequence[Batch], answers: Sequence[int | FluvioError | None]) -> None:
         self._call = None
-        self._shared.hold()
+        turn = self._shared.turn
+        turn.hold()
         try:
             self._settle(batches, answers)
         finally:
             self._working = False
-            self._shared.look()
+            turn.look()
         self.look()
 
     async def _pause(self) -> None:
