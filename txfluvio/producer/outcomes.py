@@ -412,6 +412,40 @@ class Countdown:
             self.deferred.callback(None)
 
 
+class Telling:
+    """Outcomes are being told, and meanwhile perhaps more; a context for each time.
+
+    :param over: called when all were told.
+    """
+
+    def __init__(self, over: Callable[[], object]) -> None:
+        self._over = over
+        self._depth = 0
+        self._last: list[Countdown] = []
+
+    @property
+    def under_way(self) -> bool:
+        """Whether some of what has its outcome may not have been told yet."""
+        return self._depth > 0
+
+    def hold(self, countdown: Countdown) -> None:
+        """Have it wait until all were told, if any are being told."""
+        if self._depth:
+            countdown.hold()
+            self._last.append(countdown)
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            countdowns, self._last = self._last, []
+            for countdown in countdowns:
+                countdown.ended()
+            self._over()
+
+
 def tell_stored(batch: Batch, partition: int, base: int | None) -> None:
     """Tell those who wait that a batch was stored, its first record at ``base``."""
     for first, waiter in batch.told():

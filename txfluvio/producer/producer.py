@@ -41,7 +41,7 @@ from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
 from .checks import OVERHEAD, Given, check_record, check_timestamp, columns
 from .intake import Intake
-from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, Sent
+from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, Sent, Telling
 from .placement import Placement
 from .sender import Sender, Shared
 from .stored import RecordMetadata, StoredRecords
@@ -114,6 +114,7 @@ class Producer:
         self._intake = Intake(
             config.buffer_memory, budget, take_in=self._take_in, hurry=self._hurry
         )
+        self._telling = Telling(self._settled)
         self._turn = Turn(clock, self._land)
         self._shared = Shared(
             topic=topic,
@@ -121,21 +122,16 @@ class Producer:
             cluster=cluster,
             clock=clock,
             rng=Random() if rng is None else rng,
-            compression=Compression.NONE,
             chain=Chain(config.smartmodules),
-            tells_offsets=True,
             hurried=self._hurried,
             release=self._intake.release,
-            telling=self._begin_telling,
-            told=self._told,
+            telling=self._telling,
             turn=self._turn,
         )
         self._origin = Origin(topic, self._withdrawn, self._emptied)
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
         self._flushes: dict[Countdown, None] = {}
-        self._telling = 0
-        self._flushes_by_told: list[Countdown] = []
         self._closes: dict[Deferred[None], None] = {}
         self._closing_since = 0.0
         self._starting: Deferred[None] | None = None
@@ -394,14 +390,11 @@ class Producer:
     def _expire(self) -> None:
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
         self._land()
-        self._begin_telling()
-        try:
+        with self._telling:
             for sent in self._intake.late(now, timeout):
                 sent.give_up(lambda partition: self._no_room(partition, timeout))
             for sender in list(self._senders.values()):
                 sender.expire(now)
-        finally:
-            self._told()
         self._expire_call = None
         if self._state is _State.CLOSED:
             return
@@ -436,10 +429,7 @@ class Producer:
                 countdown.watch(batch)
         for sent in self._intake:
             countdown.follow(sent)
-        if self._telling:
-            # Some of what has its outcome may not have been told yet.
-            countdown.hold()
-            self._flushes_by_told.append(countdown)
+        self._telling.hold(countdown)
         if countdown.done:
             return succeed(None)
         self._flushes[countdown] = None
@@ -485,31 +475,16 @@ class Producer:
     def _give_up(self) -> None:
         seconds = self._clock.seconds() - self._closing_since
         waiting = self._intake.clear()
-        self._begin_telling()
-        try:
+        with self._telling:
             for sender in list(self._senders.values()):
                 sender.abandon(seconds)
             for sent in waiting:
                 sent.give_up(lambda partition: self._no_room(partition, seconds))
-        finally:
-            self._told()
-        if not self._telling:
+        if not self._telling.under_way:
             self._finish()
 
-    def _begin_telling(self) -> None:
-        self._telling += 1
-
-    def _told(self) -> None:
-        """Outcomes were told; those who wait for all of them come last."""
-        self._telling -= 1
-        if not self._telling:
-            flushes, self._flushes_by_told = self._flushes_by_told, []
-            for countdown in flushes:
-                countdown.ended()
-            self._settled()
-
     def _settled(self) -> None:
-        if self._state is _State.CLOSING and self._intake.idle and not self._telling:
+        if self._state is _State.CLOSING and self._intake.idle and not self._telling.under_way:
             self._finish()
 
     def _finish(self) -> None:

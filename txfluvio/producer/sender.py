@@ -48,7 +48,7 @@ from ..wire.spu import (
     TopicProduceData,
 )
 from .accumulator import Batch, PartitionQueue
-from .outcomes import tell_failed, tell_stored
+from .outcomes import Telling, tell_failed, tell_stored
 from .turn import Turn
 
 T = TypeVar("T")
@@ -66,8 +66,7 @@ class Shared:
     :ivar tells_offsets: whether the offsets in the topic's answers mean something.
     :ivar hurried: whether nothing should linger now.
     :ivar release: called with the bytes of records that have their outcomes, before these are told.
-    :ivar telling: called before outcomes are told.
-    :ivar told: called afterwards.
+    :ivar telling: a context in which outcomes are told.
     :ivar turn: has a sender look at its queue, but not in this turn.
     """
 
@@ -76,13 +75,12 @@ class Shared:
     cluster: Cluster
     clock: IReactorTime
     rng: Random
-    compression: Compression
+    compression: Compression = Compression.NONE
     chain: Chain
-    tells_offsets: bool
+    tells_offsets: bool = True
     hurried: Callable[[], bool]
     release: Callable[[int], None]
-    telling: Callable[[], None]
-    told: Callable[[], None]
+    telling: Telling
     turn: Turn
 
 
@@ -514,15 +512,12 @@ class Sender:
         for batch, error in failed:
             size += batch.size
             metrics.failed("produce", error)
-        shared.telling()
-        try:
+        with shared.telling:
             shared.release(size)
             for batch, base in stored:
                 tell_stored(batch, self.partition, base)
             for batch, error in failed:
                 tell_failed(batch, self.partition, error)
-        finally:
-            shared.told()
 
     async def _wait(self, deferred: Deferred[T]) -> T:
         """Await what :meth:`abandon` may cancel."""
