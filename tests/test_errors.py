@@ -100,8 +100,8 @@ def test_every_error_says_whether_to_try_again_and_what_it_did(cls: type[FluvioE
 @every_class
 @pytest.mark.parametrize(
     "again",
-    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
-    ids=["pickle", "copy", "deepcopy"],
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy, errors.another],
+    ids=["pickle", "copy", "deepcopy", "another"],
 )
 def test_every_error_survives_a_copy(cls: type[FluvioError], again: Any) -> None:
     error = sample(cls)
@@ -111,6 +111,15 @@ def test_every_error_survives_a_copy(cls: type[FluvioError], again: Any) -> None
     assert twin is not error
     assert vars(twin) == vars(error)
     assert (str(twin), twin.args) == (str(error), error.args)
+
+
+def test_another_error_has_the_cause_and_changes_for_itself() -> None:
+    error = errors.Disconnected("spu:9005", "lost")
+    error.__cause__ = OSError("reset")
+    own = errors.another(error)
+    own.effect = Effect.DONE
+    assert own.__cause__ is error.__cause__
+    assert error.effect is not Effect.DONE
 
 
 @every_class

@@ -28,8 +28,9 @@ import copyreg
 import enum
 import reprlib
 from collections.abc import Mapping, Sequence
+from copy import copy
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -62,6 +63,19 @@ class FluvioError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # The default calls the class with ``args``, which fails for keyword-only parameters.
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def another(error: E) -> E:
+    """The same error, with its cause, as an object of its own.
+
+    Whoever gets it may add what they know, or raise it, and nobody else's error changes by that.
+    """
+    own = copy(error)
+    own.__cause__ = error.__cause__
+    return own
 
 
 # The caller.

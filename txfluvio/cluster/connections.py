@@ -12,7 +12,6 @@ at a time over each connection.
 
 from __future__ import annotations
 
-import copy
 import enum
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -37,6 +36,7 @@ from ..errors import (
     FluvioError,
     LimitReached,
     RequestTimedOut,
+    another,
 )
 from ..interfaces import IMetrics
 from ..metrics import NOTHING
@@ -262,17 +262,9 @@ class SpuPool:
     def _failed(self, failure: Failure, known: list[_Shared], made: _Shared) -> None:
         if made in known:
             known.remove(made)
+        assert failure.value is not None
         for deferred in made.waiting.take():
-            deferred.errback(_another(failure))
-
-
-def _another(failure: Failure) -> Failure:
-    """With a copy of the error, since those who get it may add to it what they know."""
-    error = copy.copy(failure.value)
-    if error is None or failure.value is None:
-        return failure
-    error.__cause__ = failure.value.__cause__
-    return Failure(error)
+            deferred.errback(another(failure.value))
 
 
 class _Turns(DeferredSemaphore):

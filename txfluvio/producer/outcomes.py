@@ -11,14 +11,13 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
 from itertools import count, repeat
 from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
 
-from ..errors import Effect, FluvioError, NotAllStored
+from ..errors import Effect, FluvioError, NotAllStored, another
 from .accumulator import Batch
 from .checks import Keys
 from .stored import Positions, RecordMetadata, StoredRecords
@@ -314,7 +313,7 @@ class Each(Sent):
         if isinstance(outcome, FluvioError):
             for deferred in told:
                 if not deferred.called:
-                    deferred.errback(_another(outcome))
+                    deferred.errback(another(outcome))
         else:
             offsets = repeat(None) if outcome is None else count(outcome)
             times: Iterable[int] = repeat(self.timestamp)
@@ -455,11 +454,4 @@ def tell_stored(batch: Batch, partition: int, base: int | None) -> None:
 def tell_failed(batch: Batch, partition: int, error: FluvioError) -> None:
     """Tell those who wait that a batch failed, each by an error of its own."""
     for _, waiter in batch.told():
-        waiter.failed(partition, _another(error))
-
-
-def _another(error: FluvioError) -> FluvioError:
-    """The same error as an object of its own: whoever gets it may change it, or raise it."""
-    own = copy(error)
-    own.__cause__ = error.__cause__
-    return own
+        waiter.failed(partition, another(error))

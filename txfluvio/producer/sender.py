@@ -9,7 +9,6 @@ producer have in common is :class:`Shared`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
@@ -33,6 +32,7 @@ from ..errors import (
     ProtocolError,
     RequestTimedOut,
     WaitTimedOut,
+    another,
 )
 from ..transport.calls import Call
 from ..transport.protocol import FluvioProtocol
@@ -532,7 +532,6 @@ def _carrying(error: FluvioError, effect: Effect) -> FluvioError:
     """The error, saying what earlier attempts may have done where it says that it did nothing."""
     if error.effect is not Effect.NONE or effect is Effect.NONE:
         return error
-    carrying = copy(error)
-    carrying.__cause__ = error.__cause__
+    carrying = another(error)
     carrying.effect = effect
     return carrying
