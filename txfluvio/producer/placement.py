@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
 
-from ..cluster.topology import PartitionInfo, TopicInfo
+from ..cluster import PartitionInfo, TopicInfo
 from ..errors import InvalidRecord, PartitionNotFound
 from ..wire.sc import PartitionResolution
 from .checks import Keys
@@ -23,8 +23,8 @@ class Placement:
 
     :param partitioner: an ``IPartitioner``; None: the one all Fluvio clients use.
 
-    :ivar at_once: whether a record has to be placed when it is sent, for a user's own partitioner
-        may fail. The usual one never does, and many records at once take it less time.
+    :ivar custom: whether the partitioner is a user's own. It may fail, so that a record has to be
+        placed when it is sent; the usual one never does, and many at once take it less time.
     """
 
     def __init__(self, topic: str, partitioner: Any = None) -> None:
@@ -33,9 +33,8 @@ class Placement:
         if partitioner is None:
             partitioner = SiphashRoundRobinPartitioner()
         self._partitioner = partitioner
-        self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int]
-        self._choose = self._partitioner.choose
-        self.at_once = type(self._partitioner) is not SiphashRoundRobinPartitioner
+        self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int] = partitioner.choose
+        self.custom = type(partitioner) is not SiphashRoundRobinPartitioner
         self._followed: TopicInfo | None = None
         self._count = 0
         self._online: tuple[int, ...] = ()
@@ -68,8 +67,7 @@ class Placement:
         if partition is not None:
             self._check(partition)
             return [Lot(partition, keys, values, range(len(values)))] if values else []
-        chooser = self._partitioner
-        if self.at_once:
+        if self.custom:
             places = [
                 self._choose(key, value, self._count, self._online)
                 for key, value in zip(keys or repeat(None), values, strict=False)
@@ -79,10 +77,13 @@ class Placement:
                 self._check(place)
             return _sorted(places, keys, values)
         if keys is not None:
-            return _sorted(chooser.choose_all(keys, self._count, self._online), keys, values)
+            places = self._partitioner.choose_all(keys, self._count, self._online)
+            return _sorted(places, keys, values)
         return [
             Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
-            for place, taken in chooser.choose_turns(len(values), self._count, self._online)
+            for place, taken in self._partitioner.choose_turns(
+                len(values), self._count, self._online
+            )
         ]
 
     def sort_placed(

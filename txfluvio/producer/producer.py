@@ -20,9 +20,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
-from ..cluster.chain import Chain
-from ..cluster.cluster import Cluster
-from ..cluster.topology import Topology
+from ..cluster import Chain, Cluster, Topology
 from ..config import ProducerConfig
 from ..errors import (
     AlreadyRunning,
@@ -260,7 +258,7 @@ class Producer:
             # Most are a value and no more, and short: one step less where there are millions.
             if key is not None or type(value) is not bytes or len(value) > self._surely_fits:
                 check_record(key, value, self._config.max_request_size)
-            if partition is not None or self._placement.at_once:
+            if partition is not None or self._placement.custom:
                 partition = self._placement.place(key, value, partition)
                 self._check_running()
             if timestamp is None:

@@ -19,9 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster.chain import Chain
-from ..cluster.cluster import Cluster
-from ..cluster.topology import SpuInfo, Topology
+from ..cluster import Chain, Cluster, SpuInfo, Topology
 from ..config import Delivery, Isolation, ProducerConfig
 from ..errors import (
     BrokerError,
