@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.producer.kit import NAME, ProducerTestCase
-from txfluvio.cluster.cluster import TOPIC_GRACE
+from txfluvio.cluster.cluster import TOPIC_GRACE, Cluster
+from txfluvio.config import ClientConfig
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
     CompressionConflict,
+    ConnectFailed,
     NotStarted,
     ProducerClosed,
     TopicNotFound,
+    WaitTimedOut,
 )
+from txfluvio.producer import Producer
+from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.sc import TopicCompression
 
@@ -107,6 +114,20 @@ class StartingTests(ProducerTestCase):
         self.turn()
         self.successResultOf(stopped)
         self.failureResultOf(self.make("nope").start(), ClientClosed)
+
+    def test_it_starts_with_a_client_that_is_started_and_knows_its_cluster(self) -> None:
+        config = ClientConfig(endpoint="nobody.test:9003", connect_timeout=3.0)
+        dialer = MemoryDialer(self.network, config, self.clock)
+        cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=Random(0))
+        producer = Producer(cluster, NAME, clock=self.clock, budget=self.budget)
+        self.failureResultOf(producer.start(), NotStarted)
+        connecting, starting = cluster.start(), producer.start()
+        self.turn(2.9)
+        self.assertNoResult(starting)
+        self.turn(0.1)
+        self.failureResultOf(starting, WaitTimedOut)
+        self.failureResultOf(connecting, ConnectFailed)
+        cluster.stop()
 
     def test_before_it_is_started_nothing_can_be_sent(self) -> None:
         producer = self.make()

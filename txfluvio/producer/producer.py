@@ -166,8 +166,11 @@ class Producer:
         :raises TopicNotFound: there is no such topic.
         :raises CompressionConflict: the topic demands another codec than the configured one. If
             none is configured, the one that the topic demands is used.
+        :raises WaitTimedOut: the cluster has not told its topics within ``connect_timeout``.
         :raises AlreadyRunning: it was started before.
         :raises ProducerClosed: it was closed.
+        :raises NotStarted: the client was not started.
+        :raises ClientClosed: the client was closed.
         """
         if self._state in (_State.CLOSING, _State.CLOSED):
             return fail(ProducerClosed())
