@@ -66,9 +66,9 @@ def test_a_record_larger_than_a_batch_goes_alone() -> None:
 def test_appending_says_how_many_bytes_it_took() -> None:
     q = queue(batch_size=200)
     grown = [q.extend(None, [b"x" * size], 0, 1000, 0.0)[1] for size in (50, 60, 70, 500)]
-    assert sum(grown) == sum(batch.size for batch in q)
+    assert sum(grown) == sum(batch.size for batch in reversed(q))
     _, more = q.extend(None, [b"a", b"b"], 0, 1000, 0.0)
-    assert sum(grown) + more == sum(batch.size for batch in q)
+    assert sum(grown) + more == sum(batch.size for batch in reversed(q))
 
 
 def test_a_timestamp_too_far_from_the_batch_opens_another() -> None:
@@ -108,8 +108,8 @@ def test_many_at_once_make_the_batches_of_one_at_a_time(
     while start < len(pairs):
         keys, rest = [key for key, _ in pairs], [value for _, value in pairs]
         start, _ = many.extend(keys, rest, start, 1000, 0.0)
-    assert [batch.encode(Compression.NONE) for batch in many] == [
-        batch.encode(Compression.NONE) for batch in single
+    assert [batch.encode(Compression.NONE) for batch in reversed(many)] == [
+        batch.encode(Compression.NONE) for batch in reversed(single)
     ]
 
 

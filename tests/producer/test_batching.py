@@ -148,7 +148,7 @@ class ManyPartitionsTests(ProducerTestCase):
         self.turn()
         looks: list[Sender] = []
         seen: list[object] = []
-        expire, each = Sender.expire, PartitionQueue.__iter__
+        expire, each = Sender.expire, PartitionQueue.__reversed__
 
         def looking(sender: Sender, now: float) -> None:
             looks.append(sender)
@@ -160,7 +160,7 @@ class ManyPartitionsTests(ProducerTestCase):
                 yield batch
 
         self.patch(Sender, "expire", looking)
-        self.patch(PartitionQueue, "__iter__", seeing)
+        self.patch(PartitionQueue, "__reversed__", seeing)
         producer = self.started(batch_size=100, delivery_timeout=10.0)
         told: list[float] = []
         number = 900

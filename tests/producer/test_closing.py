@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,9 +21,14 @@ from txfluvio.errors import (
 )
 from txfluvio.interfaces import IPartitioner
 from txfluvio.producer import Producer
+from txfluvio.producer.outcomes import Countdown
 from txfluvio.wire.codes import Code, error
 
 OWNERS = re.compile(r"txfluvio\.(producer\.|cluster\.metadata)")
+
+
+def note(order: list[Any], what: object, _: object) -> None:
+    order.append(what)
 
 
 class FlushTests(ProducerTestCase):
@@ -181,6 +188,58 @@ class FlushTests(ProducerTestCase):
         self.leader.answer()
         self.turn()
         self.successResultOf(second)
+
+    def test_after_each_of_many_records_it_waits_for_each_of_them_once(self) -> None:
+        waits: list[Countdown] = []
+        ended = Countdown.ended
+
+        def counted(countdown: Countdown) -> None:
+            waits.append(countdown)
+            ended(countdown)
+
+        self.patch(Countdown, "ended", counted)
+        self.lead({0: None, 1: None})
+        self.turn()
+        producer = self.started(batch_size=1000, max_request_size=1000, buffer_memory=400_000)
+        order: list[int] = []
+        number = 1200
+        for sent in range(number):
+            producer.send(b"x" * 900, partition=0)
+            producer.flush().addCallback(partial(note, order, sent))
+        self.assertEqual(order, [])
+        self.lead({0: 1})
+        self.turn()
+        self.assertEqual(order, list(range(number)))
+        self.assertEqual(len(self.leader.values()), number)
+        self.assertLess(len(waits), 3 * number)
+
+    def test_it_waits_for_what_one_before_waited_for_that_was_given_up(self) -> None:
+        self.leader.holding = True
+        producer = self.started(batch_size=100)
+        order: list[str] = []
+        for value in (b"a", b"b"):
+            producer.send(value * 100, partition=0).addCallback(lambda _: order.append("stored"))
+        given_up, flushed = producer.flush(), producer.flush()
+        flushed.addCallback(lambda _: order.append("flushed"))
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        self.turn()
+        self.assertEqual(order, [])
+        self.leader.answer()
+        self.turn()
+        self.assertEqual(order, ["stored", "stored", "flushed"])
+
+    def test_it_waits_for_what_came_into_a_batch_that_one_before_waits_for(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(linger=60.0)
+        order: list[str] = []
+        for value in ("a", "b"):
+            producer.send(value.encode(), partition=0).addCallback(partial(note, order, value))
+            producer.flush().addCallback(partial(note, order, f"flushed {value}"))
+        self.lead({0: 1})
+        self.turn()
+        self.assertEqual(order, ["a", "flushed a", "b", "flushed b"])
 
     def in_a_turn(self, deferred: Deferred[None]) -> Deferred[None]:
         self.turn()

@@ -135,8 +135,8 @@ class PartitionQueue:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self._batches)
+    def __reversed__(self) -> Iterator[Batch]:
+        return reversed(self._batches)
 
     @property
     def since(self) -> float | None:

@@ -39,8 +39,8 @@ class Intake:
         # Who is in the middle may leave, so that a queue would be searched for each that does.
         self._waiting: OrderedDict[Sent, None] = OrderedDict()
 
-    def __iter__(self) -> Iterator[Sent]:
-        return iter(self._waiting)
+    def __reversed__(self) -> Iterator[Sent]:
+        return reversed(self._waiting)
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -371,15 +371,22 @@ class Each(Sent):
 class Countdown:
     """Waits until everything that a producer held at one moment has its outcome.
 
-    It has a receipt of each batch, of no records, and follows what is not in a batch yet.
+    It has a receipt of each batch, of no records, and follows what is not in a batch yet; but what
+    the countdown before it waits for already, it leaves to that one, and comes after it. Otherwise
+    one after each record would take a receipt of each batch for each record.
 
     :param on_end: called with this when that is so, or when the caller has cancelled.
+    :param before: the latest countdown of the producer, whether or not it has ended.
     """
 
-    def __init__(self, on_end: Callable[[Countdown], None]) -> None:
+    def __init__(self, on_end: Callable[[Countdown], None], before: Countdown | None) -> None:
         self.deferred: Deferred[None] = Deferred(lambda _: on_end(self))
         self._on_end = on_end
         self._left = 0
+        self._next: Countdown | None = None
+        if before is not None and not before.done:
+            before._next = self
+            self.hold()
 
     @property
     def done(self) -> bool:
@@ -390,13 +397,22 @@ class Countdown:
         """Wait for one :meth:`ended` more."""
         self._left += 1
 
-    def watch(self, batch: Batch) -> None:
-        self._left += 1
-        batch.receipts.append((batch.count, self))
+    def watch(self, batches: Iterable[Batch]) -> None:
+        """Wait for the batches of a partition, given with the latest first."""
+        for batch in batches:
+            if isinstance(batch.receipts[-1][1], Countdown):
+                # Whose that is waits for all that came earlier, too.
+                break
+            self._left += 1
+            batch.receipts.append((batch.count, self))
 
-    def follow(self, sent: Sent) -> None:
-        self._left += 1
-        sent.followers.append(self)
+    def follow(self, waiting: Iterable[Sent]) -> None:
+        """Wait for those who wait for room, given with the latest first."""
+        for sent in waiting:
+            if sent.followers:
+                break
+            self._left += 1
+            sent.followers.append(self)
 
     def stored(self, partition: int, offset: int | None) -> None:
         self.ended()
@@ -405,10 +421,15 @@ class Countdown:
         self.ended()
 
     def ended(self) -> None:
-        self._left -= 1
-        if not self._left and not self.deferred.called:
-            self._on_end(self)
-            self.deferred.callback(None)
+        countdown: Countdown | None = self
+        while countdown is not None:
+            countdown._left -= 1
+            if countdown._left:
+                break
+            if not countdown.deferred.called:
+                countdown._on_end(countdown)
+                countdown.deferred.callback(None)
+            countdown = countdown._next
 
 
 class Telling:

@@ -130,6 +130,7 @@ class Producer:
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
         self._flushes: dict[Countdown, None] = {}
+        self._latest_flush: Countdown | None = None
         self._closes: dict[Deferred[None], None] = {}
         self._closing_since = 0.0
         self._starting: Deferred[None] | None = None
@@ -424,15 +425,14 @@ class Producer:
         if self._state not in (_State.RUNNING, _State.CLOSING):
             return fail(self._not_running())
         self._land()
-        countdown = Countdown(self._flushed)
+        countdown = Countdown(self._flushed, self._latest_flush)
         for sender in self._senders.values():
-            for batch in sender.held:
-                countdown.watch(batch)
-        for sent in self._intake:
-            countdown.follow(sent)
+            countdown.watch(sender.held)
+        countdown.follow(reversed(self._intake))
         self._telling.hold(countdown)
         if countdown.done:
             return succeed(None)
+        self._latest_flush = countdown
         self._flushes[countdown] = None
         self._hurry()
         return countdown.deferred

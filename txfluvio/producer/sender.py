@@ -122,9 +122,9 @@ class Sender:
 
     @property
     def held(self) -> Iterator[Batch]:
-        """The batches without an outcome."""
-        yield from self._under_way
-        yield from self.queue
+        """The batches without an outcome, the latest first."""
+        yield from reversed(self.queue)
+        yield from reversed(self._under_way)
 
     @property
     def since(self) -> float | None:
