@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from txfluvio.config import Isolation, OffsetReset, RetryPolicy
 from txfluvio.consumer import Consumer
-from txfluvio.errors import ConnectFailed, LogTruncated, OffsetEvicted, TopicDeleted
+from txfluvio.errors import (
+    ConnectFailed,
+    LogTruncated,
+    NotLeaderForPartition,
+    OffsetEvicted,
+    TopicDeleted,
+)
 from txfluvio.offset import Offset
-from txfluvio.testing.faults import Fault, LoseReply, Match
+from txfluvio.testing.faults import AnswerError, Fault, LoseReply, Match
 from txfluvio.transport.protocol import CLOSE_GRACE
+from txfluvio.wire.codes import Code
 from txfluvio.wire.records import Record
 from txfluvio.wire.spu import FetchOffsetsRequest, StreamFetchRequest
 
@@ -242,6 +251,33 @@ class Connections(ConsumerCase):
         self.wait(12.0)
         self.assertEqual([t - began for t in self.dialled], [0.5, 1.5, 3.5, 7.5, 11.5])
         accept()
+
+    def refuse_streams(self) -> Callable[[], None]:
+        """Let the SPU answer every stream with an error, until what is returned is called."""
+        refusal = AnswerError(Code.NOT_LEADER_FOR_PARTITION)
+        return self.broker.plant(Fault(Match("StreamFetch"), refusal, times=None)).remove
+
+    def test_attempts_become_rarer_while_streams_are_refused(self) -> None:
+        self.started(start=BEGINNING)
+        accept = self.refuse_streams()
+        self.dialled.clear()
+        began = self.clock.seconds()
+        self.lose_connections()
+        self.wait(12.0)
+        self.assertEqual([t - began for t in self.dialled], [0.5, 1.5, 3.5, 7.5, 11.5])
+        accept()
+
+    def test_a_stream_that_is_refused_all_the_time_ends_in_the_error(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
+        cluster = self.connected(retry=policy)
+        consumer = self.started(cluster=cluster)
+        accept = self.refuse_streams()
+        self.lose_connections()
+        self.failure(consumer.next(), NotLeaderForPartition)
+        accept()
+        self.nothing_is_lost_by_seeking(consumer)
+        self.result(consumer.close())
+        self.result(cluster.stop())
 
     def test_attempts_count_anew_when_records_have_come(self) -> None:
         consumer = self.started(start=BEGINNING)

@@ -328,7 +328,9 @@ class PartitionStream:
 
     def keep(self, brought: PartitionResponse) -> bool:
         """Take what came in; False if it holds no complete batch."""
-        self._retries.received()
+        if len(brought.records) or not brought.error_code:
+            # An error alone is a failed attempt.
+            self._retries.received()
         if len(brought.records):
             target = self.target
             metrics = self._cluster.metrics
