@@ -365,3 +365,38 @@ class Failing(ServiceCase):
         assert self.busy is not None
         self.busy.cancel()
         self.failure(service.when_done(), CancelledError)
+
+    def cancel_at(self, offset: int, times: int) -> Callable[[Record], object]:
+        """A handler whose own Deferred is cancelled, so many times, at this offset."""
+        left = [offset] * times
+
+        def handle(record: Record) -> Deferred[None] | None:
+            self.handle(record)
+            if record.offset not in left:
+                return None
+            left.remove(record.offset)
+            given_up: Deferred[None] = Deferred()
+            self.clock.callLater(0, given_up.cancel)
+            return given_up
+
+        return handle
+
+    def test_a_record_whose_deferred_was_cancelled_can_be_skipped(self) -> None:
+        self.started(self.cancel_at(5, 1), on_failure=OnFailure.SKIP)
+        self.assertEqual(self.seen, list(range(10)))
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+
+    def test_a_record_whose_deferred_was_cancelled_can_be_tried_again(self) -> None:
+        self.started(self.cancel_at(3, 2), on_failure=OnFailure.RETRY)
+        self.wait(5.0)
+        self.assertEqual(self.seen, [0, 1, 2, 3, 3, 3, *range(4, 10)])
+
+    def test_one_that_is_cancelled_by_the_stop_is_neither_skipped_nor_tried_again(self) -> None:
+        for mode in (OnFailure.SKIP, OnFailure.RETRY):
+            with self.subTest(mode=mode):
+                self.seen.clear()
+                service = self.started(self.handle_slowly, on_failure=mode, stop_timeout=1.0)
+                done = service.when_done()
+                self.result(service.stopService())
+                self.successResultOf(done)
+                self.assertEqual((self.seen, self.stored()), ([0], None))

@@ -187,27 +187,34 @@ class ConsumerService(Service):
                 break
 
     async def _handle(self, record: Record) -> None:
-        try:
-            await self._call(record)
-        except CancelledError:
-            raise
-        except Exception:
-            match self._on_failure:
-                case OnFailure.STOP:
-                    raise
-                case OnFailure.SKIP:
-                    self._log.failure("skipping {at}", level=LogLevel.error, at=_place(record))
-                case OnFailure.RETRY:
-                    await self._call_again(record, Failure())
+        failure = await self._call(record)
+        if failure is None:
+            return
+        match self._on_failure:
+            case OnFailure.STOP:
+                failure.raiseException()
+            case OnFailure.SKIP:
+                self._log.failure("skipping {at}", failure, LogLevel.error, at=_place(record))
+            case OnFailure.RETRY:
+                await self._call_again(record, failure)
 
-    async def _call(self, record: Record) -> None:
+    async def _call(self, record: Record) -> Failure | None:
+        """Call the handler; what it has failed with, if it has.
+
+        :raises CancelledError: the service stops and does not wait for it.
+        """
         self._handling = True
         try:
             result = self._handler(record)
             if result is not None and isawaitable(result):
                 await result
+        except Exception as error:
+            if self._stopping and isinstance(error, CancelledError):
+                raise
+            return Failure()
         finally:
             self._handling = False
+        return None
 
     async def _call_again(self, record: Record, failure: Failure) -> None:
         deadline = self._retry.deadline
@@ -220,14 +227,10 @@ class ConsumerService(Service):
                 failure.raiseException()
             self._warn(f"again in {delay:.2f} s", record, failure)
             await deferLater(self._clock, delay)
-            try:
-                await self._call(record)
-            except CancelledError:
-                raise
-            except Exception:
-                failure = Failure()
-            else:
+            failed = await self._call(record)
+            if failed is None:
                 return
+            failure = failed
 
     def _warn(self, what: str, record: Record, failure: Failure) -> None:
         # With its traceback, but not as a failure: it is not one as long as it is tried again.
