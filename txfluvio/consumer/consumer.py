@@ -243,6 +243,8 @@ class Consumer:
         :param timeout: seconds to wait; 0 or less: only for what is received already; None: for
             ever.
         :raises WaitTimedOut: nothing came within ``timeout``.
+        :raises ConsumerClosed: it was closed before this call.
+        :raises NotStarted: it is not started.
         """
         for record in self._hand.rest:
             return succeed(record)
@@ -277,6 +279,9 @@ class Consumer:
         :param topic: needed with several topics only.
         :return: None while it is not known, after a :meth:`seek` relative to the end or beginning.
         :raises PartitionNotFound: it is none of those that are read.
+        :raises UsageError: there are several topics and ``topic`` is not given.
+        :raises NotStarted: it is not started.
+        :raises ConsumerClosed: it is closed.
         """
         stream = self._find(partition, topic)
         return self._outlet.position(stream) if stream.placed else None
@@ -287,6 +292,9 @@ class Consumer:
         Not negative: under ReadUncommitted the position may be above the high watermark.
 
         Cancelling ends the waiting and no more; closing the consumer does not end it.
+
+        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        :raises FluvioError: the partition's leader could not be asked.
         """
         return Deferred.fromCoroutine(self._lag(partition, topic))
 
@@ -298,6 +306,8 @@ class Consumer:
         record from there was processed; until then, what was stored stays.
 
         :param to: an absolute offset, or an :class:`~txfluvio.offset.Offset` other than stored.
+        :raises InvalidConfig: ``to`` is neither.
+        :raises PartitionNotFound: as :meth:`position`, and so in all else.
         """
         place = Offset.absolute(to) if isinstance(to, int) else to
         if not isinstance(place, Offset) or place.kind is OffsetKind.STORED:
@@ -309,7 +319,10 @@ class Consumer:
         stream.seek(place)
 
     def pause(self, partition: int, *, topic: str | None = None) -> None:
-        """Hand out no more records of a partition, the rest of the batch in hand included."""
+        """Hand out no more records of a partition, the rest of the batch in hand included.
+
+        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        """
         stream = self._find(partition, topic)
         if stream.paused:
             return
@@ -320,7 +333,10 @@ class Consumer:
         stream.pause()
 
     def resume(self, partition: int, *, topic: str | None = None) -> None:
-        """Go on after :meth:`pause`, with the very next record."""
+        """Go on after :meth:`pause`, with the very next record.
+
+        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        """
         stream = self._find(partition, topic)
         stream.resume()
         self._outlet.offer(stream)

@@ -26,7 +26,7 @@ from .requests import Target
 async def stored_offsets(cluster: Cluster, consumer_id: str, seconds: float) -> dict[Target, int]:
     """What is stored for a consumer, by partition: offsets of last processed records.
 
-    :param seconds: for finding who has them, and again for the answer.
+    :param seconds: for finding who has them and for the answer, together.
     :raises FluvioError: nobody has them, or they could not be asked for.
     """
     wanted = ConsumerOffsetFilter(consumer_id=consumer_id)

@@ -83,7 +83,10 @@ class Session:
         self.oversized: Deferred[int | None] = Deferred()
 
     def request(self, message: Request[R]) -> Deferred[R]:
-        """Ask the SPU something, in the order of all that is asked on this connection."""
+        """Ask the SPU something, in the order of all that is asked on this connection.
+
+        Cancelling ends the waiting and no more.
+        """
         return self._connection.request(message)
 
     def open(self, message: StreamFetchRequest) -> None:
@@ -112,6 +115,8 @@ class Session:
 
     def store(self, offset: int) -> Deferred[None]:
         """Store an offset for the stream's consumer.
+
+        Cancelling ends the waiting; the offset may be stored.
 
         :raises BrokerError: it could not be stored. Retriable where a new session may help.
         """
