@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txfluvio.config import OffsetStrategy
 from txfluvio.consumer import Consumer
-from txfluvio.errors import WaitTimedOut
+from txfluvio.errors import ConsumerClosed, WaitTimedOut
 from txfluvio.interfaces import IOffsetStore
 from txfluvio.offset import Offset
 from txfluvio.wire.spu import (
@@ -161,6 +161,38 @@ class Failing(StoreCase):
         consumer = self.consumer(consumer_id=WORKER, offsets=MANUAL, offset_store=Silent())
         error = self.failure(consumer.start(), WaitTimedOut)
         self.assertIn(WORKER, str(error))
+
+    def test_a_store_that_loads_though_the_consumer_was_closed_starts_nothing(self) -> None:
+        class Stubborn(Store):
+            async def load(self, consumer_id: str) -> Mapping[tuple[str, int], int]:  # type: ignore[override]
+                try:
+                    await Deferred[None]()
+                except CancelledError:
+                    return {}
+                raise AssertionError
+
+        self.check_that_nothing_starts(Stubborn(), lambda consumer: consumer.close())
+
+    def test_a_store_that_closes_the_consumer_itself_starts_nothing(self) -> None:
+        class Closing(Store):
+            def load(self, consumer_id: str) -> Deferred[Mapping[tuple[str, int], int]]:
+                closing.append(consumers[0].close())
+                return succeed({})
+
+        closing: list[Deferred[None]] = []
+        consumers = self.consumers
+        self.check_that_nothing_starts(Closing(), lambda _: closing[0])
+
+    def check_that_nothing_starts(
+        self, store: Store, close: Callable[[Consumer], Deferred[None]]
+    ) -> None:
+        before = len(self.network.links)
+        consumer = self.consumer(consumer_id=WORKER, offsets=MANUAL, offset_store=store)
+        start = consumer.start()
+        self.result(close(consumer))
+        self.failure(start, ConsumerClosed)
+        self.assertEqual(consumer.partitions, ())
+        self.assertEqual(len(self.network.links), before)
 
     def test_what_storing_fails_with_is_raised_by_the_commit_and_the_next_may_succeed(self) -> None:
         consumer = self.worker()

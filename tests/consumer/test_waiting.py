@@ -273,6 +273,14 @@ class Closing(ConsumerCase):
             lambda consumer, start: self.result(consumer.close()), ConsumerClosed
         )
 
+    def test_closing_leaves_alone_what_follows_upon_the_start(self) -> None:
+        work: Deferred[None] = Deferred()
+        consumer = self.consumer()
+        following = consumer.start().addCallback(lambda _: work)
+        self.turn()
+        self.result(consumer.close())
+        self.assertNoResult(following)
+
     def test_cancelling_the_start_closes_it_at_any_point(self) -> None:
         self.at_any_point_of_starting(lambda consumer, start: start.cancel(), CancelledError)
 

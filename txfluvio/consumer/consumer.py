@@ -508,6 +508,9 @@ class Consumer:
             self._choose, missing="the cluster is not known", timeout=seconds
         )
         stored = await self._find_stored()
+        if self.closed:
+            # The user's offset store may have done that, or go on though it was cancelled.
+            raise ConsumerClosed
         self._unsubscribe = self._cluster.subscribe(self._topology_changed)
         self._add(chosen, self._start_at, stored)
         placed = Deferred.fromCoroutine(self._all_placed())
@@ -608,7 +611,7 @@ class Consumer:
         if storing:
             self._mark()
         self._outlet.close()
-        if self._starting is not None:
+        if before is _State.STARTING and self._starting is not None:
             self._starting.cancel()
         try:
             if storing:
