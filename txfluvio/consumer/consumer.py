@@ -367,20 +367,6 @@ class Consumer:
         """
         return Deferred.fromCoroutine(self._flush())
 
-    # What streams tell
-
-    def stream_placed(self, stream: PartitionStream) -> None:
-        """A stream knows its position; not for users."""
-        self._outlet.wake()
-
-    def stream_ready(self, stream: PartitionStream) -> None:
-        """A stream has something to hand out, or is at its end; not for users."""
-        self._outlet.offer(stream)
-
-    def stream_emptied(self, stream: PartitionStream) -> None:
-        """A stream has given up what it had to hand out; not for users."""
-        self._outlet.withdraw(stream)
-
     # Handing out
 
     async def _refill(self) -> None:
@@ -583,7 +569,7 @@ class Consumer:
             stream.resize(slot)
         for target in targets:
             stream = PartitionStream(
-                self,
+                self._outlet,
                 self._cluster,
                 target,
                 self._reading,

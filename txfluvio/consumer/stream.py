@@ -71,16 +71,16 @@ _OTHER = 2
 
 
 class StreamOwner(Protocol):
-    """The consumer whose stream it is. It may not act at once: a stream is in the middle of it."""
+    """Who hands out a stream's records. It may not act at once: a stream is in the middle of it."""
 
-    def stream_placed(self, stream: PartitionStream) -> None:
-        """Its position is known."""
+    def wake(self) -> None:
+        """The position of a stream is known."""
 
-    def stream_ready(self, stream: PartitionStream) -> None:
-        """It has records, has reached its stop, or has failed."""
+    def offer(self, stream: PartitionStream) -> None:
+        """A stream has records, has reached its stop, or has failed."""
 
-    def stream_emptied(self, stream: PartitionStream) -> None:
-        """It has no records any more: they will come again."""
+    def withdraw(self, stream: PartitionStream) -> None:
+        """A stream has no records any more: they will come again."""
 
 
 @attrs.frozen
@@ -216,7 +216,7 @@ class PartitionStream:
         if self.placed and position != self._place.origin:
             self.bookmark.processed = position
 
-    # What the owner asks for
+    # What the consumer asks for
 
     def run(self) -> None:
         """Begin."""
@@ -250,7 +250,7 @@ class PartitionStream:
         self._interruption = None
         self.interrupt()
         if self._broken:
-            self._owner.stream_ready(self)
+            self._owner.offer(self)
 
     def pause(self) -> None:
         """Ask for nothing more."""
@@ -300,7 +300,7 @@ class PartitionStream:
                 self._cluster.metrics.failed("consume", error)
             self._log.info("{target}: {error}", target=self.target, error=error)
             self.failure = error
-            self._owner.stream_ready(self)
+            self._owner.offer(self)
 
     def damaged(self, error: FluvioError) -> None:
         """What comes next can not be read: fail, and keep nothing that others may want room for."""
@@ -347,7 +347,7 @@ class PartitionStream:
         self._allowance.account(held=self.backlog.held, credit=0)
         if whole:
             self._place.held = True
-            self._owner.stream_ready(self)
+            self._owner.offer(self)
         return whole
 
     def refused(self, brought: PartitionResponse) -> None:
@@ -540,9 +540,9 @@ class PartitionStream:
             error = self._place.find(first, self.high_watermark)
             if error is not None:
                 self.fail(error)
-            self._owner.stream_placed(self)
+            self._owner.wake()
             if self._resting:
-                self._owner.stream_ready(self)
+                self._owner.offer(self)
                 return
             if not self._reading.committed_only or self.backlog.received <= self.high_watermark:
                 return
@@ -560,7 +560,7 @@ class PartitionStream:
             self.high_watermark = self.target.ends(ends)[1]
             if self.high_watermark >= stop and session.silent_since(asked):
                 self.backlog.jump(stop)
-                self._owner.stream_ready(self)
+                self._owner.offer(self)
 
     async def _fetch_whole(self, session: Session, needed: int | None) -> None:
         """Fetch a batch that no push can bring, of ``needed`` bytes if that is known."""
@@ -613,7 +613,7 @@ class PartitionStream:
         """
         self.backlog.shed()
         if not self.backlog:
-            self._owner.stream_emptied(self)
+            self._owner.withdraw(self)
         self._count()
         self._allowance.insist()
 
