@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from txfluvio.consumer.budget import Budget, share
+from txfluvio.consumer.budget import Budget, slot_size
 
 
 class Asker:
@@ -192,11 +192,11 @@ def test_a_smaller_slot_makes_room() -> None:
     ("streams", "slot"), [(0, 100), (1, 100), (2, 64), (3, 32), (4, 32), (5, 16), (1000, 1)]
 )
 def test_the_budget_is_divided_among_the_streams(streams: int, slot: int) -> None:
-    assert share(128, streams, 100) == slot
+    assert slot_size(128, streams, 100) == slot
 
 
 def test_slots_of_any_number_of_streams_fit_the_budget() -> None:
-    assert all(share(10_000, n, 10**9) * n <= 10_000 for n in range(1, 1000))
+    assert all(slot_size(10_000, n, 10**9) * n <= 10_000 for n in range(1, 1000))
 
 
 def test_an_allowance_counts_its_slot_or_what_is_used_if_that_is_more() -> None:

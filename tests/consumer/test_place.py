@@ -101,7 +101,7 @@ def test_a_position_beyond_the_end_that_was_there_is_cut(stored: int | None) -> 
     mine.find(10, 20)
     if stored is None:
         backlog.place(30)
-        mine.held = True
+        mine.confirmed = True
     error = mine.beyond(10, 20, REFUSED)
     assert isinstance(error, LogTruncated)
     assert (error.topic, error.partition, error.position, error.end) == ("orders", 3, 30, 20)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import attrs
 
 
-def share(limit: int, streams: int, most: int) -> int:
+def slot_size(limit: int, streams: int, most: int) -> int:
     """The slot of each of ``streams`` streams, in bytes, at most ``most``.
 
     The limit is divided by the next power of two, so that a stream more rarely changes the slots

@@ -37,7 +37,7 @@ from ..offset import Offset, OffsetKind
 from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .backlog import FRAME_RESERVE
-from .budget import Budget, share
+from .budget import Budget, slot_size
 from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
@@ -589,7 +589,7 @@ class Consumer:
         largest = max(1, self._cluster.config.max_frame_size - FRAME_RESERVE)
         size = min(self._config.push_size, largest)
         # What SmartModules yield beyond what a push may bring is lost without a word.
-        return size if self._reading.chain else share(self._config.buffer_memory, streams, size)
+        return size if self._reading.chain else slot_size(self._config.buffer_memory, streams, size)
 
     async def _close(self, before: _State) -> None:
         self._flusher.stop()

@@ -25,7 +25,7 @@ class Place:
 
     :ivar known: whether the position is known.
     :ivar origin: the position as it was found or sought last.
-    :ivar held: whether the position has been in the log: something was received, or stored.
+    :ivar confirmed: whether the position has been in the log: something was received, or stored.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Place:
         self._reset = reset
         self.known = False
         self.origin = 0
-        self.held = False
+        self.confirmed = False
 
     def seek(self, to: Offset) -> None:
         """Forget the position and what was received; go on at another."""
-        self.held = False
+        self.confirmed = False
         self._stored = None
         if to.kind is OffsetKind.ABSOLUTE:
             self._start = None
@@ -88,7 +88,7 @@ class Place:
         """
         position = self._backlog.received
         error: FluvioError
-        if self.held:
+        if self.confirmed:
             error = LogTruncated(self._target.topic, self._target.partition, position, end)
         else:
             error = OffsetOutOfRange(what=str(self._target), detail=refusal.detail)
@@ -102,7 +102,7 @@ class Place:
     def _resolve(self, start: Offset, first: int, end: int) -> int:
         if start.kind is OffsetKind.STORED and self._stored is not None:
             # Not clamped to the end: records above the high watermark may have been processed.
-            self.held = True
+            self.confirmed = True
             return max(self._stored + 1, first)
         return start.resolve(first, end)
 
@@ -114,5 +114,5 @@ class Place:
                 self._backlog.jump(first)
             case OffsetReset.LATEST:
                 self._backlog.jump(end)
-        self.held = False
+        self.confirmed = False
         return None

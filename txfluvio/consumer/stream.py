@@ -346,7 +346,7 @@ class PartitionStream:
             self.high_watermark = brought.high_watermark
         self._allowance.account(held=self.backlog.held, credit=0)
         if whole:
-            self._place.held = True
+            self._place.confirmed = True
             self._owner.offer(self)
         return whole
 
