@@ -44,6 +44,7 @@ from ..errors import (
     TopicDeleted,
 )
 from ..offset import Offset
+from ..wire.codes import Code
 from ..wire.records import BatchLimits
 from ..wire.spu import (
     IsolationLevel,
@@ -66,8 +67,6 @@ FIRST_LOOK = 64 * 1024
 
 WATERMARK_POLL = 0.5
 """Seconds between two looks at a high watermark that has to reach the position first."""
-
-_OTHER = 2
 
 
 class StreamOwner(Protocol):
@@ -401,7 +400,7 @@ class PartitionStream:
         """Whether the SPU may have meant that the position is behind the end of the log."""
         about_modules = isinstance(error, SmartModuleCrashed)
         return (
-            error.code == _OTHER
+            error.code == Code.OTHER
             and not about_modules
             and self.backlog.received > self.high_watermark
         )
