@@ -89,7 +89,7 @@ def test_an_evicted_position_is_reset(reset: OffsetReset, expected: int) -> None
 def test_a_start_beyond_the_end_was_never_there() -> None:
     mine, _ = place(Offset.absolute(30))
     mine.find(10, 20)
-    error = mine.beyond(10, 20, REFUSED)
+    error = mine.beyond(20, REFUSED)
     assert isinstance(error, OffsetOutOfRange)
     assert "leo: 25" in str(error)
     assert error.__cause__ is REFUSED
@@ -102,7 +102,7 @@ def test_a_position_beyond_the_end_that_was_there_is_cut(stored: int | None) -> 
     if stored is None:
         backlog.place(30)
         mine.confirmed = True
-    error = mine.beyond(10, 20, REFUSED)
+    error = mine.beyond(20, REFUSED)
     assert isinstance(error, LogTruncated)
     assert (error.topic, error.partition, error.position, error.end) == ("orders", 3, 30, 20)
 
@@ -111,7 +111,8 @@ def test_a_position_beyond_the_end_that_was_there_is_cut(stored: int | None) -> 
 def test_a_position_beyond_the_end_is_reset(reset: OffsetReset, expected: int) -> None:
     mine, backlog = place(Offset.absolute(30), reset=reset)
     mine.find(10, 20)
-    assert mine.beyond(10, 20, REFUSED) is None
+    assert mine.beyond(20, REFUSED) is None
+    assert mine.find(10, 20) is None
     assert backlog.received == expected
 
 

@@ -81,9 +81,12 @@ class Place:
         error = OffsetEvicted(what=str(self._target), offset=position, next_available=first)
         return self._lost(error, first, end)
 
-    def beyond(self, first: int, end: int, refusal: BrokerError) -> FluvioError | None:
+    def beyond(self, end: int, refusal: BrokerError) -> FluvioError | None:
         """The position is beyond the log's end: an SPU has refused to start there.
 
+        Where it is reset to the beginning, the next :meth:`find` finds where that is.
+
+        :param end: the high watermark.
         :return: an error where there is nothing to be done about it.
         """
         position = self._backlog.received
@@ -93,7 +96,7 @@ class Place:
         else:
             error = OffsetOutOfRange(what=str(self._target), detail=refusal.detail)
         error.__cause__ = refusal
-        return self._lost(error, first, end)
+        return self._lost(error, 0, end)
 
     def can_reset(self, error: FluvioError) -> bool:
         """Whether looking at the ends of the log again and going on there is wanted and helps."""

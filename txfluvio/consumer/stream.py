@@ -353,7 +353,7 @@ class PartitionStream:
         """The SPU has ended the stream; its connection is well, and good for storing offsets."""
         error = self._error(brought)
         if self._is_beyond(error):
-            lost = self._place.beyond(0, self.high_watermark, error)
+            lost = self._place.beyond(self.high_watermark, error)
             if lost is not None:
                 self.fail(lost)
             self.interrupt()
