@@ -14,7 +14,7 @@ from txfluvio.errors import (
     TopicDeleted,
 )
 from txfluvio.offset import Offset
-from txfluvio.testing.faults import AnswerError, Fault, LoseReply, Match
+from txfluvio.testing.faults import Action, AnswerError, Fault, LoseReply, Match
 from txfluvio.transport.protocol import CLOSE_GRACE
 from txfluvio.wire.codes import Code
 from txfluvio.wire.records import Record
@@ -103,6 +103,22 @@ class LeaderChanges(Replicated):
         self.assertEqual(len(self.asked(StreamFetchRequest)), 1)
         self.result(consumer.close())
         self.result(watching.stop())
+
+    def check_streams_when_the_end_is_asked_for(self, action: Action, streams: int) -> None:
+        watching = self.connected(idle_probe=5.0, request_timeout=3.0)
+        consumer = self.started(cluster=watching, start=END)
+        self.broker.plant(Fault(Match("FetchOffsets"), action))
+        self.wait(20.0)
+        self.assertEqual(len(self.asked(StreamFetchRequest)), streams)
+        self.result(consumer.close())
+        self.result(watching.stop())
+
+    def test_where_an_spu_does_not_lead_any_more_the_stream_is_opened_anew(self) -> None:
+        not_leading = AnswerError(Code.NOT_LEADER_FOR_PARTITION)
+        self.check_streams_when_the_end_is_asked_for(not_leading, 2)
+
+    def test_a_stream_is_left_alone_where_nobody_tells_the_end_for_once(self) -> None:
+        self.check_streams_when_the_end_is_asked_for(LoseReply(), 1)
 
     def test_the_stream_of_committed_records_is_opened_again_at_the_new_leader(self) -> None:
         self.check_that_reading_goes_on(COMMITTED)

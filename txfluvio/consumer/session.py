@@ -89,6 +89,15 @@ class Session:
         """
         return self._connection.request(message)
 
+    def ends(self) -> Deferred[tuple[int, int]]:
+        """The first offset in the log and the high watermark, asked now.
+
+        Cancelling ends the waiting and no more.
+
+        :raises BrokerError: the SPU does not tell.
+        """
+        return self.request(self._target.ask_ends()).addCallback(self._target.ends)
+
     def open(self, message: StreamFetchRequest) -> None:
         """Open the stream; nothing comes while there is nothing to send."""
         self.asked += 1
@@ -103,6 +112,11 @@ class Session:
         closed = self._connection.when_closed()
         self._connection.close()
         return closed
+
+    @property
+    def received(self) -> int:
+        """The offset behind the last record received."""
+        return self._backlog.received
 
     def acknowledge(self) -> None:
         """Ask for the next push, now or when there is room for it."""

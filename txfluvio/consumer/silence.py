@@ -12,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
-from ..errors import FluvioError
-from ..wire.spu import FetchOffsetsResponse
-from .requests import Target
+from ..errors import Disconnected, FluvioError, RequestTimedOut
 from .session import Session
 
 
 class Silence:
     """Watches one stream, from :meth:`start` to :meth:`stop`.
 
-    :param received: tells the offset behind the last record received.
     :param interval: seconds between two looks.
     :param broken: called once if the stream has to be opened anew, with the reason or None.
     """
@@ -30,16 +28,12 @@ class Silence:
     def __init__(
         self,
         session: Session,
-        target: Target,
-        received: Callable[[], int],
         *,
         clock: IReactorTime,
         interval: float,
         broken: Callable[[FluvioError | None], None],
     ) -> None:
         self._session = session
-        self._target = target
-        self._received = received
         self._clock = clock
         self._interval = interval
         self._broken = broken
@@ -63,20 +57,21 @@ class Silence:
         before, self._pushed = self._pushed, session.pushed
         if session.pushed == session.asked or session.pushed != before:
             self._promised = 0
-        elif self._promised > self._received():
+        elif self._promised > session.received:
             self._end(None)
         else:
             # What is there now has until the next look to come.
-            session.request(self._target.ask_ends()).addCallbacks(self._told, self._failed)
+            session.ends().addCallbacks(self._told, self._failed)
 
-    def _told(self, reply: FetchOffsetsResponse) -> None:
-        try:
-            _, self._promised = self._target.ends(reply)
-        except FluvioError as error:
+    def _told(self, ends: tuple[int, int]) -> None:
+        _, self._promised = ends
+
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        # Where nobody answers, the connection's own probe sees to that.
+        if not isinstance(error, Disconnected | RequestTimedOut):
+            assert isinstance(error, FluvioError)
             self._end(error)
-
-    def _failed(self, failure: object) -> None:
-        """Nobody answers: the connection's own probe sees to that."""
 
     def _end(self, reason: FluvioError | None) -> None:
         if self._call is not None:

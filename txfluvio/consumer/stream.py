@@ -447,8 +447,6 @@ class PartitionStream:
         session = Session(self, connection, self.target, self.backlog, self._allowance)
         silence = Silence(
             session,
-            self.target,
-            lambda: self.backlog.received,
             clock=self._clock,
             interval=self._cluster.config.idle_probe,
             broken=self._fell_silent,
@@ -534,8 +532,7 @@ class PartitionStream:
     async def _find_place(self, session: Session) -> None:
         """Ask for the ends of the log until the position is one that can be opened."""
         while True:
-            reply = await self._until(lambda: session.request(self.target.ask_ends()))
-            first, self.high_watermark = self.target.ends(reply)
+            first, self.high_watermark = await self._until(session.ends)
             error = self._place.find(first, self.high_watermark)
             if error is not None:
                 self.fail(error)
@@ -555,8 +552,7 @@ class PartitionStream:
             await self._sleep(self._reading.config.quiet_time)
             if self._resting or not session.silent_since(asked):
                 continue
-            ends = await self._until(lambda: session.request(self.target.ask_ends()))
-            self.high_watermark = self.target.ends(ends)[1]
+            _, self.high_watermark = await self._until(session.ends)
             if self.high_watermark >= stop and session.silent_since(asked):
                 self.backlog.jump(stop)
                 self._owner.offer(self)
