@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import LogLevel, capturedLogs, formatEvent
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txfluvio.config import OffsetStrategy, RetryPolicy
 from txfluvio.consumer import ConsumerService, OnFailure
 from txfluvio.consumer.service import STOP_TIMEOUT
 from txfluvio.errors import AlreadyRunning, InvalidConfig, OffsetEvicted, TopicNotFound
+from txfluvio.interfaces import IOffsetStore
 from txfluvio.offset import Offset
 from txfluvio.wire.records import Record
 
@@ -185,6 +187,21 @@ class Handling(ServiceCase):
                 self.service(stop_timeout=wrong)
 
 
+@implementer(IOffsetStore)
+class SlowStore:
+    """Has stored what it is given when ``storing`` fires."""
+
+    def __init__(self) -> None:
+        self.stored: list[int] = []
+        self.storing: Deferred[None] = Deferred()
+
+    def load(self, consumer_id: str) -> Deferred[Mapping[tuple[str, int], int]]:
+        return succeed({})
+
+    def store(self, consumer_id: str, topic: str, partition: int, offset: int) -> Deferred[None]:
+        return self.storing.addCallback(lambda _: self.stored.append(offset))
+
+
 class Stopping(ServiceCase):
     def test_an_idle_service_stops_at_once_and_has_stored_all(self) -> None:
         service = self.started()
@@ -247,6 +264,17 @@ class Stopping(ServiceCase):
         self.result(stopping, seconds=0.0)
         self.successResultOf(done)
         self.assertEqual((self.seen, self.stored()), ([0, 1], 0))
+
+    def test_one_that_is_closing_already_closes_to_the_end(self) -> None:
+        service = self.started(stop=END, offset_store=(store := SlowStore()))
+        done = service.when_done()
+        stopping = service.stopService()
+        self.wait(1.0)
+        self.assertNoResult(done)
+        store.storing.callback(None)
+        self.result(stopping)
+        self.successResultOf(done)
+        self.assertEqual(store.stored, [9])
 
     def test_stopping_twice_is_stopping_once(self) -> None:
         service = self.started(self.handle_slowly)

@@ -48,6 +48,23 @@ class OnFailure(enum.Enum):
     handler has succeeded, the record does not count as processed."""
 
 
+class _Phase(enum.Enum):
+    OPENING = enum.auto()
+    """There is no consumer yet."""
+    WAITING = enum.auto()
+    """For a record, or until its handler is called again."""
+    HANDLING = enum.auto()
+    """The handler has a record."""
+    CLOSING = enum.auto()
+    """Nothing more is handled: the consumer is being closed."""
+    OVER = enum.auto()
+    """There is nothing more to do, unless it is started again."""
+
+
+# Set for every record, which is faster than by way of the enumeration.
+_WAITING, _HANDLING = _Phase.WAITING, _Phase.HANDLING
+
+
 class ConsumerService(Service):
     """Calls a handler with every record of a consumer, one at a time.
 
@@ -98,12 +115,10 @@ class ConsumerService(Service):
         self._on_failure = on_failure
         self._stop_timeout = stop_timeout
         self._work: Deferred[None] | None = None
-        self._handling = False
+        self._phase = _Phase.OPENING
         self._stopping = False
-        self._closing = False
         self._patience: IDelayedCall | None = None
         self._outcome: Failure | None = None
-        self._done = False
         self._when_done: Waiting[None] = Waiting()
         self._when_stopped: Waiting[None] = Waiting()
 
@@ -116,7 +131,8 @@ class ConsumerService(Service):
         if self._work is not None:
             raise AlreadyRunning("consumer service")
         super().startService()
-        self._stopping = self._closing = self._done = False
+        self._phase = _Phase.OPENING
+        self._stopping = False
         self._outcome = None
         work = self._work = Deferred.fromCoroutine(self._run())
         work.addBoth(self._ended)
@@ -133,10 +149,11 @@ class ConsumerService(Service):
         stopped = self._when_stopped.add().addErrback(self._hurry)
         if not self._stopping:
             self._stopping = True
-            if self._handling:
-                self._patience = self._clock.callLater(self._stop_timeout, self._lose_patience)
-            elif not self._closing:
-                self._work.cancel()
+            match self._phase:
+                case _Phase.OPENING | _Phase.WAITING:
+                    self._work.cancel()
+                case _Phase.HANDLING:
+                    self._patience = self._clock.callLater(self._stop_timeout, self._lose_patience)
         return stopped
 
     def when_done(self) -> Deferred[None]:
@@ -147,7 +164,7 @@ class ConsumerService(Service):
 
         Cancelling ends the waiting and no more.
         """
-        if self._done:
+        if self._phase is _Phase.OVER:
             return succeed(None) if self._outcome is None else fail(self._outcome)
         return self._when_done.add()
 
@@ -155,13 +172,14 @@ class ConsumerService(Service):
 
     async def _run(self) -> None:
         consumer = await self._start()
+        self._phase = _Phase.WAITING
         try:
             await self._consume(consumer)
         except CancelledError:
             if not self._stopping:
                 raise
         finally:
-            self._closing = True
+            self._phase = _Phase.CLOSING
             await self._close(consumer)
 
     async def _start(self) -> Consumer:
@@ -203,7 +221,7 @@ class ConsumerService(Service):
 
         :raises CancelledError: the service stops and does not wait for it.
         """
-        self._handling = True
+        self._phase = _HANDLING
         try:
             result = self._handler(record)
             if result is not None and isawaitable(result):
@@ -213,7 +231,7 @@ class ConsumerService(Service):
                 raise
             return Failure()
         finally:
-            self._handling = False
+            self._phase = _WAITING
         return None
 
     async def _call_again(self, record: Record, failure: Failure) -> None:
@@ -262,7 +280,7 @@ class ConsumerService(Service):
 
     def _ended(self, result: Failure | None) -> None:
         self._work = None
-        self._done = True
+        self._phase = _Phase.OVER
         self.running = False
         if self._patience is not None:
             self._patience.cancel()
