@@ -18,7 +18,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._checks import is_number
@@ -212,7 +212,7 @@ class ConsumerService(Service):
             case OnFailure.STOP:
                 failure.raiseException()
             case OnFailure.SKIP:
-                self._log.failure("skipping {at}", failure, LogLevel.error, at=_place(record))
+                _tell(self._log.error, "skipping", record, failure)
             case OnFailure.RETRY:
                 await self._call_again(record, failure)
 
@@ -239,25 +239,16 @@ class ConsumerService(Service):
         end = None if deadline is None else self._clock.seconds() + deadline
         for delay in self._retry.delays(self._rng):
             if self._stopping:
-                self._warn("not again, for the service stops", record, failure)
+                _tell(self._log.warn, "not again, for the service stops", record, failure)
                 raise CancelledError
             if end is not None and self._clock.seconds() + delay > end:
                 failure.raiseException()
-            self._warn(f"again in {delay:.2f} s", record, failure)
+            _tell(self._log.warn, f"again in {delay:.2f} s", record, failure)
             await deferLater(self._clock, delay)
             failed = await self._call(record)
             if failed is None:
                 return
             failure = failed
-
-    def _warn(self, what: str, record: Record, failure: Failure) -> None:
-        # With its traceback, but not as a failure: it is not one as long as it is tried again.
-        self._log.warn(
-            "{what}: {at}: {traceback}",
-            what=what,
-            at=_place(record),
-            traceback=failure.getTraceback(),
-        )
 
     async def _close(self, consumer: Consumer) -> None:
         try:
@@ -288,7 +279,10 @@ class ConsumerService(Service):
         stopped = self._stopping and result is not None and result.check(CancelledError)
         self._outcome = None if stopped else result
         if self._outcome is not None and not len(self._when_done):
-            self._log.failure("the service has ended", self._outcome)
+            if self._outcome.check(FluvioError):
+                self._log.error("the service has ended: {error}", error=self._outcome.value)
+            else:
+                self._log.failure("the service has ended", self._outcome)
         for waiter in self._when_done.take():
             if self._outcome is None:
                 waiter.callback(None)
@@ -298,5 +292,8 @@ class ConsumerService(Service):
             waiter.callback(None)
 
 
-def _place(record: Record) -> str:
-    return f"{record.topic}/{record.partition}@{record.offset}"
+def _tell(log: Callable[..., None], what: str, record: Record, failure: Failure) -> None:
+    """Log that a handler has failed, with its traceback, but not as a failure of this program's:
+    what is to be done about it was said before."""
+    at = f"{record.topic}/{record.partition}@{record.offset}"
+    log("{what}: {at}: {traceback}", what=what, at=at, traceback=failure.getTraceback())
