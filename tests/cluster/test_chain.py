@@ -106,7 +106,7 @@ def test_everything_can_be_encoded(version: int) -> None:
         wasm=b"x",
         params={"a": "b"},
         accumulator=b"1",
-        lookback=Lookback(last=2**64 - 1, age=2.0**63),
+        lookback=Lookback(last=2**63 - 1, age=(2**63 - 1) // 1000),
     )
     request = spu.StreamFetchRequest(
         topic="orders",
