@@ -174,6 +174,11 @@ class SmartModules(AdminCase):
         self.assertEqual(found.package, package)
         self.result(self.admin.delete_smartmodule("g/sm@0.1.0"))
 
+    def test_a_name_that_is_no_text_is_refused_by_the_name_of_the_parameter(self) -> None:
+        wrong: Any = 5
+        found = self.failure(self.admin.list_smartmodules(named=wrong), InvalidConfig)
+        self.assertEqual(found.setting, "named")
+
     def test_one_that_is_not_there_is_a_named_error(self) -> None:
         found = self.failure(self.admin.delete_smartmodule("upper"), SmartModuleNotFound)
         self.assertEqual(found.name, "upper")

@@ -538,7 +538,8 @@ class Admin:
             ``group/name`` or ``group/name@version``.
         :param summary: leave out their bytes.
         """
-        return self._list(sc.SMART_MODULE, values.smartmodule_description, named, summary=summary)
+        describe = values.smartmodule_description
+        return self._list(sc.SMART_MODULE, describe, named, called="named", summary=summary)
 
     # Table formats
 
@@ -790,14 +791,17 @@ class Admin:
         self,
         kind: sc.Kind,
         describe: Callable[[sc.Metadata], T],
-        containing: str | Iterable[str],
+        filters: str | Iterable[str],
         *,
+        called: str = "containing",
         summary: bool = False,
         system: bool = False,
     ) -> Deferred[list[T]]:
+        """Ask for the objects of a kind; ``called`` is what the caller calls the filters."""
+
         async def ask() -> list[T]:
-            filters = values.texts("containing", containing)
-            request = sc.ListRequest(kind=kind, filters=filters, summary=summary, system=system)
+            texts = values.texts(called, filters)
+            request = sc.ListRequest(kind=kind, filters=texts, summary=summary, system=system)
             reply = await self._cluster.sc_request(request)
             objects = sorted(reply.of(kind).objects, key=lambda told: told.name)
             return [describe(told) for told in objects]
