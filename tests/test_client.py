@@ -330,6 +330,44 @@ class Closing(ClientCase):
         self.turn()
         self.assertEqual(self.network.links, [])
 
+    def test_whoever_else_closes_it_can_cancel_too(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders")
+        self.result(producer.start())
+        self.result(self.broker.spu_down(5001))
+        sent = producer.send(b"never")
+        self.wait(1.0)
+        first, second, third = (self.client.close() for _ in range(3))
+        self.wait(1.0)
+        second.cancel()
+        self.turn()
+        self.failureResultOf(second, CancelledError)
+        self.failureResultOf(sent, FluvioError)
+        self.failureResultOf(first, CancelledError)
+        self.successResultOf(third)
+        self.turn()
+        self.assertEqual(self.network.links, [])
+
+    def test_what_is_being_closed_can_have_the_rest_closed_in_a_hurry(self) -> None:
+        self.result(self.client.start())
+        producer = self.client.producer("orders")
+        consumer = self.client.consumer("orders")
+        self.result(producer.start())
+        self.result(consumer.start())
+
+        def close_now(_: object) -> None:
+            closing = self.client.close()
+            closing.cancel()
+            self.failureResultOf(closing, CancelledError)
+
+        Deferred.fromCoroutine(consumer.__anext__()).addErrback(close_now)
+        self.result(self.broker.spu_down(5001))
+        sent = producer.send(b"never")
+        closing = self.client.close()
+        self.turn()
+        self.failureResultOf(closing, CancelledError)
+        self.failureResultOf(sent, FluvioError)
+
     def test_cancelling_it_closes_connections_at_once_that_the_servers_do_not_read(self) -> None:
         self.result(self.client.start())
         producer = self.client.producer("orders")

@@ -86,6 +86,8 @@ class FluvioClient(Service):
         self._numbers = itertools.count()
         self._closed: Waiting[None] = Waiting()
         self._closing = False
+        self._hurried = False
+        self._awaited: Deferred[Any] = succeed(None)
         self._metrics = NOTHING if metrics is None else SeveralMetrics(metrics)
         self._renew()
         self._metrics.attach(self.facts)
@@ -190,20 +192,28 @@ class FluvioClient(Service):
         Handlers get time for the record in hand, consumers store what was processed if they do
         so automatically, producers get ``ProducerConfig.close_timeout`` seconds to send what they
         have; then whatever is still waited for fails with
-        :class:`~txfluvio.errors.ClientClosed`. Cancelling skips all of that: records that were not
-        sent fail, and connections are closed at once. A client that is closed already, or was
-        never started, is left at that.
+        :class:`~txfluvio.errors.ClientClosed`. A client that is closed already, or was never
+        started, is left at that.
+
+        Cancelling skips all of that, also where somebody else has closed it: records that were not
+        sent fail, and connections are closed at once. The call that began the closing then fails
+        with ``CancelledError``, once the last connection is gone.
         """
         if self._closing:
-            return self._closed.add()
+            return self._closed.add().addErrback(self._hurry)
         if not self.running:
             return succeed(None)
         Service.stopService(self)
-        self._closing = True
+        self._closing, self._hurried = True, False
         return Deferred.fromCoroutine(self._close())
 
+    def _hurry(self, cancelled: Failure) -> Failure:
+        """Wait for nothing more: somebody who waits for the end wants it now."""
+        self._hurried = True
+        self._awaited.cancel()
+        return cancelled
+
     async def _close(self) -> None:
-        hurried = False
         try:
             # A handler may produce, so what it produces with is ended after it.
             for endings in (
@@ -211,43 +221,40 @@ class FluvioClient(Service):
                 [consumer.close for consumer in self._consumers.values()],
                 [producer.close for producer in self._producers.values()],
             ):
-                hurried = await self._end(endings, hurried) or hurried
+                await self._end(endings)
         finally:
             try:
-                hurried = await self._stop(hurried)
+                await self._stop()
             finally:
                 self._closing = False
                 for waiter in self._closed.take():
                     waiter.callback(None)
-        if hurried:
+        if self._hurried:
             raise CancelledError
 
-    async def _end(self, endings: list[Callable[[], Deferred[None]]], hurried: bool) -> bool:
-        """End them together, and wait for that; whether it was cut short, now or before."""
+    async def _end(self, endings: list[Callable[[], Deferred[None]]]) -> None:
+        """End them together, and wait for that unless there is a hurry."""
         deferreds = [end() for end in endings]
-        if hurried:
+        if self._hurried:
             for deferred in deferreds:
                 deferred.cancel()
-        try:
-            results = await DeferredList(deferreds, consumeErrors=True)
-        except CancelledError:
-            return True
+        # Cancelled, it cancels each of them.
+        self._awaited = DeferredList(deferreds, consumeErrors=True)
+        results = await self._awaited
         for failure in (cast(Failure, result) for good, result in results if not good):
             if failure.check(CancelledError):
-                hurried = True
+                self._hurried = True
             else:
                 self._log.warn("while closing: {error}", error=failure.value)
-        return hurried
 
-    async def _stop(self, hurried: bool) -> bool:
-        """End the cluster, and wait for that; whether it was cut short, now or before."""
+    async def _stop(self) -> None:
+        """End the cluster, and wait until its last connection is gone."""
         while True:
+            self._awaited = self._cluster.stop(hurried=self._hurried)
             try:
-                await self._cluster.stop(hurried=hurried)
+                return await self._awaited
             except CancelledError:
-                hurried = True
-            else:
-                return hurried
+                self._hurried = True
 
     async def __aenter__(self) -> Self:
         await self.start()
