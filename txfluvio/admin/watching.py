@@ -23,8 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Cluster, ForEver, Retrying
-from ..cluster.topology import told_by
+from ..cluster import Cluster, ForEver, Retrying, Told, told_by
 from ..errors import AlreadyRunning, FluvioError, ProtocolError
 from ..wire import sc
 from . import values
@@ -205,11 +204,8 @@ class Watch(Generic[T]):
                 )
             await connections.wait(told=course.loaded)
 
-    def told(self, message: sc.WatchResponse, *, first: bool) -> None:
-        """Take in a message of the SC; for the course of a connection."""
-        if not (first or message.all or message.changes):
-            return
-        told = told_by(message)
+    def take_in(self, told: Told) -> None:
+        """Take in what the SC says; for the course of a connection."""
         objects = {
             name: None if object_ is None else self._describe(object_)
             for name, object_ in told.objects.items()
@@ -239,13 +235,18 @@ class _Course:
     async def follow(self, cluster: Cluster, kind: sc.Kind) -> None:
         """Watch until the connection ends, which raises why."""
 
-        def told(message: sc.WatchResponse) -> None:
+        def take_in(message: sc.WatchResponse) -> None:
             try:
-                self._told(message.of(kind))
+                told = told_by(message.of(kind), first=not self.loaded)
+                if told is not None:
+                    self.loaded = True
+                    self._watch.take_in(told)
             except ProtocolError as error:
                 self._ended(error)
 
-        handle = await cluster.open_watch(kind, on_reply=told, on_closed=self._ended, summary=True)
+        handle = await cluster.open_watch(
+            kind, on_reply=take_in, on_closed=self._ended, summary=True
+        )
         try:
             await self._end
         finally:
@@ -254,9 +255,3 @@ class _Course:
     def _ended(self, error: FluvioError) -> None:
         if not self._end.called:
             self._end.errback(error)
-
-    def _told(self, message: sc.WatchResponse) -> None:
-        if message.epoch < 1:
-            return
-        first, self.loaded = not self.loaded, True
-        self._watch.told(message, first=first)

@@ -11,7 +11,7 @@ from .cluster import Cluster, Watch
 from .metadata import ConnectionState
 from .retry import ForEver, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
-from .topology import PartitionInfo, SpuInfo, TopicInfo, Topology
+from .topology import PartitionInfo, SpuInfo, Told, TopicInfo, Topology, told_by
 
 __all__ = [
     "OFFSETS_TOPIC",
@@ -22,8 +22,10 @@ __all__ = [
     "PartitionInfo",
     "Retrying",
     "SpuInfo",
+    "Told",
     "TopicInfo",
     "Topology",
     "Watch",
     "ask_stored_offsets",
+    "told_by",
 ]

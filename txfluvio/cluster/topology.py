@@ -227,13 +227,10 @@ class Topology:
     def fold(self, message: WatchResponse) -> Topology:
         """The snapshot after one message of a watch; itself if the message says nothing new."""
         label = message.kind.label
-        if message.epoch < 1:
-            return self
-        first = label not in self._loaded
-        if not (first or message.all or message.changes):
+        told = told_by(message, first=label not in self._loaded)
+        if told is None:
             return self
         after = attrs.evolve(self, version=self.version + 1, loaded=self._loaded | {label})
-        told = told_by(message)
         if message.kind is SPU:
             return after._with_spus(told)
         if message.kind is PARTITION:
@@ -326,7 +323,13 @@ class Told:
     deleted: frozenset[str]
 
 
-def told_by(message: WatchResponse) -> Told:
+def told_by(message: WatchResponse, *, first: bool) -> Told | None:
+    """What a message of a watch says, by the rules of folding; None: nothing.
+
+    :param first: whether none before it, on its connection, has said anything.
+    """
+    if message.epoch < 1 or not (first or message.all or message.changes):
+        return None
     if message.all or not message.changes:
         return Told(True, {object_.name: object_ for object_ in message.all}, frozenset())
     deleted = frozenset(c.content.name for c in message.changes if c.header is Change.DELETE)

@@ -124,10 +124,11 @@ class ClientEnd:
     def _read(self, message: Message, request: Any, check_crc: bool) -> None:
         """Read a reply down to its records, as the floors above do."""
         if isinstance(message, WatchResponse):
-            told = told_by(message.of(request.kind))
+            told = told_by(message.of(request.kind), first=True)
             if message.kind in WATCHED:
                 Topology().fold(message)
-            _describe(message.kind, told.objects.values())
+            if told is not None:
+                _describe(message.kind, told.objects.values())
         elif isinstance(message, ListResponse):
             _describe(message.kind, message.of(request.kind).objects)
         elif isinstance(message, FetchConsumerOffsetsResponse):
