@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from .chain import Chain
 from .cluster import Cluster, Watch
-from .metadata import ConnectionState
 from .retry import ForEver, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .topology import PartitionInfo, SpuInfo, Told, TopicInfo, Topology, told_by
+from .watcher import ConnectionState
 
 __all__ = [
     "OFFSETS_TOPIC",

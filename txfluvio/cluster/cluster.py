@@ -35,9 +35,9 @@ from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
 from .connections import Connections, Purpose, ScCalls, SpuPool, within
-from .metadata import ConnectionState, Metadata
 from .retry import Retrying, may_succeed, nothing_happened
 from .topology import Topology
+from .watcher import ConnectionState, Watcher
 
 T = TypeVar("T")
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -79,7 +79,7 @@ class Cluster:
         self.metrics = metrics
         self._clock = clock
         self._connections = Connections(config, dialer=dialer, metrics=metrics)
-        self._metadata = Metadata(config, dial=self._connections.to_sc, clock=clock, rng=rng)
+        self._watcher = Watcher(config, dial=self._connections.to_sc, clock=clock, rng=rng)
         self._pool = SpuPool(self._connections, lambda spu_id: self.topology.spu(spu_id))
         self._sc = ScCalls(self._connections, clock)
         self._retrying = Retrying(config.retry, clock, rng)
@@ -97,8 +97,8 @@ class Cluster:
             at once with an error that will not go away by waiting, with that error or
             :class:`~txfluvio.errors.ConnectFailed`.
         """
-        self._metadata.start()
-        known = self._metadata.wait_for(
+        self._watcher.start()
+        known = self._watcher.wait_for(
             lambda topology: topology,
             missing="the cluster is not known",
             timeout=None if for_ever else self.config.connect_timeout,
@@ -109,7 +109,7 @@ class Cluster:
     def _not_connected(self, failure: Failure) -> Failure:
         if failure.check(WaitTimedOut) is None:
             return failure
-        cause = self._metadata.last_error
+        cause = self._watcher.last_error
         if isinstance(cause, ConnectFailed):
             return Failure(cause)
         reason = str(cause) if cause else f"no answer within {self.config.connect_timeout:g} s"
@@ -125,7 +125,7 @@ class Cluster:
 
         :param hurried: whether to send not even what was written.
         """
-        self._metadata.stop()
+        self._watcher.stop()
         # Those that wait for a turn first, so that none of them gets one, and dials.
         for call in reversed(list(self._calls)):
             call.cancel()
@@ -136,12 +136,12 @@ class Cluster:
     @property
     def topology(self) -> Topology:
         """The current snapshot; it is replaced as a whole, never changed."""
-        return self._metadata.topology
+        return self._watcher.topology
 
     @property
     def state(self) -> ConnectionState:
         """How things stand with the SC."""
-        return self._metadata.state
+        return self._watcher.state
 
     @property
     def now(self) -> float:
@@ -151,7 +151,7 @@ class Cluster:
     @property
     def version(self) -> str:
         """The release of the SC; empty before the first connection."""
-        return self._metadata.cluster_version
+        return self._watcher.cluster_version
 
     @property
     def connections(self) -> int:
@@ -165,13 +165,13 @@ class Cluster:
 
     def when_connected(self) -> Deferred[None]:
         """Fires while the topology is being kept up to date, perhaps at once."""
-        return self._metadata.wait_for(
+        return self._watcher.wait_for(
             lambda _: self.state is ConnectionState.CONNECTED or None, missing="no connection"
         ).addCallback(lambda _: None)
 
     def subscribe(self, on_change: Callable[[Topology], None]) -> Callable[[], None]:
         """Call ``on_change`` after each replacement of the topology; returns what ends that."""
-        return self._metadata.subscribe(on_change)
+        return self._watcher.subscribe(on_change)
 
     def wait_for(
         self,
@@ -190,7 +190,7 @@ class Cluster:
         :param timeout: seconds, after which it fails with
             :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
         """
-        return self._metadata.wait_for(condition, missing=missing, timeout=timeout)
+        return self._watcher.wait_for(condition, missing=missing, timeout=timeout)
 
     def find(self, look: Callable[[Topology], T], *, missing: str, timeout: float) -> Deferred[T]:
         """Fires with what ``look`` finds.

@@ -1,6 +1,6 @@
 """Keeping the topology up to date: three watches on the SC, over a connection of their own.
 
-:class:`Metadata` has the current :class:`~txfluvio.cluster.topology.Topology` and replaces it for
+:class:`Watcher` has the current :class:`~txfluvio.cluster.topology.Topology` and replaces it for
 every message of its watches. When the connection is lost it dials again, for ever, and keeps the
 old snapshot until the new watches have told of every kind of object; these then are the whole
 truth, since an SC that was started again counts its epochs from the beginning.
@@ -68,7 +68,7 @@ class _Waiter:
             call.cancel()
 
 
-class Metadata:
+class Watcher:
     """The topology, and what keeps it up to date.
 
     :ivar topology: the current snapshot.

@@ -169,7 +169,7 @@ class NotThere(ClusterCase):
             starting = self.cluster.start()
             self.advance()
             self.assertNoResult(starting)
-            error = self.cluster._metadata.last_error
+            error = self.cluster._watcher.last_error
             assert isinstance(error, ConnectFailed)
             self.assertIsInstance(error.__cause__, OSError)
             self.assertIn("sc.test:9003: OSError('no route')", str(error))
