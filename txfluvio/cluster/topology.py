@@ -48,6 +48,9 @@ WATCHED: Final = (SPU, PARTITION, TOPIC)
 NOBODY: Final = -1
 """The leader of a partition that has none yet."""
 
+NO_NUMBER: Final = -1
+"""The number in a key that has none, and so is that of no partition."""
+
 _UNKNOWN_SPEC = PartitionSpec(leader=NOBODY, replicas=())
 _UNKNOWN_STATUS = PartitionStatus()
 _LONGEST_NUMBER = 10
@@ -341,11 +344,12 @@ def told_by(message: WatchResponse, *, first: bool) -> Told | None:
 
 
 def partition_key(key: str) -> tuple[str, int]:
-    """The topic and the number in the key of a partition, ``orders-3``."""
+    """The topic and the number in the key of a partition, ``orders-3``; else all of the key, and
+    ``NO_NUMBER``."""
     topic, _, number = key.rpartition("-")
     if number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER:
         return topic, int(number)
-    return key, NOBODY
+    return key, NO_NUMBER
 
 
 def _partition_info(topic: str, number: int, object_: Metadata, born: int) -> PartitionInfo:
