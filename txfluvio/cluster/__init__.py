@@ -7,7 +7,7 @@ above use; they look at a :class:`Topology` and never at the messages it is made
 from __future__ import annotations
 
 from .chain import Chain
-from .cluster import Cluster, Watch
+from .cluster import Cluster, WatchHandle
 from .retry import ForEver, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .topology import PartitionInfo, SpuInfo, Told, TopicInfo, Topology, told_by
@@ -25,7 +25,7 @@ __all__ = [
     "Told",
     "TopicInfo",
     "Topology",
-    "Watch",
+    "WatchHandle",
     "ask_stored_offsets",
     "told_by",
 ]

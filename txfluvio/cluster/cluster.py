@@ -47,7 +47,7 @@ TOPIC_GRACE = 1.0
 
 
 @attrs.frozen
-class Watch:
+class WatchHandle:
     """A watch on one kind of objects, and the connection it has to itself."""
 
     _protocol: FluvioProtocol
@@ -298,7 +298,7 @@ class Cluster:
         on_reply: Callable[[WatchResponse], None],
         on_closed: Callable[[FluvioError], None],
         summary: bool = False,
-    ) -> Deferred[Watch]:
+    ) -> Deferred[WatchHandle]:
         """Watch one kind of objects, over a connection of its own, which is dialled once.
 
         :param on_reply: called with each message.
@@ -308,10 +308,10 @@ class Cluster:
         if (refused := self._refused()) is not None:
             return fail(refused)
 
-        def watch(protocol: FluvioProtocol) -> Watch:
+        def watch(protocol: FluvioProtocol) -> WatchHandle:
             request = WatchRequest(kind=kind, summary=summary)
             try:
-                return Watch(protocol, protocol.open_stream(request, on_reply, on_closed))
+                return WatchHandle(protocol, protocol.open_stream(request, on_reply, on_closed))
             except FluvioError:
                 protocol.close()
                 raise

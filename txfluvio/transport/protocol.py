@@ -84,7 +84,7 @@ class _Ending:
     here: bool = False
 
 
-class _Watch:
+class _Alarm:
     """A deadline of the connection itself."""
 
     __slots__ = ("expired",)
@@ -326,7 +326,7 @@ class FluvioProtocol:
         self._end("closed by this client", None, here=True)
         # A TLS transport does not close while it has a producer.
         cast(IConsumer, transport).unregisterProducer()
-        self._deadlines.add(_Watch(self._abort_transport), CLOSE_GRACE)
+        self._deadlines.add(_Alarm(self._abort_transport), CLOSE_GRACE)
         transport.loseConnection()
 
     def abort(self) -> None:
@@ -521,7 +521,7 @@ class FluvioProtocol:
             self._unfinished_since = self._heard
         if not self._frame_watched:
             self._frame_watched = True
-            self._deadlines.add(_Watch(self._check_frame), self._config.frame_timeout)
+            self._deadlines.add(_Alarm(self._check_frame), self._config.frame_timeout)
 
     def _check_frame(self) -> None:
         self._frame_watched = False
@@ -531,7 +531,7 @@ class FluvioProtocol:
         left = self._unfinished_since + limit - self._clock.seconds()
         if left > 0:
             self._frame_watched = True
-            self._deadlines.add(_Watch(self._check_frame), left)
+            self._deadlines.add(_Alarm(self._check_frame), left)
         else:
             pending = self._frames.pending
             self._broken(
@@ -574,7 +574,7 @@ class FluvioProtocol:
             deferred.errback(error)
 
     def _watch_silence(self, seconds: float) -> None:
-        self._deadlines.add(_Watch(self._check_silence), seconds)
+        self._deadlines.add(_Alarm(self._check_silence), seconds)
 
     def _check_silence(self) -> None:
         left = self._heard + self._config.idle_probe - self._clock.seconds()
