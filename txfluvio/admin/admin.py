@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..cluster import Cluster, Retrying, Topology, ask_stored_offsets
+from ..cluster import Cluster, Retrying, TimeLeft, Topology, ask_stored_offsets
 from ..errors import (
     Effect,
     InvalidConfig,
@@ -290,9 +290,9 @@ class Admin:
         usable = topics.Usable(name, -1, at_least=before + count)
         request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
         seconds = values.seconds("timeout", timeout, self._cluster.config.create_timeout)
-        end = self._clock.seconds() + seconds
+        left = TimeLeft.of(self._clock, seconds)
         _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
-        await self._until(usable, end)
+        await self._until(usable, left)
 
     def add_mirror(
         self, name: str, remote_cluster: str, *, to_remote: bool = False
@@ -747,11 +747,10 @@ class Admin:
         except WaitTimedOut:
             return False
 
-    async def _until(self, usable: topics.Usable, end: float) -> None:
+    async def _until(self, usable: topics.Usable, left: TimeLeft) -> None:
         """Wait until what the SC has confirmed can be used."""
-        left = max(0.0, end - self._clock.seconds())
         try:
-            await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left)
+            await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left.seconds)
         except WaitTimedOut as error:
             error.effect = Effect.DONE
             raise
@@ -760,7 +759,7 @@ class Admin:
         self, request: Request[sc.StatusResponse], usable: topics.Usable, seconds: float
     ) -> None:
         """Create what is done when the SC says so, or when the metadata shows it."""
-        end = self._clock.seconds() + seconds
+        left = TimeLeft.of(self._clock, seconds)
         answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds)
         showing: Deferred[Any] = self._cluster.wait_for(usable.holds, missing="")
         try:
@@ -785,7 +784,7 @@ class Admin:
             # Metadata that does not know the topic may be late. If they know it, they also know
             # better: an SC takes the partitions of a deleted topic of this name for the new ones.
             if await self._settled(usable.shows):
-                await self._until(usable, end)
+                await self._until(usable, left)
 
     def _list(
         self,

@@ -10,6 +10,7 @@ from .chain import Chain
 from .cluster import Cluster, WatchHandle
 from .retry import ForEver, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
+from .time_left import TimeLeft, within
 from .topology import PartitionInfo, SpuInfo, Told, TopicInfo, Topology, told_by
 from .watcher import ConnectionState
 
@@ -22,10 +23,12 @@ __all__ = [
     "PartitionInfo",
     "Retrying",
     "SpuInfo",
+    "TimeLeft",
     "Told",
     "TopicInfo",
     "Topology",
     "WatchHandle",
     "ask_stored_offsets",
     "told_by",
+    "within",
 ]

@@ -34,8 +34,9 @@ from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
-from .connections import Connections, Purpose, ScCalls, SpuPool, within
+from .connections import Connections, Purpose, ScCalls, SpuPool
 from .retry import Retrying, may_succeed, nothing_happened
+from .time_left import TimeLeft, within
 from .topology import Topology
 from .watcher import ConnectionState, Watcher
 
@@ -64,6 +65,7 @@ class Cluster:
 
     :ivar config: the settings.
     :ivar metrics: is told what happens.
+    :ivar clock: tells the time that everything here goes by.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Cluster:
     ) -> None:
         self.config = config
         self.metrics = metrics
-        self._clock = clock
+        self.clock = clock
         self._connections = Connections(config, dialer=dialer, metrics=metrics)
         self._watcher = Watcher(config, dial=self._connections.to_sc, clock=clock, rng=rng)
         self._pool = SpuPool(self._connections, lambda spu_id: self.topology.spu(spu_id))
@@ -142,11 +144,6 @@ class Cluster:
     def state(self) -> ConnectionState:
         """How things stand with the SC."""
         return self._watcher.state
-
-    @property
-    def now(self) -> float:
-        """Seconds, by the clock that everything here goes by."""
-        return self._clock.seconds()
 
     @property
     def version(self) -> str:
@@ -255,16 +252,16 @@ class Cluster:
         return self.run(self._ask_spu(spu_id, message, self._seconds(timeout)))
 
     async def _ask_spu(self, spu_id: int, message: Request[ReplyT], seconds: float) -> ReplyT:
-        end = self._clock.seconds() + seconds
+        left = TimeLeft.of(self.clock, seconds)
 
         def late() -> FluvioError:
             what = f"{message.api.name} to SPU {spu_id}"
             return RequestTimedOut(what, seconds, effect=Effect.NONE)
 
         connecting = self._pool.get(spu_id, Purpose.CALLS)
-        protocol = await within(connecting, self._clock, seconds, late)
+        protocol = await within(connecting, left, late)
         try:
-            return await protocol.request(message, timeout=max(0.0, end - self._clock.seconds()))
+            return await protocol.request(message, timeout=left.seconds)
         except RequestTimedOut:
             protocol.abort()
             raise

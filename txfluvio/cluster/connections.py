@@ -44,10 +44,10 @@ from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..transport.waiting import Waiting
 from ..wire.schema import Message, Request
+from .time_left import TimeLeft, within
 from .topology import SpuInfo
 
 ReplyT = TypeVar("ReplyT", bound=Message)
-T = TypeVar("T")
 
 SC_CALLS: Final = 8
 """Calls to the SC at one time; the next one waits for one of these. A create can take minutes."""
@@ -314,18 +314,17 @@ class ScCalls:
         :param seconds: for waiting one's turn, connecting, and the reply.
         :raises RequestTimedOut: with an effect of none if the request had not left.
         """
-        end = self._clock.seconds() + seconds
+        left = TimeLeft.of(self._clock, seconds)
 
         def late() -> FluvioError:
             return RequestTimedOut(f"{message.api.name} to the SC", seconds, effect=Effect.NONE)
 
-        await within(self._turns.acquire(), self._clock, seconds, late)
+        await within(self._turns.acquire(), left, late)
         try:
             protocol = self._take()
             if protocol is None:
-                left = end - self._clock.seconds()
-                protocol = await within(self._connections.to_sc(), self._clock, left, late)
-            return await self._ask(protocol, message, end)
+                protocol = await within(self._connections.to_sc(), left, late)
+            return await self._ask(protocol, message, left)
         finally:
             self._turns.release()
 
@@ -336,10 +335,11 @@ class ScCalls:
                 return protocol
         return None
 
-    async def _ask(self, protocol: FluvioProtocol, message: Request[ReplyT], end: float) -> ReplyT:
+    async def _ask(
+        self, protocol: FluvioProtocol, message: Request[ReplyT], left: TimeLeft
+    ) -> ReplyT:
         try:
-            left = max(0.0, end - self._clock.seconds())
-            reply = await protocol.request(message, timeout=left)
+            reply = await protocol.request(message, timeout=left.seconds)
         except FluvioError as error:
             if error.effect is Effect.NONE and protocol.usable:
                 self._idle.append(protocol)
@@ -351,14 +351,3 @@ class ScCalls:
             raise
         self._idle.append(protocol)
         return reply
-
-
-def within(
-    deferred: Deferred[T], clock: IReactorTime, seconds: float, late: Callable[[], FluvioError]
-) -> Deferred[T]:
-    """Cancel ``deferred`` after so many seconds, and let it fail with ``late()``."""
-
-    def expired(result: T | Failure, _: float) -> Failure:
-        return Failure(late())
-
-    return deferred.addTimeout(max(0.0, seconds), clock, onTimeoutCancel=expired)

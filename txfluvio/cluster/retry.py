@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 
 from ..config import RetryPolicy
 from ..errors import Effect, FluvioError
+from .time_left import TimeLeft
 
 T = TypeVar("T")
 
@@ -53,18 +54,19 @@ class Retrying:
         :param again: whether an error allows for another attempt.
         :raises FluvioError: the last attempt's.
         """
-        end = self.clock.seconds() + seconds
+        left = TimeLeft.of(self.clock, seconds)
         first_failure: float | None = None
         for delay in self.policy.delays(self.rng):
             try:
-                return await attempt(max(0.0, end - self.clock.seconds()))
+                return await attempt(left.seconds)
             except FluvioError as error:
                 now = self.clock.seconds()
                 if first_failure is None:
                     first_failure = now
                     if self.policy.deadline is not None:
-                        end = min(end, now + self.policy.deadline)
-                if not again(error) or now + delay >= end:
+                        end = min(left.end, now + self.policy.deadline)
+                        left = TimeLeft(self.clock, end)
+                if not again(error) or now + delay >= left.end:
                     raise
             await deferLater(self.clock, delay)
         raise AssertionError("a policy's delays have no end")

@@ -11,6 +11,7 @@ from ..errors import broker_error
 from ..wire.schema import Request
 from ..wire.spu import DeleteConsumerOffsetResponse, FetchConsumerOffsetsResponse
 from .cluster import Cluster
+from .time_left import TimeLeft
 
 ReplyT = TypeVar("ReplyT", FetchConsumerOffsetsResponse, DeleteConsumerOffsetResponse)
 
@@ -32,13 +33,13 @@ async def ask_stored_offsets(
     """
     if OFFSETS_TOPIC not in cluster.topology.topics:
         return None
-    end = cluster.now + seconds
+    left = TimeLeft.of(cluster.clock, seconds)
     leader = await cluster.wait_for(
         lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),
         missing=f"{OFFSETS_TOPIC}/0 has no online leader",
         timeout=seconds,
     )
-    reply = await cluster.spu_request(leader, request, timeout=max(0.0, end - cluster.now))
+    reply = await cluster.spu_request(leader, request, timeout=left.seconds)
     if reply.error_code:
         raise broker_error(reply.error_code.code, reply.error_code.fields, what=what)
     return reply
