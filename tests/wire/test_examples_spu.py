@@ -633,3 +633,17 @@ def test_a_batch_is_numbered_without_touching_its_checksum() -> None:
     (stored,) = records(STORED).batches()
     assert (produced.base_offset, stored.base_offset) == (0, 40)
     assert produced.crc == stored.crc == 0x3B7317EF
+
+
+@pytest.mark.parametrize(
+    ("seconds", "duration"),
+    [
+        (0, Duration(seconds=0)),
+        (1.5, Duration(seconds=1, nanoseconds=500_000_000)),
+        (0.999999999, Duration(seconds=0, nanoseconds=999_999_999)),
+        (1.9999999999, Duration(seconds=2)),
+    ],
+)
+def test_a_duration_is_one_of_seconds_to_the_nanosecond(seconds: float, duration: Duration) -> None:
+    assert Duration.of(seconds) == duration
+    assert duration.total == pytest.approx(seconds)

@@ -25,8 +25,6 @@ TableFormatResolution = sc.TableFormatResolution
 Alignment = sc.Alignment
 Color = sc.Color
 
-_NANOSECONDS = 1_000_000_000
-
 
 # Topics
 
@@ -47,21 +45,14 @@ class Deduplication:
     params: Mapping[str, str] = attrs.field(factory=dict)
 
     def to_wire(self) -> sc.Deduplication:
-        age = None
-        if self.age is not None:
-            nanoseconds = round(self.age * _NANOSECONDS)
-            age = spu.Duration(
-                seconds=nanoseconds // _NANOSECONDS, nanoseconds=nanoseconds % _NANOSECONDS
-            )
+        age = None if self.age is None else spu.Duration.of(self.age)
         return sc.Deduplication(
             count=self.count, age=age, uses=self.filter, with_params=dict(self.params)
         )
 
     @classmethod
     def from_wire(cls, told: sc.Deduplication) -> Deduplication:
-        age = None
-        if told.age is not None:
-            age = told.age.seconds + told.age.nanoseconds / _NANOSECONDS
+        age = None if told.age is None else told.age.total
         return cls(count=told.count, age=age, filter=told.uses, params=told.with_params)
 
 

@@ -84,8 +84,5 @@ def _kind(module: SmartModuleInvocation) -> spu.SmartModuleKind:
 def _lookback(lookback: Lookback | None) -> spu.Lookback | None:
     if lookback is None:
         return None
-    age = None
-    if lookback.age is not None:
-        nanoseconds = round(lookback.age * 1e9)
-        age = spu.Duration(seconds=nanoseconds // 10**9, nanoseconds=nanoseconds % 10**9)
+    age = None if lookback.age is None else spu.Duration.of(lookback.age)
     return spu.Lookback(last=lookback.last, age=age)

@@ -9,6 +9,7 @@ stream (UpdateOffsets, whose name misleads: it stores nothing), the ends of a pa
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 from .codes import NO_ERROR, ErrorCode, ReplicaKey, error_code
 from .records import RecordSet
@@ -38,6 +39,8 @@ ACKS_LEADER = 1
 
 ACKS_ALL = -1
 """Produce: answer once every replica has the records (any negative value means the same)."""
+
+_NANOSECONDS = 1_000_000_000
 
 
 class IsolationLevel(enum.IntEnum):
@@ -179,6 +182,17 @@ class Duration:
 
     seconds: int = field(u64)
     nanoseconds: int = field(u32, default=0)
+
+    @classmethod
+    def of(cls, seconds: float) -> Self:
+        """So many seconds, to the nanosecond."""
+        whole, rest = divmod(round(seconds * _NANOSECONDS), _NANOSECONDS)
+        return cls(seconds=whole, nanoseconds=rest)
+
+    @property
+    def total(self) -> float:
+        """All of it in seconds."""
+        return self.seconds + self.nanoseconds / _NANOSECONDS
 
 
 @struct
