@@ -223,11 +223,10 @@ class SpuDescription:
 def spu_description(told: sc.Metadata) -> SpuDescription:
     spec = told.spec
     local = spec.public_endpoint_local
-    ingress = spec.public_endpoint.ingress
     return SpuDescription(
         id=spec.id,
         name=told.name,
-        host=(ingress[0].hostname or ingress[0].ip or "") if ingress else "",
+        host=spec.public_endpoint.host,
         port=spec.public_endpoint.port,
         private_host=spec.private_endpoint.host,
         private_port=spec.private_endpoint.port,

@@ -251,18 +251,14 @@ class Topology:
 
     def _spu_info(self, object_: Metadata) -> SpuInfo:
         spec = object_.spec
-        endpoint, local = spec.public_endpoint, spec.public_endpoint_local
-        if self.use_local_address and local is not None:
-            host, port = local.host, local.port
-        else:
-            first = endpoint.ingress[0] if endpoint.ingress else None
-            host = (first.hostname or first.ip or "") if first is not None else ""
-            port = endpoint.port
+        endpoint = spec.public_endpoint
+        if self.use_local_address and spec.public_endpoint_local is not None:
+            endpoint = spec.public_endpoint_local
         return SpuInfo(
             id=spec.id,
             name=object_.name,
-            host=host,
-            port=port,
+            host=endpoint.host,
+            port=endpoint.port,
             online=object_.status.resolution is SpuResolution.ONLINE,
         )
 

@@ -106,7 +106,5 @@ class Mirroring:
 
 
 def _address(spu: SpuSpec) -> str:
-    """Where clients reach an SPU: its first address, the host name before the number."""
-    first = next(iter(spu.public_endpoint.ingress), None)
-    host = "" if first is None else first.hostname or first.ip or ""
-    return f"{host}:{spu.public_endpoint.port}"
+    """Where clients reach an SPU."""
+    return f"{spu.public_endpoint.host}:{spu.public_endpoint.port}"

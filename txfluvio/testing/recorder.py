@@ -400,8 +400,7 @@ class _Link:
     async def _relayed(self, spu: Metadata) -> Metadata:
         """An SPU that seems to be where its relay is."""
         public = spu.spec.public_endpoint
-        first = next(iter(public.ingress), IngressAddr())
-        host = first.hostname or first.ip
+        host = public.host
         if not host or not public.port:
             return spu
         port = await self._recorder.relay(f"spu-{spu.spec.id}", f"{host}:{public.port}")

@@ -319,6 +319,12 @@ class IngressPort:
     ingress: tuple[IngressAddr, ...] = field(vector(IngressAddr))
     encryption: Encryption = field(_encryption, default=Encryption.PLAINTEXT)
 
+    @property
+    def host(self) -> str:
+        """That of the first address; empty if there is none."""
+        first = self.ingress[0] if self.ingress else IngressAddr()
+        return first.hostname or first.ip or ""
+
 
 @struct
 class Endpoint:
