@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from txfluvio.errors import BROKER_ERRORS, ProtocolError, UsageError, broker_error
+from txfluvio.errors import BROKER_ERRORS, OffsetEvicted, ProtocolError, UsageError, broker_error
 from txfluvio.wire import NO_ERROR, Code, ErrorCode, ReplicaKey, error
 from txfluvio.wire.codes import ModuleKind, RequestKind, details, error_code
 from txfluvio.wire.schema import Reader, Writer
@@ -110,6 +110,12 @@ def test_the_payload_is_told_by_name() -> None:
         "offset": 1,
         "next_available": 2,
     }
+
+
+def test_what_to_raise_says_what_was_told() -> None:
+    raised = error(Code.OFFSET_EVICTED, offset=1, next_available=2).exception("orders/3", "gone")
+    assert isinstance(raised, OffsetEvicted)
+    assert (raised.what, raised.next_available, raised.detail) == ("orders/3", 2, "gone")
 
 
 def test_a_payload_that_is_not_there_is_refused() -> None:

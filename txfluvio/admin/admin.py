@@ -29,7 +29,6 @@ from ..errors import (
     TopicInvalidName,
     TopicNotFound,
     WaitTimedOut,
-    broker_error,
 )
 from ..interfaces import IFluvioAdmin
 from ..smartmodule import gzipped, read_wasm
@@ -810,7 +809,6 @@ class Admin:
 
 def _check(reply: sc.StatusResponse, what: str) -> sc.StatusResponse:
     """The reply, if it says that all went well; else the error it names is raised."""
-    code = reply.error_code
-    if code:
-        raise broker_error(code.code, code.fields, reply.error_message, what=what)
+    if reply.error_code:
+        raise reply.error_code.exception(what, reply.error_message)
     return reply

@@ -13,7 +13,6 @@ from ..errors import (
     SmartModuleCrashed,
     SmartModuleError,
     SmartModuleRuntimeError,
-    broker_error,
 )
 from ..smartmodule import Lookback, SmartModuleInvocation, SmartModuleKind
 from ..wire import spu
@@ -50,7 +49,7 @@ class Chain:
 
         :param what: what was read or written: ``"orders/3"``.
         """
-        error = broker_error(code.code, code.fields, what=what)
+        error = code.exception(what)
         if not self:
             return error
         if error.code == Code.OTHER and error.detail.startswith(_BREAKDOWN):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
-from ..errors import broker_error
 from ..wire.schema import Request
 from ..wire.spu import DeleteConsumerOffsetResponse, FetchConsumerOffsetsResponse
 from .cluster import Cluster
@@ -41,5 +40,5 @@ async def ask_stored_offsets(
     )
     reply = await cluster.spu_request(leader, request, timeout=left.seconds)
     if reply.error_code:
-        raise broker_error(reply.error_code.code, reply.error_code.fields, what=what)
+        raise reply.error_code.exception(what)
     return reply

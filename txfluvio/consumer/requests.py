@@ -9,7 +9,7 @@ from __future__ import annotations
 import attrs
 
 from ..config import Isolation
-from ..errors import BrokerError, ProtocolError, broker_error
+from ..errors import BrokerError, ProtocolError
 from ..wire.codes import ErrorCode
 from ..wire.records import HEADER, Batch
 from ..wire.spu import (
@@ -104,7 +104,7 @@ class Target:
 
     def error(self, code: ErrorCode) -> BrokerError:
         """The error that a code stands for."""
-        return broker_error(code.code, code.fields, what=str(self))
+        return code.exception(str(self))
 
     def check(self, code: ErrorCode) -> None:
         """Raise the error that a code stands for, if it is one."""

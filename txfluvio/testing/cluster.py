@@ -17,7 +17,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ..errors import UsageError, broker_error
+from ..errors import UsageError
 from ..wire.sc import (
     TOPIC,
     VERSIONS,
@@ -260,9 +260,8 @@ class Cluster:
         async def done() -> None:
             self._check_sc()
             answer = await work()
-            code = answer.error_code
-            if code:
-                raise broker_error(code.code, code.fields, answer.error_message, what=answer.name)
+            if answer.error_code:
+                raise answer.error_code.exception(answer.name, answer.error_message)
 
         return self._until_stop(Deferred.fromCoroutine(done()))
 

@@ -37,7 +37,6 @@ from ..errors import (
     ProtocolError,
     UnsupportedVersion,
     UsageError,
-    broker_error,
 )
 from ..wire.framing import Frames
 from ..wire.headers import REPLY_BODY, encode_request, reply_correlation_id
@@ -555,8 +554,7 @@ class FluvioProtocol:
 
     def _greeted(self, reply: ApiVersionsResponse) -> None:
         if reply.error_code:
-            code = reply.error_code
-            self._handshake_failed(broker_error(code.code, code.fields, what="ApiVersions"))
+            self._handshake_failed(reply.error_code.exception("ApiVersions"))
             return
         offered = {offer.api_key: offer for offer in reply.api_keys}
         self._versions = MappingProxyType(offered)

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from ..errors import BrokerError, broker_error
 from .schema import (
     Reader,
     WireType,
@@ -263,6 +264,10 @@ class ErrorCode:
     def fields(self) -> Mapping[str, Any]:
         """The payload's fields by name, empty for a code without one."""
         return attrs.asdict(self.detail, recurse=False) if self.detail is not None else {}
+
+    def exception(self, what: str, text: str | None = None) -> BrokerError:
+        """What to raise for it; see :func:`~txfluvio.errors.broker_error`."""
+        return broker_error(self.code, self.fields, text, what=what)
 
 
 NO_ERROR = ErrorCode(0)
