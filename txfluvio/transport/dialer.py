@@ -7,6 +7,8 @@ ask for it. Whom to dial, when, and how often is decided above.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -45,21 +47,29 @@ class Dialer(Protocol):
         """
 
 
-class _Way:
-    """What all dialers do with an endpoint: TLS over it, if it is asked for, and the handshake.
+class _EndpointDialer:
+    """Dials an endpoint for each server: TLS over it, if it is asked for, and the handshake.
 
-    The endpoint's own timeout should be longer than ``connect_timeout``: then the error is the same
-    for every kind of endpoint.
+    :param endpoint: makes one of a host, a port and its own timeout. That is longer than
+        ``connect_timeout``, so that the error is the same for every kind of endpoint.
     """
 
-    def __init__(self, config: ClientConfig, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        clock: IReactorTime,
+        endpoint: Callable[[str, int, float], IStreamClientEndpoint],
+    ) -> None:
         self._config = config
         self._clock = clock
+        self._endpoint = endpoint
         self._tls: Tls | None = None
 
-    def through(
-        self, endpoint: IStreamClientEndpoint, host: str, port: int, server_name: str | None
+    def dial(
+        self, host: str, port: int, *, server_name: str | None = None
     ) -> Deferred[FluvioProtocol]:
+        """See :meth:`Dialer.dial`."""
+        endpoint = self._endpoint(host, port, self._config.connect_timeout + 1)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._config.tls is None:
             return connect(endpoint, self._config, clock=self._clock, address=address)
@@ -86,37 +96,22 @@ def _explained(failure: Failure, attempt: TlsAttempt) -> Failure:
     raise explained from error
 
 
-class TcpDialer:
+class TcpDialer(_EndpointDialer):
     """Dials over TCP. A host may be a name or an address.
 
     :param reactor: connects, tells the time and resolves names, as any reactor does.
     """
 
     def __init__(self, reactor: IReactorTCP, config: ClientConfig) -> None:
-        self._reactor = reactor
-        self._config = config
-        self._way = _Way(config, cast(IReactorTime, reactor))
-
-    def dial(
-        self, host: str, port: int, *, server_name: str | None = None
-    ) -> Deferred[FluvioProtocol]:
-        endpoint = _tcp_endpoint(self._reactor, host, port, self._config.connect_timeout + 1)
-        return self._way.through(endpoint, host, port, server_name)
+        clock = cast(IReactorTime, reactor)
+        super().__init__(config, clock, partial(_tcp_endpoint, reactor))
 
 
-class MemoryDialer:
+class MemoryDialer(_EndpointDialer):
     """Dials in a network in memory."""
 
     def __init__(self, network: MemoryNetwork, config: ClientConfig, clock: IReactorTime) -> None:
-        self._network = network
-        self._config = config
-        self._way = _Way(config, clock)
-
-    def dial(
-        self, host: str, port: int, *, server_name: str | None = None
-    ) -> Deferred[FluvioProtocol]:
-        endpoint = self._network.endpoint(host, port, self._config.connect_timeout + 1)
-        return self._way.through(endpoint, host, port, server_name)
+        super().__init__(config, clock, network.endpoint)
 
 
 def _tcp_endpoint(
