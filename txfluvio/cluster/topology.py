@@ -36,7 +36,6 @@ from ..wire.sc import (
     PartitionStatus,
     RemoteMirror,
     SpuResolution,
-    TopicCompression,
     TopicSpec,
     TopicStatus,
     WatchResponse,
@@ -101,7 +100,6 @@ class TopicInfo:
     :ivar partition_count: how many partitions it is to have, by its specification; the newest of
         them may not be there yet.
     :ivar partitions: those that are there, by number.
-    :ivar compression: the codec it demands, or ``ANY``.
     :ivar born: the version of the topology in which it appeared.
     """
 
@@ -111,10 +109,6 @@ class TopicInfo:
     partition_count: int
     partitions: Mapping[int, PartitionInfo]
     born: int
-
-    @property
-    def compression(self) -> TopicCompression:
-        return self.spec.compression_type
 
 
 def partition_count(spec: TopicSpec) -> int:
