@@ -57,10 +57,7 @@ COMMITTED_CONNECTIONS: Final = 4
 
 
 class Connections:
-    """Every connection of a client.
-
-    :ivar closed: whether no more are made.
-    """
+    """Every connection of a client."""
 
     def __init__(
         self, config: ClientConfig, *, dialer: Dialer, metrics: IMetrics = NOTHING
@@ -71,7 +68,7 @@ class Connections:
         self._dialling: dict[Deferred[FluvioProtocol], None] = {}
         self._open: dict[FluvioProtocol, None] = {}
         self._gone: Waiting[None] = Waiting()
-        self.closed = False
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._open) + len(self._dialling)
@@ -102,7 +99,7 @@ class Connections:
         :class:`~txfluvio.errors.LimitReached` if there are ``max_connections`` already, with
         :class:`~txfluvio.errors.ClientClosed` if the client closes first.
         """
-        if self.closed:
+        if self._closed:
             return fail(ClientClosed())
         # Not those that are as good as gone: whoever is told of a loss dials again before it is
         # told here. One that closes in peace counts, since it may keep its socket for seconds.
@@ -130,7 +127,7 @@ class Connections:
 
         def failed(failure: Failure) -> Failure:
             del self._dialling[attempt]
-            if self.closed:
+            if self._closed:
                 self._tell()
                 return Failure(ClientClosed())
             named = _named(failure, f"{host}:{port}")
@@ -147,7 +144,7 @@ class Connections:
 
         :param hurried: whether to send not even what was written.
         """
-        self.closed = True
+        self._closed = True
         for attempt in list(self._dialling):
             attempt.cancel()
         for protocol in list(self._open):
@@ -158,7 +155,7 @@ class Connections:
         return self._gone.add() if len(self) else succeed(None)
 
     def _tell(self) -> None:
-        if self.closed and not len(self):
+        if self._closed and not len(self):
             for waiter in self._gone.take():
                 waiter.callback(None)
 
