@@ -305,8 +305,11 @@ class Admin:
         :raises MirrorNotFound: there is no such remote cluster.
         :raises MirrorAlreadyExists: it does so already.
         """
-        action = sc.AddMirror(remote_cluster=remote_cluster, home_to_mirror=to_remote)
-        request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=action)
+
+        def request() -> sc.UpdateRequest:
+            action = sc.AddMirror(remote_cluster=remote_cluster, home_to_mirror=to_remote)
+            return sc.UpdateRequest(kind=sc.TOPIC, key=name, action=action)
+
         return self._do(request, f"topic {name}")
 
     # Partitions
@@ -408,8 +411,7 @@ class Admin:
         :param spu: its id, or its name.
         :raises SpuNotFound: there is none.
         """
-        request = sc.DeleteRequest(kind=sc.CUSTOM_SPU, key=spu)
-        return self._do(request, f"SPU {spu}")
+        return self._delete(sc.CUSTOM_SPU, spu, "SPU")
 
     # SPU groups
 
@@ -463,7 +465,7 @@ class Admin:
 
         :raises SpuNotFound: there is none of this name.
         """
-        return self._do(sc.DeleteRequest(kind=sc.SPU_GROUP, key=name), f"SPU group {name}")
+        return self._delete(sc.SPU_GROUP, name, "SPU group")
 
     def list_spu_groups(
         self, containing: str | Iterable[str] = ()
@@ -523,8 +525,7 @@ class Admin:
         :param name: a packaged one's is ``group/name@version``, or what it is kept under.
         :raises SmartModuleNotFound: there is none of this name.
         """
-        request = sc.DeleteRequest(kind=sc.SMART_MODULE, key=name)
-        return self._do(request, f"SmartModule {name}")
+        return self._delete(sc.SMART_MODULE, name, "SmartModule")
 
     def list_smartmodules(
         self, named: str | Iterable[str] = (), *, summary: bool = True
@@ -575,7 +576,7 @@ class Admin:
 
         :raises TableFormatNotFound: there is none of this name.
         """
-        return self._do(sc.DeleteRequest(kind=sc.TABLE_FORMAT, key=name), f"table format {name}")
+        return self._delete(sc.TABLE_FORMAT, name, "table format")
 
     def list_table_formats(
         self, containing: str | Iterable[str] = ()
@@ -597,7 +598,10 @@ class Admin:
 
         :raises MirrorAlreadyExists: the name is taken.
         """
-        request = sc.CreateRequest(kind=sc.MIRROR, name=name, spec=sc.RemoteCluster(id=name))
+
+        def request() -> sc.CreateRequest:
+            return sc.CreateRequest(kind=sc.MIRROR, name=name, spec=sc.RemoteCluster(id=name))
+
         return self._do(request, f"mirror {name}")
 
     def register_home(
@@ -634,7 +638,7 @@ class Admin:
 
         :raises MirrorNotFound: there is none of this name.
         """
-        return self._do(sc.DeleteRequest(kind=sc.MIRROR, key=name), f"mirror {name}")
+        return self._delete(sc.MIRROR, name, "mirror")
 
     def list_mirrors(self) -> Deferred[list[MirrorDescription]]:
         """The clusters that mirror to this one, and the one it mirrors to.
@@ -723,19 +727,25 @@ class Admin:
 
     def _do(
         self,
-        request: Request[sc.StatusResponse] | Callable[[], Request[sc.StatusResponse]],
+        request: Callable[[], Request[sc.StatusResponse]],
         what: str,
         there: Callable[[Topology], bool] | None = None,
     ) -> Deferred[None]:
-        """Make a change; ``there`` is how it shows in the metadata."""
+        """Make a change.
+
+        :param request: makes the request for it, and complains if it can not be made.
+        :param there: how the change shows in the metadata.
+        """
 
         async def do() -> None:
-            message = request() if callable(request) else request
-            _check(await self._cluster.sc_request(message), what)
+            _check(await self._cluster.sc_request(request()), what)
             if there is not None:
                 await self._settled(there)
 
         return self._cluster.run(do())
+
+    def _delete(self, kind: sc.Kind, key: str | int, called: str) -> Deferred[None]:
+        return self._do(lambda: sc.DeleteRequest(kind=kind, key=key), f"{called} {key}")
 
     async def _settled(self, there: Callable[[Topology], bool]) -> bool:
         """Whether what the SC has confirmed shows in the metadata; not waited for long."""
