@@ -103,6 +103,8 @@ class FluvioClient(Service):
         )
         self._admin: Admin | None = None
         self._budget = Budget(self._config.buffer_memory)
+        # By number, so that they are closed in the order in which they were made: a set that holds
+        # them weakly has an order of its own, another in every run of one seed.
         self._producers: WeakValueDictionary[int, Producer] = WeakValueDictionary()
         self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
         self._services: WeakValueDictionary[int, ConsumerService] = WeakValueDictionary()
