@@ -1,7 +1,10 @@
-"""Floor 2: live metadata, connections to the servers, and when to try again.
+"""Floor 2: live metadata, connections to the servers, when to try again, and what the floors above
+share.
 
-It stands on the transport, and knows neither records nor users. :class:`Cluster` is what the floors
-above use; they look at a :class:`Topology` and never at the messages it is made of.
+It stands on the transport and knows no records. :class:`Cluster` is what the floors above use; they
+look at a :class:`Topology` and never at the messages it is made of. What they share is the
+:class:`Chain` of SmartModules that both reading and writing send along, and the asking about stored
+offsets.
 """
 
 from __future__ import annotations

@@ -194,6 +194,7 @@ class Cluster:
 
         Where it misses a topic or a partition, that may have been made a moment ago: it is asked
         again for ``TOPIC_GRACE`` seconds, before what it raises is what the Deferred fails with.
+        Cancelling ends the waiting.
 
         :param missing: what is waited for while the topology is not known.
         :param timeout: seconds for that, after which it fails with
@@ -224,6 +225,8 @@ class Cluster:
         An SPU answers in order, so a produce that waits for replicas holds up those behind it on
         its connection: these take turns over several of their own. No stream is on any of them.
 
+        Cancelling ends the waiting; the connection is made all the same, for whoever asks next.
+
         :param committed: whether the produce is to wait for its replicas.
         """
         if (refused := self._refused()) is not None:
@@ -231,7 +234,10 @@ class Cluster:
         return self._pool.get(spu_id, Purpose.COMMITTED if committed else Purpose.PRODUCE)
 
     def open_connection(self, spu_id: int) -> Deferred[FluvioProtocol]:
-        """A new connection to an SPU, at the address it has now; the caller closes it."""
+        """A new connection to an SPU, at the address it has now; the caller closes it.
+
+        Cancelling gives up dialling, and leaves nothing behind.
+        """
         if (refused := self._refused()) is not None:
             return fail(refused)
         try:
@@ -245,7 +251,9 @@ class Cluster:
     ) -> Deferred[ReplyT]:
         """The reply of an SPU to a short call, over a shared connection.
 
-        It is asked once. A connection on which no reply comes in time is closed.
+        It is asked once. A connection on which no reply comes in time is closed. Cancelling drops
+        the reply, and the connection stays, since others share it; a request that has left may
+        take effect all the same.
 
         :param timeout: seconds, connecting included; None: ``request_timeout``.
         """
@@ -298,6 +306,8 @@ class Cluster:
     ) -> Deferred[WatchHandle]:
         """Watch one kind of objects, over a connection of its own, which is dialled once.
 
+        Cancelling gives up dialling, and leaves nothing behind.
+
         :param on_reply: called with each message.
         :param on_closed: called once if the connection ends before the watch is closed.
         :param summary: whether to leave out the bytes of SmartModules.
@@ -327,7 +337,8 @@ class Cluster:
 
     def run(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
         """Do ``work``; if the cluster stops before it is done, it is cancelled, and the Deferred
-        fails with :class:`~txfluvio.errors.ClientClosed`."""
+        fails with :class:`~txfluvio.errors.ClientClosed`. Cancelling the Deferred cancels the work.
+        """
         if (refused := self._refused()) is not None:
             work.close()
             return fail(refused)
