@@ -136,7 +136,7 @@ class FluvioClient(Service):
             # Whoever only produces or consumes need not wait for the import of all this.
             from .admin import Admin
 
-            self._admin = Admin(self._cluster, clock=self._clock, rng=self._rng)
+            self._admin = Admin(self._cluster)
         return self._admin
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -48,7 +47,7 @@ class ScriptedAdminCase(ClusterCase):
     def setUp(self) -> None:
         super().setUp()
         self.watching = self.started(topics=(), partitions=())
-        self.admin = Admin(self.cluster, clock=self.clock, rng=Random(1))
+        self.admin = Admin(self.cluster)
 
     def create(self, **options: Any) -> tuple[Deferred[None], Asked]:
         """Create the topic of two partitions; the request that came for it."""

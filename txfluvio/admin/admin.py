@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from random import Random
 from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, FirstError
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
-from ..cluster import Cluster, Retrying, TimeLeft, Topology, ask_stored_offsets
+from ..cluster import Cluster, TimeLeft, Topology, ask_stored_offsets
 from ..errors import (
     Effect,
     InvalidConfig,
@@ -77,11 +75,9 @@ class Admin:
     Lists are in the order of names. A list that is not permitted is empty: the SC does not say so.
     """
 
-    def __init__(self, cluster: Cluster, *, clock: IReactorTime, rng: Random) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._clock = clock
-        self._rng = rng
-        self._retrying = Retrying(cluster.config.retry, clock, rng)
+        self._clock = cluster.clock
         self._deleted: dict[str, float] = {}
 
     # Topics
@@ -703,7 +699,7 @@ class Admin:
 
     async def _ask_offsets(self, request: Request[ReplyT]) -> ReplyT | None:
         # Forgetting twice is as good as once.
-        return await self._retrying.call(
+        return await self._cluster.retrying.call(
             lambda seconds: ask_stored_offsets(
                 self._cluster, request, what="the stored offsets", seconds=seconds
             ),
@@ -721,7 +717,7 @@ class Admin:
         if not isinstance(kind, ObjectKind):
             names = ", ".join(one.name for one in ObjectKind)
             raise InvalidConfig("kind", kind, f"a member of ObjectKind: {names}")
-        return Watch(self._cluster, kind, clock=self._clock, rng=self._rng)
+        return Watch(self._cluster, kind)
 
     # How calls are made
 

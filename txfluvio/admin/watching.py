@@ -13,17 +13,15 @@ from __future__ import annotations
 import enum
 from collections import OrderedDict
 from collections.abc import Callable
-from random import Random
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Cluster, ForEver, Retrying, Told, told_by
+from ..cluster import Cluster, ForEver, Told, told_by
 from ..errors import AlreadyRunning, FluvioError, ProtocolError
 from ..wire import sc
 from . import values
@@ -97,13 +95,9 @@ class Watch(Generic[T]):
 
     _log = Logger()
 
-    def __init__(
-        self, cluster: Cluster, kind: ObjectKind, *, clock: IReactorTime, rng: Random
-    ) -> None:
+    def __init__(self, cluster: Cluster, kind: ObjectKind) -> None:
         self.kind = kind
         self._cluster = cluster
-        self._clock = clock
-        self._rng = rng
         self._wire_kind, self._describe = _KINDS[kind]
         self._told: dict[str, T] = {}
         self._given: dict[str, T] = {}
@@ -190,7 +184,7 @@ class Watch(Generic[T]):
         self._wake()
 
     async def _keep_watching(self) -> None:
-        connections = ForEver(Retrying(self._cluster.config.retry, self._clock, self._rng))
+        connections = ForEver(self._cluster.retrying)
         while True:
             course = _Course(self)
             connections.begins()

@@ -66,6 +66,8 @@ class Cluster:
     :ivar config: the settings.
     :ivar metrics: is told what happens.
     :ivar clock: tells the time that everything here goes by.
+    :ivar rng: decides what is left to chance.
+    :ivar retrying: tries again as the settings say.
     """
 
     def __init__(
@@ -80,11 +82,12 @@ class Cluster:
         self.config = config
         self.metrics = metrics
         self.clock = clock
+        self.rng = rng
+        self.retrying = Retrying(config.retry, clock, rng)
         self._connections = Connections(config, dialer=dialer, metrics=metrics)
-        self._watcher = Watcher(config, dial=self._connections.to_sc, clock=clock, rng=rng)
+        self._watcher = Watcher(config, dial=self._connections.to_sc, retrying=self.retrying)
         self._pool = SpuPool(self._connections, lambda spu_id: self.topology.spu(spu_id))
         self._sc = ScCalls(self._connections, clock)
-        self._retrying = Retrying(config.retry, clock, rng)
         self._calls: dict[Deferred[Any], None] = {}
 
     # Coming and going
@@ -289,7 +292,7 @@ class Cluster:
         """
         again = may_succeed if isinstance(message, ListRequest) else nothing_happened
         return self.run(
-            self._retrying.call(
+            self.retrying.call(
                 lambda left: self._sc.call(message, left),
                 seconds=self._seconds(timeout),
                 again=again,

@@ -13,12 +13,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from functools import partial
-from random import Random
 from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -84,13 +83,12 @@ class Watcher:
         config: ClientConfig,
         *,
         dial: Callable[[], Deferred[FluvioProtocol]],
-        clock: IReactorTime,
-        rng: Random,
+        retrying: Retrying,
     ) -> None:
         self._config = config
         self._dial = dial
-        self._clock = clock
-        self._rng = rng
+        self._retrying = retrying
+        self._clock = retrying.clock
         self._running: Deferred[None] | None = None
         self._waiters: dict[_Waiter, None] = {}
         self._subscribers: dict[object, Callable[[Topology], None]] = {}
@@ -198,7 +196,7 @@ class Watcher:
     # Watching
 
     async def _keep_watching(self) -> None:
-        connections = ForEver(Retrying(self._config.retry, self._clock, self._rng))
+        connections = ForEver(self._retrying)
         while True:
             version = self.topology.version
             connections.begins()
