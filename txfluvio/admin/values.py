@@ -13,7 +13,7 @@ from typing import Any, cast
 import attrs
 
 from .._checks import is_number
-from ..cluster.topology import partition_count, partition_key
+from ..cluster import partition_count, partition_key
 from ..errors import InvalidConfig
 from ..wire import sc, spu
 

@@ -14,7 +14,16 @@ from .cluster import Cluster, WatchHandle
 from .retry import ForEver, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .time_left import TimeLeft, within
-from .topology import PartitionInfo, SpuInfo, Told, TopicInfo, Topology, told_by
+from .topology import (
+    PartitionInfo,
+    SpuInfo,
+    Told,
+    TopicInfo,
+    Topology,
+    partition_count,
+    partition_key,
+    told_by,
+)
 from .watcher import ConnectionState
 
 __all__ = [
@@ -32,6 +41,8 @@ __all__ = [
     "Topology",
     "WatchHandle",
     "ask_stored_offsets",
+    "partition_count",
+    "partition_key",
     "told_by",
     "within",
 ]
