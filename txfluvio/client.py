@@ -316,9 +316,7 @@ class FluvioClient(Service):
             self._cluster,
             topic,
             _settings(ProducerConfig, config, overrides),
-            clock=self._clock,
             budget=self._budget,
-            rng=self._rng,
             now=self._now,
         )
         self._producers[next(self._numbers)] = made
@@ -356,8 +354,6 @@ class FluvioClient(Service):
             stop=stop,
             partitions=partitions,
             config=_settings(ConsumerConfig, config, overrides),
-            clock=self._clock,
-            rng=self._rng,
         )
         self._consumers[next(self._numbers)] = made
         return made
@@ -403,9 +399,7 @@ class FluvioClient(Service):
             open_consumer,
             handler,
             strategy=settings.offsets,
-            retry=self._config.retry,
-            clock=self._clock,
-            rng=self._rng,
+            retrying=self._cluster.retrying,
             on_failure=on_failure,
             stop_timeout=stop_timeout,
         )

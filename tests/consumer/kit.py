@@ -74,7 +74,7 @@ class ConsumerCase(SynchronousTestCase):
         self.clock = StepClock()
         self.network = MemoryNetwork(self.clock)
         self.dialled: list[float] = []
-        self.rng = Random(2)
+        self.rng = Random(1)
         self.consumers: list[Consumer] = []
         self.broker = FakeBroker(
             self.clock, spus=self.SPUS, topics=self.TOPICS, network=self.network
@@ -96,7 +96,7 @@ class ConsumerCase(SynchronousTestCase):
             **{"retry": RETRY, "idle_probe": 1e6, "request_timeout": 30.0, **settings}
         )
         dialer = _Dialer(self.network, config, self.dialled)
-        cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=Random(1))
+        cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=self.rng)
         self.result(cluster.start())
         return cluster
 
@@ -198,9 +198,7 @@ class ConsumerCase(SynchronousTestCase):
         """A consumer that is not started; settings and arguments may be mixed."""
         names = {field.name for field in attrs.fields(ConsumerConfig)}
         config = ConsumerConfig(**{name: kw.pop(name) for name in names & kw.keys()})
-        consumer = Consumer(
-            cluster or self.cluster, topics, config=config, clock=self.clock, rng=self.rng, **kw
-        )
+        consumer = Consumer(cluster or self.cluster, topics, config=config, **kw)
         self.consumers.append(consumer)
         return consumer
 

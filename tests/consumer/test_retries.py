@@ -6,6 +6,7 @@ from random import Random
 
 from twisted.internet.task import Clock
 
+from txfluvio.cluster import Retrying
 from txfluvio.config import RetryPolicy
 from txfluvio.consumer.retries import Retries
 from txfluvio.errors import Disconnected, PermissionDenied
@@ -15,7 +16,7 @@ LOST = Disconnected("spu:9010", "reset")
 
 def retries(clock: Clock, deadline: float | None = None) -> Retries:
     policy = RetryPolicy(initial=1.0, maximum=4.0, jitter=0.0, deadline=deadline)
-    return Retries(policy, clock, Random(0))
+    return Retries(Retrying(policy, clock, Random(0)))
 
 
 def test_waits_grow_while_attempts_fail() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -72,8 +71,6 @@ class ScriptedCase(ClusterCase):
             start=Offset.absolute(0),
             stop=self.STOP,
             config=config,
-            clock=self.clock,
-            rng=Random(0),
         )
         starting = self.consumer.start()
         self.advance()

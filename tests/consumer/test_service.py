@@ -11,6 +11,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from txfluvio.cluster import Retrying
 from txfluvio.config import OffsetStrategy, RetryPolicy
 from txfluvio.consumer import ConsumerService, OnFailure
 from txfluvio.consumer.service import STOP_TIMEOUT
@@ -58,9 +59,7 @@ class ServiceCase(ConsumerCase):
             lambda: self.consumer(topic, **wanted),
             handler or self.handle,
             strategy=wanted["offsets"],
-            retry=retry,
-            clock=self.clock,
-            rng=self.rng,
+            retrying=Retrying(retry, self.clock, self.rng),
             on_failure=on_failure,
             stop_timeout=stop_timeout,
         )

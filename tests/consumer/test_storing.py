@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from twisted.internet.defer import CancelledError, Deferred
 
 from txfluvio.config import OffsetStrategy
@@ -368,18 +366,11 @@ class Automatic(StoringCase):
         self.failureResultOf(closing, ConsumerClosed)
 
     def test_where_what_was_handed_in_breaks_whoever_waits_is_told(self) -> None:
-        class Breaking(Random):
-            broken = False
-
-            def random(self) -> float:
-                return 1 / 0 if self.broken else super().random()
-
-        self.rng = rng = Breaking()
         consumer = self.worker(MANUAL)
         self.read(consumer, 10)
         for spu in (5001, 5002):
             self.refuse_connections(spu)
-        rng.broken = True
+        self.patch(self.rng, "random", lambda: 1 / 0)
         self.lose_connections()
         committing = consumer.commit()
         self.wait(1.0)

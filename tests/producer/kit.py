@@ -324,9 +324,7 @@ class ProducerTestCase(SynchronousTestCase):
             self.cluster,
             name,
             ProducerConfig(**config),
-            clock=self.clock,
             budget=self.budget,
-            rng=random.Random(0),
             now=lambda: DAWN + self.clock.seconds(),
         )
 

@@ -119,7 +119,7 @@ class StartingTests(ProducerTestCase):
         config = ClientConfig(endpoint="nobody.test:9003", connect_timeout=3.0)
         dialer = MemoryDialer(self.network, config, self.clock)
         cluster = Cluster(config, dialer=dialer, clock=self.clock, rng=Random(0))
-        producer = Producer(cluster, NAME, clock=self.clock, budget=self.budget)
+        producer = Producer(cluster, NAME, budget=self.budget)
         self.failureResultOf(producer.start(), NotStarted)
         connecting, starting = cluster.start(), producer.start()
         self.turn(2.9)

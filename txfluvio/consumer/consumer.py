@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._checks import is_number
-from ..cluster import Chain, Cluster, Retrying, Topology
+from ..cluster import Chain, Cluster, TimeLeft, Topology, within
 from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
     AlreadyRunning,
@@ -118,8 +116,6 @@ class Consumer:
         stop: Offset | None = None,
         partitions: Partitions = None,
         config: ConsumerConfig | None = None,
-        clock: IReactorTime,
-        rng: Random,
     ) -> None:
         self._cluster = cluster
         self._topics = _names(topics)
@@ -129,13 +125,12 @@ class Consumer:
             config=self._config, stop=_checked_stop(stop), chain=Chain(self._config.smartmodules)
         )
         self._start_at = self._checked_start(start)
-        self._clock = clock
-        self._rng = rng
+        self._clock = cluster.clock
         self._streams: dict[Target, PartitionStream] = {}
         self._budget = Budget(self._config.buffer_memory)
-        self._outlet = Outlet(self._budget, self._finished, clock)
+        self._outlet = Outlet(self._budget, self._finished, self._clock)
         self._hand = self._outlet.hand
-        self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, clock)
+        self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
         self._unsubscribe: Callable[[], object] = _nothing
@@ -395,7 +390,13 @@ class Consumer:
         if timeout is None:
             return wait
         topics = ", ".join(self._topics)
-        return _deadline(wait, timeout, self._clock, lambda: f"no record of {topics} has come")
+        return self._within(timeout, wait, lambda: f"no record of {topics} has come")
+
+    def _within(self, seconds: float, wait: Deferred[T], missing: Callable[[], str]) -> Deferred[T]:
+        """``wait``, which fails with WaitTimedOut if it takes longer."""
+        seconds = max(0.0, seconds)
+        left = TimeLeft.of(self._clock, seconds)
+        return within(wait, left, lambda: WaitTimedOut(missing(), seconds))
 
     # Partitions and positions
 
@@ -500,7 +501,7 @@ class Consumer:
         self._unsubscribe = self._cluster.subscribe(self._topology_changed)
         self._add(chosen, self._start_at, stored)
         placed = Deferred.fromCoroutine(self._all_placed())
-        await _deadline(placed, seconds, self._clock, self._why_not_placed)
+        await self._within(seconds, placed, self._why_not_placed)
 
     async def _find_stored(self) -> dict[Target, int]:
         if self._start_at.kind is not OffsetKind.STORED:
@@ -509,13 +510,12 @@ class Consumer:
         assert name is not None
         config = self._cluster.config
         if self._config.offset_store is not None:
-            return await _deadline(
-                Deferred.fromCoroutine(kept_offsets(self._config.offset_store, name)),
+            return await self._within(
                 config.request_timeout,
-                self._clock,
+                Deferred.fromCoroutine(kept_offsets(self._config.offset_store, name)),
                 lambda: f"the offset store has not told how far {name} has come",
             )
-        return await Retrying(config.retry, self._clock, self._rng).call(
+        return await self._cluster.retrying.call(
             lambda seconds: stored_offsets(self._cluster, name, seconds),
             seconds=config.request_timeout,
             again=lambda error: error.retriable,
@@ -576,8 +576,6 @@ class Consumer:
                 start=start,
                 stored=stored.get(target),
                 allowance=self._budget.join(slot),
-                clock=self._clock,
-                rng=self._rng,
             )
             self._streams[target] = stream
             stream.run()
@@ -601,10 +599,9 @@ class Consumer:
             self._starting.cancel()
         try:
             if storing:
-                await _deadline(
-                    Deferred.fromCoroutine(self._store()),
+                await self._within(
                     self._cluster.config.connect_timeout,
-                    self._clock,
+                    Deferred.fromCoroutine(self._store()),
                     lambda: "the offsets of what was processed last are not stored",
                 )
         finally:
@@ -654,19 +651,6 @@ def _checked_stop(stop: Offset | None) -> Offset | None:
     if stop is not None and (not isinstance(stop, Offset) or stop.kind is OffsetKind.STORED):
         raise InvalidConfig("stop", stop, "an Offset other than stored, or None")
     return stop
-
-
-def _deadline(
-    wait: Deferred[T], seconds: float, clock: IReactorTime, missing: Callable[[], str]
-) -> Deferred[T]:
-    """``wait``, which fails with WaitTimedOut if it takes longer."""
-
-    def late(result: T | Failure, seconds: float) -> T | Failure:
-        if not isinstance(result, Failure) or result.check(CancelledError) is None:
-            return result
-        return Failure(WaitTimedOut(missing(), seconds))
-
-    return wait.addTimeout(max(0.0, seconds), clock, late)
 
 
 async def _all(deferreds: Iterable[Deferred[None]]) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from random import Random
-
-from twisted.internet.interfaces import IReactorTime
-
-from ..config import RetryPolicy
+from ..cluster import Retrying
 from ..errors import FluvioError
 
 
@@ -17,10 +13,10 @@ class Retries:
     open for longer than the policy's longest wait.
     """
 
-    def __init__(self, policy: RetryPolicy, clock: IReactorTime, rng: Random) -> None:
-        self._policy = policy
-        self._clock = clock
-        self._rng = rng
+    def __init__(self, retrying: Retrying) -> None:
+        self._policy = retrying.policy
+        self._clock = retrying.clock
+        self._rng = retrying.rng
         self._failures = 0
         self._first = 0.0
         self._opened: float | None = None

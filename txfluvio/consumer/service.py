@@ -11,18 +11,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from inspect import isawaitable
-from random import Random
 from typing import TypeAlias
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._checks import is_number
-from ..config import OffsetStrategy, RetryPolicy
+from ..cluster import Retrying
+from ..config import OffsetStrategy
 from ..errors import AlreadyRunning, FluvioError, InvalidConfig
 from ..transport.waiting import Waiting
 from ..wire.records import Record
@@ -77,7 +77,7 @@ class ConsumerService(Service):
         record is handed to it, and the cluster is asked for no more than the consumer may hold.
     :param strategy: whether the consumer stores offsets; with AUTO, a record when its handler is
         done. Not MANUAL: nobody could commit.
-    :param retry: the waits between attempts to start, and of ``OnFailure.RETRY``.
+    :param retrying: for the waits between attempts to start, and of ``OnFailure.RETRY``.
     :param on_failure: what to do when the handler fails.
     :param stop_timeout: seconds for the record in hand when the service stops; then its Deferred
         is cancelled, and the record does not count as processed.
@@ -91,9 +91,7 @@ class ConsumerService(Service):
         handler: Handler,
         *,
         strategy: OffsetStrategy,
-        retry: RetryPolicy,
-        clock: IReactorTime,
-        rng: Random,
+        retrying: Retrying,
         on_failure: OnFailure = OnFailure.STOP,
         stop_timeout: float = STOP_TIMEOUT,
     ) -> None:
@@ -109,9 +107,9 @@ class ConsumerService(Service):
         self._open_consumer = open_consumer
         self._handler = handler
         self._strategy = strategy
-        self._retry = retry
-        self._clock = clock
-        self._rng = rng
+        self._retry = retrying.policy
+        self._clock = retrying.clock
+        self._rng = retrying.rng
         self._on_failure = on_failure
         self._stop_timeout = stop_timeout
         self._work: Deferred[None] | None = None

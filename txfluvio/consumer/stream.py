@@ -22,12 +22,10 @@ just fall silent, so the metadata tells), a seek.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any, NoReturn, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -147,8 +145,6 @@ class PartitionStream:
         start: Offset,
         stored: int | None,
         allowance: Allowance,
-        clock: IReactorTime,
-        rng: Random,
     ) -> None:
         self.target = target
         self.backlog = Backlog(
@@ -180,8 +176,8 @@ class PartitionStream:
             reset=reading.config.reset,
         )
         self._allowance = allowance
-        self._clock = clock
-        self._retries = Retries(cluster.config.retry, clock, rng)
+        self._clock = cluster.clock
+        self._retries = Retries(cluster.retrying)
         self._work: Deferred[None] | None = None
         self._closing = False
         self._broken = False

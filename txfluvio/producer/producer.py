@@ -12,12 +12,11 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Iterable, Sequence
-from random import Random
 from types import TracebackType
 from typing import Self
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from ..cluster import Chain, Cluster, Topology
@@ -87,7 +86,6 @@ class Producer:
     :param cluster: the cluster floor of the client.
     :param topic: the name of the topic.
     :param budget: bounds what the producers of a client hold together.
-    :param rng: shortens the waits between attempts by chance.
     :param now: the time of day that records are stamped with, seconds since the Unix epoch.
     """
 
@@ -97,14 +95,12 @@ class Producer:
         topic: str,
         config: ProducerConfig | None = None,
         *,
-        clock: IReactorTime,
         budget: Budget,
-        rng: Random | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._config = config = config or ProducerConfig()
         self._cluster = cluster
-        self._clock = clock
+        self._clock = cluster.clock
         self._now = now
         self._surely_fits = config.max_request_size - OVERHEAD
         self._state = _State.NEW
@@ -113,13 +109,11 @@ class Producer:
             config.buffer_memory, budget, take_in=self._take_in, hurry=self._hurry
         )
         self._telling = Telling(self._settled)
-        self._turn = Turn(clock, self._land)
+        self._turn = Turn(cluster.clock, self._land)
         self._shared = Shared(
             topic=topic,
             config=config,
             cluster=cluster,
-            clock=clock,
-            rng=Random() if rng is None else rng,
             chain=Chain(config.smartmodules),
             hurried=self._hurried,
             release=self._intake.release,

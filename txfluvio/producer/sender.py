@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from random import Random
 from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -71,8 +70,6 @@ class Shared:
     topic: str
     config: ProducerConfig
     cluster: Cluster
-    clock: IReactorTime
-    rng: Random
     compression: Compression = Compression.NONE
     chain: Chain
     tells_offsets: bool = True
@@ -146,11 +143,11 @@ class Sender:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        delay = self.queue.due_in(self._shared.clock.seconds(), hurry=self._hurried())
+        delay = self.queue.due_in(self._shared.cluster.clock.seconds(), hurry=self._hurried())
         if delay is None:
             return
         if delay > 0:
-            self._linger = self._shared.clock.callLater(delay, self._lingered)
+            self._linger = self._shared.cluster.clock.callLater(delay, self._lingered)
             return
         self._working = True
         connection = self._at_hand()
@@ -276,7 +273,7 @@ class Sender:
         if self._committed:
             longest += config.replication_timeout * len(batches)
         longest = min(longest, config.delivery_timeout)
-        self._sent = self._shared.clock.seconds()
+        self._sent = self._shared.cluster.clock.seconds()
         try:
             self._call = connection.send(
                 self._request(batches),
@@ -337,7 +334,7 @@ class Sender:
     async def _pause(self) -> None:
         """Wait before the next attempt, but no longer than until there is another leader."""
         shared = self._shared
-        delay = shared.cluster.config.retry.delay(self._failures - 1, shared.rng)
+        delay = shared.cluster.config.retry.delay(self._failures - 1, shared.cluster.rng)
 
         def another(topology: Topology) -> bool | None:
             leader = topology.leader_of(shared.topic, self.partition)
@@ -363,7 +360,7 @@ class Sender:
         return topology.leader_of(self._shared.topic, self.partition)
 
     def _take(self) -> list[Batch]:
-        now = self._shared.clock.seconds()
+        now = self._shared.cluster.clock.seconds()
         self.expire(now)
         self._under_way = self.queue.take(now, hurry=self._hurried())
         # Where every record was withdrawn, what may still wait is a flush; and whoever is told that
@@ -465,12 +462,12 @@ class Sender:
         deadline = shared.cluster.config.retry.deadline
         if deadline is None or not self._failures:
             return True
-        return shared.clock.seconds() < self._failing_since + deadline
+        return shared.cluster.clock.seconds() < self._failing_since + deadline
 
     def _note(self, error: FluvioError) -> None:
         """Count a failed attempt."""
         if not self._failures:
-            self._failing_since = self._shared.clock.seconds()
+            self._failing_since = self._shared.cluster.clock.seconds()
         self._failures += 1
         self._trouble = error
         self._shared.cluster.metrics.failed("produce", error)
@@ -500,7 +497,7 @@ class Sender:
         if not stored and not failed:
             return
         shared, size = self._shared, 0
-        metrics, now = shared.cluster.metrics, shared.clock.seconds()
+        metrics, now = shared.cluster.metrics, shared.cluster.clock.seconds()
         for batch, _ in stored:
             size += batch.size
             left = batch.remaining
