@@ -31,7 +31,7 @@ NOW = 1_700_000_000
 OK, BAD_FILE, FAULT = 0, 8, 21
 
 
-def first_push(call: str, arguments: str, times: int = 1) -> PartitionResponse:
+def first_push(call: str, arguments: str, times: int = 1, now: float = NOW) -> PartitionResponse:
     """What comes of a module that makes a call, and then tells what that answered, and what lies
     at 1000."""
     result = f"(call ${call} {arguments})"
@@ -55,14 +55,14 @@ def first_push(call: str, arguments: str, times: int = 1) -> PartitionResponse:
         (call $copy_records (i32.const 2000) (i32.const 28))
         (i32.const 0)))"""
     kit = Kit(limits=LIMITS)
-    assert kit.clock.seconds() == NOW
     kit.put([b"x"])
+    kit.clock.advance(now - kit.clock.seconds())
     return kit.stream(ad_hoc(wasm.encode())).push()
 
 
-def learnt(call: str, arguments: str) -> tuple[int, int]:
+def learnt(call: str, arguments: str, now: float = NOW) -> tuple[int, int]:
     """What a call answered, and the number that it left at 1000."""
-    (value,) = values(first_push(call, arguments))
+    (value,) = values(first_push(call, arguments, now=now))
     return int.from_bytes(value[:8], "little"), int.from_bytes(value[8:], "little")
 
 
@@ -70,6 +70,14 @@ def learnt(call: str, arguments: str) -> tuple[int, int]:
 def test_the_time_is_that_of_the_fake(clock: int) -> None:
     asked = f"(i32.const {clock}) (i64.const 1) (i32.const 1000)"
     assert learnt("clock_time_get", asked) == (OK, NOW * 10**9)
+
+
+@pytest.mark.parametrize(("now", "told"), [(-60, 0), (2e10, 2**64 - 1)])
+def test_a_time_that_no_module_can_be_told_is_the_nearest_that_it_can_be(
+    now: float, told: int
+) -> None:
+    asked = "(i32.const 0) (i64.const 1) (i32.const 1000)"
+    assert learnt("clock_time_get", asked, now) == (OK, told)
 
 
 def test_there_is_no_time_of_the_processor() -> None:
