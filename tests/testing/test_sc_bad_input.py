@@ -69,6 +69,11 @@ NO_FRAME = {
     "versions asked for with too few bytes": framed(header(18, 2) + b"\0\0"),
     "a body longer than its frame": typed(LIST, "Topic", TOPIC_BODY, claim=1000),
     "a label longer than its frame": framed(header(LIST) + b"\x7f\xff"),
+    "a create of version -1": framed(header(CREATE, -1) + b"\0" + text("t") + b"\0" * 20),
+    "a delete of version -1": framed(header(DELETE, -1) + text("Topic") + text("t")),
+    "a watch of version -1": framed(header(WATCH, -1) + text("Topic")),
+    "mirroring of version -1": framed(header(MIRRORING, -1) + text("MirroringConnect")),
+    "an update of version -1": framed(header(UPDATE, -1) + text("Topic") + b"\0" * 4),
 }
 
 NO_CONTENT = {
@@ -153,6 +158,12 @@ def test_with_a_watch_the_connection_is_half_alive_no_answers_no_end_but_pushes(
     assert listing.replies == []
     assert watch.news() != []
     assert len(kit.complaints) == 1
+
+
+def test_a_list_of_version_minus_1_is_answered_with_nothing_but_the_correlation_id() -> None:
+    client = Kit().client()
+    client.send_bytes(framed(header(LIST, -1) + text("Topic")))
+    assert client.received() == [(99).to_bytes(4, "big")]
 
 
 @pytest.mark.parametrize("size", [0, -1, -2, -3, -4])

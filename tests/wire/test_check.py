@@ -123,6 +123,13 @@ def test_a_frame_that_can_not_be_read_is_told_with_its_field() -> None:
     assert found.field == "offsets"
 
 
+def test_a_negative_version_is_told() -> None:
+    request = bytes.fromhex("03ea ffff 00000007 0000 0005") + b"Topic"
+    (found,) = differences([entry(request, to="sc")])
+    assert found.message == "DeleteRequest version -1"
+    assert found.what == "nothing is there at a negative version, -1"
+
+
 def test_a_call_that_the_server_does_not_have_is_told() -> None:
     (found,) = differences([entry(REQUEST, to="sc").replace("03ed", "0400")])
     assert found.message == "call 1024 version 0"

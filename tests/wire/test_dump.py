@@ -18,6 +18,7 @@ from txfluvio.wire.__main__ import main
 from txfluvio.wire.compression import compress
 from txfluvio.wire.dump import describe, one_frame, take_apart
 from txfluvio.wire.recordings import RecordedFrame
+from txfluvio.wire.schema import evolve
 
 SAMPLE = golden.frames()[::7]
 
@@ -124,6 +125,13 @@ def test_what_can_not_be_read_is_shown_with_the_reason() -> None:
     *lines, reason = describe(cut)
     assert any(line.endswith("not read") for line in lines)
     assert reason.strip().startswith("ProduceRequest.topics[0].partitions[0].records at byte")
+
+
+def test_a_negative_version_is_shown_with_the_reason() -> None:
+    frame = produce(encode_batch([b"x"]))
+    negative = attrs.evolve(frame, header=evolve(frame.header, api_version=-1))
+    *_, reason = describe(negative)
+    assert reason.strip() == "ProduceRequest: nothing is there at a negative version, -1"
 
 
 def test_a_wrong_checksum_is_told_below_what_it_is_about() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -71,6 +73,15 @@ def test_every_byte_is_of_one_field(api: Api) -> None:
         assert [0, *ends] == [*starts, len(encoded)]
 
     covered()
+
+
+@pytest.mark.parametrize("api", APIS, ids=lambda api: f"{api.server}-{api.name}")
+def test_at_a_negative_version_a_message_is_refused_unless_its_defaults_are_enough(
+    api: Api,
+) -> None:
+    for message in (api.request, api.reply):
+        with suppress(ProtocolError):
+            assert message.decode(bytes(60), -1) == message()
 
 
 @pytest.mark.parametrize("api", APIS, ids=lambda api: f"{api.server}-{api.name}")

@@ -52,7 +52,7 @@ from .mirroring import Mirroring
 from .operations import Hangup, Operations, shown, status, summary
 from .releases import Release
 from .semver import is_semver
-from .server import Connection, Incoming
+from .server import Connection, Incoming, Nothing
 from .store import Diff, Item, Store
 from .timers import Timers
 
@@ -115,7 +115,12 @@ class Sc:
                 return session.stop(f"{asked.client_version!r} is no semantic version")
             connection.reply(self._versions(), request)
             return None
+        if header.api_version < 0 and call is not ListRequest:
+            raise ProtocolError(f"{api.name} at version {header.api_version}")
         self._look_at_version(header, api, connection)
+        if header.api_version < 0:
+            connection.reply(Nothing(), request)
+            return None
         if header.api_version <= LAST_CLASSIC and call in CLASSIC:
             return self._requested_of_old(_of_old(call, request), request, session)
         label = _label(request)

@@ -42,7 +42,7 @@ from zope.interface import implementer
 from ..errors import ProtocolError
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE, Frames
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply
-from ..wire.schema import Message
+from ..wire.schema import Message, struct
 from .certificates import common_name
 from .journal import Journal
 from .meddling import Meddler
@@ -71,6 +71,11 @@ class Incoming:
     body: int
     alter: Callable[[bytes], bytes] | None = None
     original: Incoming | None = attrs.field(default=None, repr=False)
+
+
+@struct
+class Nothing(Message):
+    """The answer to a negative version, at which no field exists."""
 
 
 class Service(Protocol):

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from ..errors import ProtocolError
 from ..wire.sc import PartitionSpec
-from ..wire.schema import SPU_APIS, Message, evolve, struct
+from ..wire.schema import SPU_APIS, Message, evolve
 from ..wire.spu import (
     DeleteConsumerOffsetRequest,
     FetchConsumerOffsetsRequest,
@@ -39,7 +39,7 @@ from .offset_calls import delete_offset, list_offsets, store_offset
 from .produce import produce
 from .releases import Release
 from .replica import Key, Replica, Report, Role, replica_log
-from .server import Connection, Incoming
+from .server import Connection, Incoming, Nothing
 from .smartmodules.chain import Chain, ChainError
 from .smartmodules.registry import SmartModules, deduplication
 from .stored_offsets import STORED_OFFSETS, StoredOffsets
@@ -87,11 +87,6 @@ class Neighbours(Protocol):
     def private_address(self, key: Key, /) -> str | None:
         """Where other SPUs reach the leader of a partition, running or not."""
         ...
-
-
-@struct
-class _Nothing(Message):
-    """The answer to a negative version, at which no field exists."""
 
 
 @attrs.define
@@ -334,7 +329,7 @@ class Spu:
         if header.api_version < 0:
             if api.request is ProduceRequest:
                 raise ProtocolError(f"a Produce of version {header.api_version}")
-            connection.reply(_Nothing(), request)
+            connection.reply(Nothing(), request)
             return None
         call = _CALLS.get(api.request)
         if call is None:

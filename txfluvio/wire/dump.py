@@ -124,9 +124,8 @@ def take_apart(frame: RecordedFrame) -> tuple[list[Part], ProtocolError | None]:
     reader.spans = spans
     problem: ProtocolError | None = None
     try:
-        type_.__wire__.read(reader)
+        type_.read(reader)
     except ProtocolError as error:
-        error.message = type_.__name__
         problem = error
     parts: list[Part] = []
     for span in spans:

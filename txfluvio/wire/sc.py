@@ -885,6 +885,7 @@ class _Envelope:
         names = [one.name for one in inner.fields]
         self._with_action = "action" in names
         self._tells_kind = any(isinstance(one.type, _Created) for one in inner.fields)
+        self.needs_fields = inner.needs_fields
 
     def _is_classic(self, version: int) -> bool:
         return version <= LAST_CLASSIC and not self._with_action

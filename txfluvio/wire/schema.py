@@ -392,6 +392,11 @@ class StructType(Direct):
         """Every field that any version carries."""
         return self._fields
 
+    @property
+    def needs_fields(self) -> bool:
+        """Whether a value can not be made of nothing, which is all a negative version carries."""
+        return any(field.default is attrs.NOTHING for field in self._fields)
+
     def read(self, reader: Reader) -> Any:
         layout = self._layouts[reader.version]
         quick = layout.reader.function or layout.reader.ask()
@@ -536,17 +541,22 @@ class Message:
 
         :raises ProtocolError: with the message, the field and the position in ``data``.
         """
-        return cls._decode(Reader(data, version, start, len(data)))
+        return cls.read(Reader(data, version, start, len(data)))
 
     @classmethod
     def annotate(cls, data: bytes, version: int, start: int = 0) -> tuple[Self, list[Span]]:
         """Like :meth:`decode`, and say which bytes were which field."""
         reader = Reader(data, version, start, len(data))
         reader.spans = []
-        return cls._decode(reader), reader.spans
+        return cls.read(reader), reader.spans
 
     @classmethod
-    def _decode(cls, reader: Reader) -> Self:
+    def read(cls, reader: Reader) -> Self:
+        """Like :meth:`decode`, of what a reader is at."""
+        if reader.version < 0 and cls.__wire__.needs_fields:
+            raise ProtocolError(
+                f"nothing is there at a negative version, {reader.version}", message=cls.__name__
+            )
         try:
             value: Self = cls.__wire__.read(reader)
         except ProtocolError as error:
