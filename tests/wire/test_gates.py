@@ -54,8 +54,17 @@ GATES = {
     "PartitionStatus.base_offset": (16, None),
     "SpuSpec.public_endpoint_local": (1, None),
     "Package.visibility": (19, None),
+    "SmartModuleSpec.input_kind": (0, 9),
+    "SmartModuleSpec.output_kind": (0, 9),
+    "SmartModuleSpec.source_code": (0, 9),
+    "SmartModuleSpec.parameters": (0, 9),
+    "SmartModuleSpec.meta": (10, None),
+    "SmartModuleSpec.summary": (10, None),
+    "CreateRequest.timeout": (7, None),
     "DeleteRequest.force": (13, None),
+    "ListRequest.summary": (10, None),
     "ListRequest.system": (13, None),
+    "WatchRequest.summary": (10, None),
 }
 
 
