@@ -24,6 +24,7 @@ from txfluvio.config import (
     RetryPolicy,
     TlsConfig,
     TlsVersion,
+    join_endpoint,
     parse_endpoint,
 )
 from txfluvio.errors import InvalidConfig
@@ -232,7 +233,13 @@ class TestEndpoint:
     )
     def test_is_host_and_port(self, text: str, host: str, port: int) -> None:
         assert parse_endpoint(text) == (host, port)
+        assert join_endpoint(host, port) == text
         assert ClientConfig(endpoint=text).address == (host, port)
+
+    def test_to_listen_at_may_be_any_free_port(self) -> None:
+        assert parse_endpoint("[::1]:0", lowest_port=0) == ("::1", 0)
+        with pytest.raises(ValueError, match="host:port, with a port from 0 to 65535"):
+            parse_endpoint("localhost", lowest_port=0)
 
     @pytest.mark.parametrize(
         "text",

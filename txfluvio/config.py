@@ -107,9 +107,10 @@ _chain = must(
 _pem = must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
 
 
-def parse_endpoint(text: str) -> tuple[str, int]:
+def parse_endpoint(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
     """Split ``"host:port"`` (or ``"[v6::address]:port"``); no port is ever assumed.
 
+    :param lowest_port: 0 where one may listen at any free port.
     :raises ValueError: if it is not that; the message says what it should be.
     """
     host, colon, port = text.rpartition(":")
@@ -118,9 +119,15 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     elif ":" in host:
         colon = ""
     well_formed = host and colon and not any(c.isspace() or c in "/[]@" for c in host)
-    if not well_formed or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 2**16:
-        raise ValueError("host:port, with a port from 1 to 65535")
+    is_number = port.isascii() and port.isdigit()
+    if not well_formed or not is_number or not lowest_port <= int(port) < 2**16:
+        raise ValueError(f"host:port, with a port from {lowest_port} to 65535")
     return host, int(port)
+
+
+def join_endpoint(host: str, port: int) -> str:
+    """What :func:`parse_endpoint` splits."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_endpoint(value: object) -> bool:

@@ -33,6 +33,7 @@ from tests.commands import broker as broker_process
 from tests.commands import run
 from tests.testing.test_replay import REAL
 from txfluvio.client import FluvioClient
+from txfluvio.config import parse_endpoint
 from txfluvio.errors import UsageError
 from txfluvio.offset import Offset
 from txfluvio.testing.__main__ import main
@@ -124,9 +125,9 @@ class RecorderCase(ClientCase):
 
     def plain(self) -> Plain:
         """A client that sends what it likes."""
-        host, _, port = self.sc.rpartition(":")
+        host, port = parse_endpoint(self.sc)
         factory = Factory.forProtocol(Plain)
-        made: Any = self.result(self.network.connect(host, int(port), factory))
+        made: Any = self.result(self.network.connect(host, port, factory))
         assert isinstance(made, Plain)
         return made
 
@@ -228,6 +229,23 @@ class RecorderTest(RecorderCase):
         self.turn()
         assert client.over
         assert self.lines()[1:] == []
+
+
+class RecorderOfIpv6Test(RecorderCase):
+    """The cluster and the recorder are at addresses with colons in them."""
+
+    HOST = "::1"
+
+    def start_broker(self, **settings: Any) -> None:
+        super().start_broker(host="::1", **settings)
+
+    def test_a_client_is_led_through_it_to_all_servers(self) -> None:
+        assert self.do(self.use(self.recorded_client())) == [b"one", b"three", b"two"]
+        assert {json.loads(line)["to"] for line in self.lines()[1:]} == {
+            "sc",
+            "spu-5001",
+            "spu-5002",
+        }
 
 
 @attrs.frozen
@@ -559,6 +577,20 @@ def test_the_command_records_a_client_on_loopback(
     told = capsys.readouterr().out
     assert "recordings: 1 the same, 0 different" in told
     assert "5 mutated requests of each: 0 promises not kept" in told
+
+
+@pytest.mark.parametrize("where", ["nowhere", "::1:9003", "[::1]:many"])
+def test_the_command_takes_nothing_but_host_and_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["record", "--to", "sc:9003", "--out", str(tmp_path / "out"), "--listen", where])
+    assert f"{where!r} is not host:port, with a port from 0 to 65535" in capsys.readouterr().err
+
+
+def test_a_recorder_takes_nothing_but_host_and_port() -> None:
+    with pytest.raises(UsageError, match=r"the SC is at host:port, .* not at 'nowhere'"):
+        Recorder(Clock(), "nowhere", io.StringIO())
 
 
 def test_the_command_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

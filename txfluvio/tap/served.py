@@ -8,6 +8,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 
+from ..config import join_endpoint
 from ..console.address import Address
 from ..console.console import CLIENT_ID, Console
 from ..console.fake import Fake
@@ -59,8 +60,7 @@ class ServedConsole:
         self._listening = await endpoint.listen(site)
         self._console.start()
         where: Any = self._listening.getHost()
-        name = f"[{host}]" if ":" in host else host
-        self.url = f"http://{name}:{where.port}/"
+        self.url = f"http://{join_endpoint(host, where.port)}/"
 
     async def stop(self) -> None:
         """End it all."""

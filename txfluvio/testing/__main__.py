@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import parse_endpoint
 from ..errors import FluvioError
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
 
     out = Path(options.out).open("w", encoding="utf-8")  # noqa: SIM115
     about = {"scenario": Path(options.out).stem, "what": options.what}
-    host, _, port = options.listen.rpartition(":")
-    recorder = Recorder(reactor, options.to, out, about=about, host=host, port=int(port))
+    host, port = options.listen
+    recorder = Recorder(reactor, options.to, out, about=about, host=host, port=port)
 
     async def record() -> None:
         where = await recorder.start()
@@ -89,6 +90,13 @@ def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
         return Deferred.fromCoroutine(end())
 
     return Deferred.fromCoroutine(record())
+
+
+def _where_to_listen(text: str) -> tuple[str, int]:
+    try:
+        return parse_endpoint(text, lowest_port=0)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {error}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--out", required=True, metavar="FILE", help="the recording (JSON lines)")
     record.add_argument(
         "--listen",
+        type=_where_to_listen,
         default="127.0.0.1:0",
         metavar="HOST:PORT",
         help="where to listen for clients [127.0.0.1:0, a free port]",

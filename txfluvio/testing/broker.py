@@ -31,7 +31,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 
-from ..config import ClientConfig
+from ..config import ClientConfig, join_endpoint
 from ..errors import UsageError
 from ..wire.compression import Compression
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
@@ -94,8 +94,7 @@ class _Site:
 
     @property
     def endpoint(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return join_endpoint(self.host, self.port)
 
     async def stop(self, scheduler: IReactorTime) -> None:
         ports = (self.listening, self.listening_aside)

@@ -44,6 +44,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..config import join_endpoint, parse_endpoint
 from ..errors import ProtocolError, UsageError
 from ..wire.framing import Frames, frame
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply, reply_correlation_id
@@ -66,6 +67,9 @@ LARGEST_FRAME = 256 * 1024 * 1024
 
 ABOUT_SIZE = 2_048
 """Bytes that are kept free at the front of the file for the line about the whole."""
+
+_Address = tuple[str, int]
+"""A host and a port."""
 
 _log = Logger()
 
@@ -90,6 +94,7 @@ class Recorder:
         told that the SPUs are at the one it has connected to.
     :param port: the port for clients; 0: a free one.
     :param network: used instead of TCP.
+    :raises UsageError: ``to`` is not that.
     """
 
     def __init__(
@@ -106,7 +111,10 @@ class Recorder:
         self._reactor = reactor
         self._time = cast(IReactorTime, reactor)
         self._network = network
-        self._to = to
+        try:
+            self._to = parse_endpoint(to)
+        except ValueError as error:
+            raise UsageError(f"the SC is at {error}, not at {to!r}") from None
         self._out = out
         self._about = {"scenario": "", "client": "", "platform": "", "what": "", **(about or {})}
         self._host = host
@@ -126,7 +134,7 @@ class Recorder:
         """
         self._write_about()
         listening = self.relay("sc", self._to, self._port)
-        return listening.addCallback(lambda port: f"{self._host}:{port}")
+        return listening.addCallback(lambda port: join_endpoint(self._host, port))
 
     def stop(self) -> Deferred[None]:
         """End every connection and finish the recording; fires when nothing is left."""
@@ -149,12 +157,12 @@ class Recorder:
 
     # For connections
 
-    def relay(self, name: str, to: str, port: int = 0) -> Deferred[int]:
+    def relay(self, name: str, to: _Address, port: int = 0) -> Deferred[int]:
         """Listen for a server, unless that is done; fires with the port."""
         # One after the other: two connections may be told of a server's new address at once.
         return self._moving.run(self._relay, name, to, port)
 
-    async def _relay(self, name: str, to: str, port: int) -> int:
+    async def _relay(self, name: str, to: _Address, port: int) -> int:
         known = self._listening.get(name)
         if known is None or known.to != to:
             if known is not None:
@@ -173,14 +181,13 @@ class Recorder:
         """Whether no client is accepted any more."""
         return self._stopping
 
-    def connect(self, to: str, factory: IProtocolFactory) -> Deferred[Any]:
+    def connect(self, to: _Address, factory: IProtocolFactory) -> Deferred[Any]:
         """Connect to a server."""
-        host, _, port = to.rpartition(":")
         endpoint: IStreamClientEndpoint
         if self._network is not None:
-            endpoint = self._network.endpoint(host, int(port))
+            endpoint = self._network.endpoint(*to)
         else:
-            endpoint = HostnameEndpoint(self._reactor, host, int(port))
+            endpoint = HostnameEndpoint(self._reactor, *to)
         return endpoint.connect(factory)
 
     def opened(self, link: _Link) -> int:
@@ -262,7 +269,7 @@ class _Relay:
     :ivar to: where it really is.
     """
 
-    to: str
+    to: _Address
     listening: IListeningPort
 
 
@@ -271,7 +278,7 @@ class _Accepting(Factory):
 
     noisy = False
 
-    def __init__(self, recorder: Recorder, server: str, to: str) -> None:
+    def __init__(self, recorder: Recorder, server: str, to: _Address) -> None:
         self._recorder = recorder
         self._server = server
         self._to = to
@@ -303,7 +310,7 @@ class _Link:
         self.number = recorder.opened(self)
         self.client.other, self._upstream.other = self._upstream, self.client
 
-    def connect(self, to: str) -> None:
+    def connect(self, to: _Address) -> None:
         """Connect to the server; a client whose server is not there is closed."""
         factory = Factory.forProtocol(lambda: self._upstream)
         factory.noisy = False
@@ -403,7 +410,7 @@ class _Link:
         host = public.host
         if not host or not public.port:
             return spu
-        port = await self._recorder.relay(f"spu-{spu.spec.id}", f"{host}:{public.port}")
+        port = await self._recorder.relay(f"spu-{spu.spec.id}", (host, public.port))
         # Who listens on every address is reached where this client has reached it.
         seen = self.client.host
         address = IngressAddr(hostname=seen)

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
-from ..config import ClientConfig
+from ..config import ClientConfig, join_endpoint
 from ..errors import HandshakeFailed, InvalidConfig
 from .factory import connect
 from .protocol import FluvioProtocol
@@ -70,7 +70,7 @@ class _EndpointDialer:
     ) -> Deferred[FluvioProtocol]:
         """See :meth:`Dialer.dial`."""
         endpoint = self._endpoint(host, port, self._config.connect_timeout + 1)
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = join_endpoint(host, port)
         if self._config.tls is None:
             return connect(endpoint, self._config, clock=self._clock, address=address)
         # It brings pyOpenSSL along, which plain connections need not wait for.
