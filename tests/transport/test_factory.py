@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactor, StringTransport
 from zope.interface.verify import verifyObject
 
 from tests.transport.peer import SPU_VERSIONS, PeerTestCase
@@ -14,7 +18,7 @@ from txfluvio.config import ClientConfig
 from txfluvio.errors import ConnectFailed, HandshakeFailed, TlsRequired
 from txfluvio.testing.semver import is_semver
 from txfluvio.transport.factory import FluvioFactory, client_version, connect
-from txfluvio.transport.protocol import FluvioProtocol
+from txfluvio.transport.protocol import CLOSE_GRACE, FluvioProtocol
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.schema import evolve
 from txfluvio.wire.versions import ApiVersionsRequest
@@ -163,6 +167,35 @@ class ConnectTests(PeerTestCase):
         self.network.pump()
         self.failureResultOf(connecting, CancelledError)
         self.assert_nothing_left()
+
+    def test_a_transport_that_never_says_it_is_gone_is_not_waited_for_for_ever(self) -> None:
+        connecting = self.over_a_silent_transport(handshake_timeout=2.0)
+        self.clock.advance(2)
+        self.assertNoResult(connecting)
+        self.clock.advance(CLOSE_GRACE)
+        failed = self.failureResultOf(connecting, HandshakeFailed).value
+        self.assertIn("no answer within 2 s", str(failed))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nor_where_it_is_cancelled_again_and_again(self) -> None:
+        connecting = self.over_a_silent_transport()
+        for _ in range(3):
+            connecting.cancel()
+            self.clock.advance(CLOSE_GRACE / 3)
+        self.failureResultOf(connecting, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def over_a_silent_transport(self, **settings: Any) -> Deferred[FluvioProtocol]:
+        """Connect over a transport that does nothing by itself."""
+        reactor = MemoryReactor()
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", 9005)
+        connecting = connect(
+            endpoint, ClientConfig(endpoint="spu:9005", **settings), clock=self.clock
+        )
+        ((_, _, factory, _, _),) = reactor.tcpClients
+        protocol: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 9005))
+        protocol.makeConnection(StringTransport())
+        return connecting
 
     def test_cancelling_afterwards_changes_nothing(self) -> None:
         connecting = self.dial()

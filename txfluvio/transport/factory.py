@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import NoReturn, cast
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import (
     IAddress,
@@ -31,7 +32,7 @@ from ..errors import (
     RequestTimedOut,
     TlsRequired,
 )
-from .protocol import FluvioProtocol
+from .protocol import CLOSE_GRACE, FluvioProtocol
 
 _RELEASE = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
@@ -95,7 +96,8 @@ def connect(
     """Connect to a server, and exchange versions with it.
 
     Cancelling gives up whatever stage has been reached and leaves nothing behind. What has failed,
-    or was cancelled, fires when its connection is gone.
+    or was cancelled, fires when its connection is gone, or ``CLOSE_GRACE`` seconds
+    later if its transport does not say that it is.
 
     :param endpoint: where to connect; if it brings TLS, that counts as handshake.
     :param config: ``connect_timeout`` limits the whole, ``handshake_timeout`` the part after the
@@ -134,16 +136,22 @@ async def _connect(
     finally:
         if not protocol.usable:
             protocol.abort()
-            await _gone(protocol)
+            await _gone(protocol, clock)
 
 
-async def _gone(protocol: FluvioProtocol) -> None:
-    """Wait for the end of what was aborted; it comes at once, however often this is cancelled."""
-    while True:
+async def _gone(protocol: FluvioProtocol, clock: IReactorTime) -> None:
+    """Wait for the end of what was aborted, however often this is cancelled.
+
+    It comes at once, but not every transport tells of it.
+    """
+    deadline = clock.seconds() + CLOSE_GRACE
+    while (left := deadline - clock.seconds()) > 0:
         try:
-            await protocol.when_closed()
+            await protocol.when_closed().addTimeout(left, clock)
         except CancelledError:
             continue
+        except DeferredTimeout:
+            pass
         return
 
 
