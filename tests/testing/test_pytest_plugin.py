@@ -99,18 +99,26 @@ def test_the_last_ones_are_used_again(fluvio_broker):
 
 STUCK = """
 import os, signal
-import txfluvio.testing.process
+from txfluvio.testing import process
 
 USED = []
+
+def impatient(call):
+    def wrapped():
+        process.CALL_TIMEOUT = process.START_TIMEOUT = 0.2
+        try:
+            return call()
+        finally:
+            process.CALL_TIMEOUT = 60
+    return wrapped
 
 def test_one_stops_answering(fluvio_cluster):
     USED.extend([fluvio_cluster(), fluvio_cluster()])
     os.kill(USED[1].pid, signal.SIGSTOP)
-    txfluvio.testing.process.CALL_TIMEOUT = 0.2
-    txfluvio.testing.process.START_TIMEOUT = 0.2
+    USED[1].unfired = impatient(USED[1].unfired)
 
 def test_it_was_ended_and_the_other_is_used_again(fluvio_cluster):
-    txfluvio.testing.process.CALL_TIMEOUT = txfluvio.testing.process.START_TIMEOUT = 60
+    process.START_TIMEOUT = 60
     assert not USED[1].running
     assert fluvio_cluster() is USED[0]
 """
