@@ -518,6 +518,16 @@ class MemoryTests(SynchronousTestCase):
         ).objects
         self.assertEqual(partition.status.resolution, PartitionResolution.ONLINE)
 
+    def test_no_spu_is_added_while_the_sc_is_down(self) -> None:
+        broker = self.broker(spu_port=9010)
+        self.done(broker.sc_down())
+        adding = broker.add_spu()
+        self.clock.advance(0)
+        refused = self.failureResultOf(adding, UsageError).value
+        self.assertIn("the SC is down", str(refused))
+        self.assertEqual(list(broker.spu_endpoints), [5001])
+        self.network.listen("127.0.0.1", 9020, Factory.forProtocol(Wire))
+
     def test_a_hidden_topic_is_not_listed_but_served(self) -> None:
         broker = self.broker(topics={"orders": 1})
         show = broker.hide_from_metadata("orders")

@@ -281,8 +281,10 @@ class FakeBroker:
     async def _begin(self) -> None:
         if self._directory is not None:
             self._open(self._directory)
+        modules = self.cluster.metadata.modules
         for item in self._stand_ins:
-            self._create_module(item)
+            if item.name not in modules:
+                modules.put(item)
         await self._listen(self._sc)
         for spu_id, site in self._sites.items():
             await self._listen(site)
@@ -350,11 +352,6 @@ class FakeBroker:
         )
         port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
         return spu, self._make_site(spu.name, spu, spu_id, port)
-
-    def _create_module(self, item: StoredModule) -> None:
-        modules = self.cluster.metadata.modules
-        if item.name not in modules:
-            modules.put(item)
 
     async def _listen(self, site: _Site) -> None:
         if self._stopped:
@@ -443,7 +440,10 @@ class FakeBroker:
         return self._turns.run(lambda: self._spu_up(spu_id), spu_id)
 
     def add_spu(self) -> Deferred[int]:
-        """Start one more SPU; fires with its id when it listens."""
+        """Start one more SPU; fires with its id when it listens.
+
+        Fails with UsageError while the SC is down.
+        """
         return self._turns.run(self._add_spu)
 
     def move_leader(self, topic: str, partition: int, to: int) -> None:
@@ -504,15 +504,17 @@ class FakeBroker:
         :param name_or_sha256: a name, under which the SC has the module from then on, as if it
             had been created; or the SHA-256 of WASM, unzipped: the module stands for that
             wherever it comes from. ``group/name@version`` is a name as well.
-        :raises UsageError: it is not decorated with its kind.
+        :raises UsageError: it is not decorated with its kind, no client could be told of the name,
+            or the SC has no module of that name and is down.
         """
-        item = self._modules.register(name_or_sha256, module)
-        if item is None:
-            return
-        if self._started:
-            self._create_module(item)
-        else:
+        self._modules.register(name_or_sha256, module, self._stand_in)
+
+    def _stand_in(self, item: StoredModule) -> None:
+        if not self._started:
             self._stand_ins.append(item)
+        elif item.name not in self.cluster.metadata.modules:
+            self.cluster.check_sc()
+            self.cluster.metadata.modules.put(item)
 
     def append(
         self,
@@ -642,6 +644,7 @@ class FakeBroker:
             self.cluster.spu_up(spu_id)
 
     async def _add_spu(self) -> int:
+        self.cluster.check_sc()
         spu_id = max(self._spus, default=FIRST_SPU_ID - 1) + 1
         spu, site = self._make_spu(spu_id)
         if self._directory is not None:

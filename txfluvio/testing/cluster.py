@@ -258,14 +258,14 @@ class Cluster:
 
     def _done(self, work: Callable[[], Awaitable[StatusResponse]]) -> Deferred[None]:
         async def done() -> None:
-            self._check_sc()
+            self.check_sc()
             answer = await work()
             if answer.error_code:
                 raise answer.error_code.exception(answer.name, answer.error_message)
 
         return self._until_stop(Deferred.fromCoroutine(done()))
 
-    def _check_sc(self) -> None:
+    def check_sc(self) -> None:
         """See that there is somebody who changes the metadata.
 
         :raises UsageError: the SC is down.
@@ -281,7 +281,7 @@ class Cluster:
 
         :raises UsageError: there is no such topic or partition, or the SC is down.
         """
-        self._check_sc()
+        self.check_sc()
         partitions = self.metadata.partitions
         if partition is not None:
             names = [self._partition(topic, partition).name]
@@ -307,7 +307,7 @@ class Cluster:
 
         :raises UsageError: it has none or is down, there is no such partition, or the SC is down.
         """
-        self._check_sc()
+        self.check_sc()
         item = self._partition(topic, partition)
         if to not in item.spec.replicas:
             raise UsageError(f"SPU {to} has no replica of {topic}/{partition}")

@@ -53,9 +53,7 @@ class Kit(SpuKit):
         self.host()
 
     def register(self, name_or_sha256: str, module: Registrable) -> None:
-        item = self.modules.register(name_or_sha256, module)
-        if item is not None:
-            self.stored.append(item)
+        self.modules.register(name_or_sha256, module, self.stored.append)
 
     def store(self, name: str, payload: bytes) -> None:
         """Have the SC know a module with these bytes."""

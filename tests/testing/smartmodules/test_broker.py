@@ -122,6 +122,25 @@ class BrokerTests(SynchronousTestCase):
         self.assertEqual(change.content.name, "upper")
         self.assertEqual(values(self.push(broker, "upper")), [b"APPLE", b"BERRY"])
 
+    def test_no_name_is_registered_while_the_sc_is_down(self) -> None:
+        broker = self.broker({**UPPER})
+        self.done(broker.sc_down())
+        with self.assertRaisesRegex(UsageError, "the SC is down"):
+            broker.register_smartmodule("mine", filter_on_a)
+        broker.register_smartmodule("upper", filter_on_a)
+        broker.register_smartmodule(sha256(WASM).hexdigest(), filter_on_a)
+        self.done(broker.sc_up())
+        self.assertEqual(self.listed(broker), ["upper"])
+
+    def test_a_name_that_was_refused_stands_for_nothing(self) -> None:
+        broker = self.broker()
+        self.done(broker.sc_down())
+        with self.assertRaises(UsageError):
+            broker.register_smartmodule("upper", filter_on_a)
+        self.done(broker.sc_up())
+        self.create(broker, "upper", b"no WASM")
+        self.assertNotEqual(self.push(broker, "upper").error_code.code, Code.NONE)
+
     def test_what_a_client_creates_is_run_by_what_stands_for_it(self) -> None:
         broker = self.broker({sha256(WASM).hexdigest(): filter_on_a})
         self.assertEqual(self.listed(broker), [])

@@ -150,6 +150,15 @@ def test_a_name_has_to_be_readable_to_be_registered() -> None:
         Kit().modules.register("g/name@x", filter_on_a)
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("\ud800", "surrogates not allowed"), ("x" * 2**15, "a string of 32768 bytes is over")],
+)
+def test_a_name_has_to_fit_into_what_tells_of_it(name: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        Kit().modules.register(name, filter_on_a)
+
+
 @filter
 class Refuses:
     """Does not start."""

@@ -19,6 +19,9 @@ from ...errors import ProtocolError, UsageError
 from ...wire.codes import Code, error
 from ...wire.compression import Compression, decompress
 from ...wire.sc import (
+    SMART_MODULE,
+    VERSIONS,
+    CreateRequest,
     Deduplication,
     Package,
     PackageMeta,
@@ -93,20 +96,26 @@ class SmartModules:
         self._random = Random(seed)
         self._registered: dict[str, SmartModule] = {}
 
-    def register(self, name_or_sha256: str, module: Registrable) -> StoredModule | None:
+    def register(
+        self,
+        name_or_sha256: str,
+        module: Registrable,
+        put: Callable[[StoredModule], object] = lambda item: None,
+    ) -> None:
         """Have a name, or the WASM with this SHA-256 once unzipped, mean a module in Python.
 
-        :returns: for a name, what the SC has to have: a module of that name without any bytes.
+        :param put: for a name, is given what the SC has to have: a module of that name without any
+            bytes. What it raises leaves all as it was.
         :raises UsageError: not a module that one of the decorators made, or no name.
         """
         if not isinstance(module, SmartModule):
             raise UsageError(f"{module!r} is no SmartModule: decorate it with its kind")
         if _SHA256.fullmatch(name_or_sha256):
             self._registered[name_or_sha256.lower()] = module
-            return None
+            return
         item = _stand_in(name_or_sha256)
+        put(item)
         self._registered[item.name] = module
-        return item
 
     def start(
         self, invocations: Iterable[SmartModuleInvocation], version: int, now: Callable[[], float]
@@ -208,9 +217,10 @@ def _stand_in(text: str) -> StoredModule:
         package = Package(name=name.name, group=name.group, version=version)
         meta = PackageMeta(package=package)
         name = ModuleName.of_package(meta)
-    return Item(
-        name.store_id, SmartModuleSpec(meta=meta, wasm=Wasm(payload=b"")), SmartModuleStatus()
-    )
+    spec = SmartModuleSpec(meta=meta, wasm=Wasm(payload=b""))
+    # As with topics: no watch could tell of what fits into no request.
+    CreateRequest(kind=SMART_MODULE, name=name.store_id, spec=spec).encode(VERSIONS[1])
+    return Item(name.store_id, spec, SmartModuleStatus())
 
 
 def _accumulator(invocation: SmartModuleInvocation) -> bytes:
