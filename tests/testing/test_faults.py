@@ -261,15 +261,6 @@ def test_one_can_not_wait_for_more_hits_than_there_can_be(kit: FaultKit) -> None
         kit.plant(NOT_LEADER, times=2).wait(3)
 
 
-def test_what_is_removed_ends_the_waiting_that_is_in_vain(kit: FaultKit) -> None:
-    planted = kit.plant(NOT_LEADER, times=None)
-    waiting = planted.wait()
-    planted.remove()
-    for vain in (waiting, planted.wait()):
-        with pytest.raises(CancelledError):
-            kit.done(vain)
-
-
 def test_after_the_end_of_the_broker_nobody_waits() -> None:
     kit = FaultKit()
     planted = kit.plant(NOT_LEADER)
