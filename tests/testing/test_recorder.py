@@ -44,7 +44,8 @@ from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork, MemoryPort
 from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.recordings import Recording
-from txfluvio.wire.sc import SPU, WatchResponse
+from txfluvio.wire.sc import SPU, WatchRequest, WatchResponse
+from txfluvio.wire.schema import Request
 from txfluvio.wire.versions import ApiVersionsRequest
 
 RECORD = [sys.executable, "-m", "txfluvio.testing", "record"]
@@ -416,6 +417,18 @@ class RelayTest(SynchronousTestCase):
         self.assertEqual(self.network.links, [])
         self.assertEqual(self.ends(), ["<", ">"])
 
+    def test_what_was_answered_is_forgotten_unless_more_answers_may_come(self) -> None:
+        versions = ApiVersionsRequest(client_version="1.0.0", client_os="", client_arch="")
+        watch = WatchRequest(kind=SPU)
+        client = self.client()
+        requests: list[Request[Any]] = [versions, watch, versions]
+        for number, request in enumerate(requests):
+            data = encode_request(request, version=19, correlation_id=number, client_id="")
+            self.say(client, data)
+            self.say(self.servers[0], frame(number.to_bytes(4, "big") + bytes(6)))
+        (link,) = self.recorder._links
+        self.assertEqual(list(link._asked), [1])
+
     def test_a_slow_client_whose_server_dies_gets_what_came_and_the_end(self) -> None:
         client = self.client()
         client.transport.pauseProducing()
@@ -522,8 +535,8 @@ class RelayTest(SynchronousTestCase):
 
     def test_an_spu_that_two_connections_say_has_moved_has_one_new_relay(self) -> None:
         recorder = Recorder(self.clock, "server:9003", io.StringIO(), network=Slow(self.network))
-        old = self.successResultOf(recorder.relay("spu-5001", "old:1"))
-        both = [recorder.relay("spu-5001", "new:1") for _ in range(2)]
+        old = self.successResultOf(recorder.relay("spu-5001", ("old", 1)))
+        both = [recorder.relay("spu-5001", ("new", 1)) for _ in range(2)]
         self.clock.advance(1)
         new, same = (self.successResultOf(one) for one in both)
         self.assertEqual(new, same)

@@ -48,7 +48,7 @@ from ..config import join_endpoint, parse_endpoint
 from ..errors import ProtocolError, UsageError
 from ..wire.framing import Frames, frame
 from ..wire.headers import RequestHeader, decode_request_header, encode_reply, reply_correlation_id
-from ..wire.recordings import RecordedFrame
+from ..wire.recordings import LARGEST_FRAME, RecordedFrame
 from ..wire.sc import (
     CUSTOM_SPU,
     SPU,
@@ -61,9 +61,6 @@ from ..wire.sc import (
 )
 from ..wire.schema import Message, evolve
 from ..wire.versions import ApiVersionsRequest, ApiVersionsResponse
-
-LARGEST_FRAME = 256 * 1024 * 1024
-"""Bytes of the largest frame that is read; a real server has no limit."""
 
 ABOUT_SIZE = 2_048
 """Bytes that are kept free at the front of the file for the line about the whole."""
@@ -379,6 +376,8 @@ class _Link:
             is_reply=True,
             payload=payload,
         )
+        if not recorded.api.streams:
+            del self._asked[header.correlation_id]
         if recorded.type not in (WatchResponse, ListResponse, ApiVersionsResponse):
             return frame(payload)
         message = recorded.type.decode(payload, header.api_version, recorded.body)
