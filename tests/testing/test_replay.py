@@ -26,6 +26,7 @@ from txfluvio.wire.recordings import RecordedFrame, Recording
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.sc import (
     PARTITION,
+    TOPIC,
     ListResponse,
     Metadata,
     PartitionResolution,
@@ -490,6 +491,19 @@ def test_a_partition_without_a_number_is_refused(name: str) -> None:
 
     with pytest.raises(UsageError, match=f"{name!r} is no name of a partition"):
         forged("cli-topic-list", WatchResponse, change)
+
+
+def test_a_topic_whose_partitions_have_no_replicas_is_one() -> None:
+    def change(message: ListResponse) -> ListResponse | None:
+        if message.kind is not TOPIC:
+            return None
+        (topic, *more) = message.objects
+        nowhere = dict.fromkeys(topic.status.replica_map, ())
+        status = evolve(topic.status, replica_map=nowhere)
+        return evolve(message, objects=(evolve(topic, status=status), *more))
+
+    outcome = replay(without(forge("cli-topic-list", ListResponse, change), WatchResponse))
+    assert outcome.compared
 
 
 def test_a_partition_of_a_number_that_none_has_is_refused() -> None:

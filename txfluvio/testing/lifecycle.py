@@ -173,7 +173,7 @@ def missing_partitions(topic: TopicItem, existing: Container[str]) -> tuple[Part
             Item(
                 name,
                 PartitionSpec(
-                    leader=replicas[0],
+                    leader=replicas[0] if replicas else 0,
                     replicas=tuple(replicas),
                     cleanup_policy=spec.cleanup_policy,
                     storage=spec.storage,
