@@ -469,3 +469,24 @@ class Lagging(ConsumerCase):
         self.read(consumer, 4)
         self.assertEqual(self.result(consumer.lag(1)), 6)
         self.assertEqual(self.result(consumer.lag(0)), 0)
+
+    def test_closing_ends_the_asking_for_it_at_any_point(self) -> None:
+        for steps in count():
+            consumer = self.started(start=BEGINNING)
+            lags = consumer.lag(0), consumer.lag(1)
+            for _ in range(steps):
+                self.clock.step()
+            if lags[0].called:
+                break
+            closing = consumer.close()
+            for lag in lags:
+                self.failureResultOf(lag, ConsumerClosed)
+            self.result(closing)
+        self.assertGreater(steps, 1)
+
+    def test_to_cancel_it_concerns_nobody_else(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        first, second = consumer.lag(0), consumer.lag(0)
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.result(second), 0)

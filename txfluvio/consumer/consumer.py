@@ -133,6 +133,7 @@ class Consumer:
         self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
+        self._asking: set[Deferred[int]] = set()
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
         self._when_gone: Waiting[None] = Waiting()
@@ -286,12 +287,20 @@ class Consumer:
 
         Not negative: under ReadUncommitted the position may be above the high watermark.
 
-        Cancelling ends the waiting and no more; closing the consumer does not end it.
+        Cancelling ends the waiting and no more.
 
         :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        :raises ConsumerClosed: it is closed, or was before there was an answer.
         :raises FluvioError: the partition's leader could not be asked.
         """
-        return Deferred.fromCoroutine(self._lag(partition, topic))
+        asking = Deferred.fromCoroutine(self._lag(partition, topic))
+        self._asking.add(asking)
+
+        def answered(result: int | Failure) -> int | Failure:
+            self._asking.discard(asking)
+            return result
+
+        return asking.addBoth(answered)
 
     def seek(self, partition: int, to: int | Offset, *, topic: str | None = None) -> None:
         """Go on at another offset; no record from before comes after this call.
@@ -422,7 +431,11 @@ class Consumer:
 
     async def _lag(self, partition: int, topic: str | None) -> int:
         stream = self._find(partition, topic)
-        end = await stream.ask_high_watermark()
+        try:
+            end = await stream.ask_high_watermark()
+        except CancelledError:
+            self._must_run()
+            raise
         return max(0, end - self._outlet.position(stream))
 
     # Stored offsets
@@ -595,6 +608,8 @@ class Consumer:
         if storing:
             self._mark()
         self._outlet.close()
+        while self._asking:
+            self._asking.pop().cancel()
         if before is _State.STARTING and self._starting is not None:
             self._starting.cancel()
         try:

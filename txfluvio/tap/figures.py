@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import FluvioError
+from ..errors import ConsumerClosed, FluvioError
 from .follow import Tally
 
 DRAWING_INTERVAL = 0.2
@@ -70,7 +70,7 @@ class Stats:
 
     def _turn(self) -> Deferred[None]:
         self._telling = Deferred.fromCoroutine(self._tell())
-        return self._telling.addErrback(_unless_cancelled)
+        return self._telling.addErrback(_unless_ended)
 
     async def _tell(self) -> None:
         # That takes as long as it takes, and turns are left out meanwhile.
@@ -95,14 +95,17 @@ class Stats:
             for _, number in consumer.partitions:
                 try:
                     lag = str(await consumer.lag(number))
+                except ConsumerClosed:
+                    # The topic is gone, or the tail ends: no line now, perhaps the next time.
+                    raise
                 except FluvioError:
                     lag = "?"
                 found[f"{topic}/{number}"] = lag
         return found
 
 
-def _unless_cancelled(failure: Failure) -> None:
-    failure.trap(CancelledError)
+def _unless_ended(failure: Failure) -> None:
+    failure.trap(CancelledError, ConsumerClosed)
 
 
 class Progress:
