@@ -6,7 +6,7 @@ import gc
 
 from twisted.internet.defer import CancelledError
 
-from tests.cluster.objects import changed, deleted, partition, topic, updated
+from tests.cluster.objects import changed, deleted, everything, partition, spu, topic, updated
 from txfluvio.admin import (
     PartitionResolution,
 )
@@ -23,6 +23,7 @@ from txfluvio.errors import (
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.sc import (
     PARTITION,
+    SPU,
     TOPIC,
     Computed,
     CreateRequest,
@@ -180,6 +181,24 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.assertNoResult(creating)
         self.tell(self.watching, changed(PARTITION, *updated(*old), *deleted(*old)))
         self.successResultOf(creating)
+        self.stopped()
+
+    def test_an_earlier_topic_that_is_told_again_by_a_restarted_sc_says_nothing(self) -> None:
+        self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+        creating, asked = self.create()
+        self.watching[TOPIC].connection.close()
+        self.advance()
+        self.advance(1.0)
+        self.tell(
+            self.watches(),
+            everything(SPU, spu(5001)),
+            everything(PARTITION, partition("orders-0"), partition("orders-1")),
+            everything(TOPIC, topic("orders", 2)),
+        )
+        self.assertNoResult(creating)
+        asked.reply(StatusResponse(name="orders", error_code=error(Code.TOPIC_ALREADY_EXISTS)))
+        self.advance()
+        self.failureResultOf(creating, TopicAlreadyExists)
         self.stopped()
 
     def test_an_earlier_topic_of_the_name_does_not_hide_that_it_exists(self) -> None:

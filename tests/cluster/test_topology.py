@@ -77,11 +77,41 @@ def test_a_first_answer_may_come_as_changes() -> None:
     assert list(topology.topics) == ["orders"]
 
 
-def test_a_restarted_topology_forgets_everything_but_its_version() -> None:
+def test_a_restarted_topology_is_not_loaded_and_has_the_same_version() -> None:
     before = a_cluster()
     after = before.restarted()
-    assert (after.loaded, after.topics, after.spus) == (False, {}, {})
+    assert not after.loaded
     assert after.version == before.version
+
+
+def test_the_first_answers_after_a_restart_replace_what_was_known_before() -> None:
+    restarted = a_cluster().restarted()
+    after = fold(everything(SPU), everything(PARTITION), everything(TOPIC), onto=restarted)
+    assert (after.loaded, after.topics, after.spus) == (True, {}, {})
+    after = fold(
+        changed(SPU, *updated(spu(5009))),
+        changed(TOPIC, *updated(topic("payments"))),
+        changed(PARTITION, *updated(partition("payments-0", 5009))),
+        onto=restarted,
+    )
+    assert (list(after.topics), list(after.spus)) == (["payments"], [5009])
+
+
+def test_what_is_there_again_after_a_restart_is_no_younger() -> None:
+    before = a_cluster()
+    topics = everything(TOPIC, topic("orders", 2), topic("new"))
+    partitions = everything(PARTITION, partition("orders-0", 5001))
+    for answers in ((topics, partitions), (partitions, topics)):
+        after = fold(*answers, onto=before.restarted())
+        assert after.topic("orders").born == before.topic("orders").born
+        assert after.partition("orders", 0).born == before.partition("orders", 0).born
+        assert after.topic("new").born > before.version
+
+
+def test_what_comes_after_the_first_answer_without_it_is_another() -> None:
+    before = a_cluster()
+    after = fold(everything(TOPIC), everything(TOPIC, topic("orders", 2)), onto=before.restarted())
+    assert after.topic("orders").born > before.version
 
 
 # Folding

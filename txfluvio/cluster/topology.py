@@ -80,7 +80,8 @@ class PartitionInfo:
     :ivar online: whether its leader serves it, as the SC knows. The SPU itself may be offline:
         ask :meth:`Topology.leader_of`.
     :ivar born: the version of the topology in which it appeared, so that a partition can be told
-        from an earlier one of the same name.
+        from an earlier one of the same name. One that was there before the SC was lost and is there
+        after counts as the same.
     """
 
     topic: str
@@ -218,8 +219,12 @@ class Topology:
         ]
 
     def restarted(self) -> Topology:
-        """The topology to fold the messages of a new connection into: nothing is known yet."""
-        return Topology(use_local_address=self.use_local_address, version=self.version)
+        """The topology to fold the messages of a new connection into.
+
+        What is in it is not loaded, and the first answer of each watch replaces it. It is there so
+        that an object of both connections is not taken for one that has just appeared.
+        """
+        return attrs.evolve(self, loaded=frozenset())
 
     def fold(self, message: WatchResponse) -> Topology:
         """The snapshot after one message of a watch; itself if the message says nothing new."""
@@ -330,7 +335,7 @@ def told_by(message: WatchResponse, *, first: bool) -> Told | None:
     for change in message.changes:
         if change.header is Change.UPDATE:
             objects[change.content.name] = change.content
-    return Told(False, objects, deleted)
+    return Told(first, objects, deleted)
 
 
 def partition_key(key: str) -> tuple[str, int]:
