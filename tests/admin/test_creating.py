@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 
@@ -31,6 +32,7 @@ from txfluvio.wire.sc import (
     StatusResponse,
     TopicSpec,
 )
+from txfluvio.wire.schema import evolve
 
 from .kit import ScriptedAdminCase
 
@@ -199,6 +201,58 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         asked.reply(StatusResponse(name="orders", error_code=error(Code.TOPIC_ALREADY_EXISTS)))
         self.advance()
         self.failureResultOf(creating, TopicAlreadyExists)
+        self.stopped()
+
+    def test_metadata_of_another_topic_of_the_name_says_nothing(self) -> None:
+        ours: dict[str, Any]
+        for ours in (
+            {"partitions": 1},
+            {"partitions": 2, "replication": 2},
+            {"assignment": [[5001], [5001]]},
+            {"mirror_from": ["a", "b"]},
+        ):
+            with self.subTest(**ours):
+                self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+                self.tell(
+                    self.watching,
+                    changed(TOPIC, *deleted(topic("orders"))),
+                    changed(PARTITION, *deleted(partition("orders-0"), partition("orders-1"))),
+                )
+                creating = self.admin.create_topic("orders", **ours)
+                self.advance()
+                asked = self.sc.one()
+                self.show(topic("orders", 2), partition("orders-0"), partition("orders-1"))
+                self.assertNoResult(creating)
+                code = error(Code.TOPIC_ALREADY_EXISTS)
+                asked.reply(StatusResponse(name="orders", error_code=code))
+                self.advance()
+                self.failureResultOf(creating, TopicAlreadyExists)
+        self.stopped()
+
+    def test_where_the_sc_says_that_it_was_created_it_may_have_been_changed_since(self) -> None:
+        creating, asked = self.create()
+        self.show(topic("orders", 3), *(partition(f"orders-{number}") for number in range(3)))
+        self.assertNoResult(creating)
+        asked.reply(StatusResponse(name="orders"))
+        self.advance()
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_past_the_deadline_it_says_that_another_has_come(self) -> None:
+        creating, _ = self.create(timeout=5.0)
+        self.show(topic("orders", 1), partition("orders-0"))
+        self.advance(5.0)
+        found = self.failureResultOf(creating, WaitTimedOut).value
+        self.assertIn("topic orders has come otherwise than asked for", str(found))
+        self.stopped()
+
+    def test_assigned_replicas_show_as_they_were_asked_for(self) -> None:
+        creating = self.admin.create_topic("orders", assignment=[[5001]])
+        self.advance()
+        request = self.sc.one().message
+        assert isinstance(request, CreateRequest)
+        self.show(evolve(topic("orders"), spec=request.spec), partition("orders-0"))
+        self.successResultOf(creating)
         self.stopped()
 
     def test_an_earlier_topic_of_the_name_does_not_hide_that_it_exists(self) -> None:

@@ -103,11 +103,15 @@ class Admin:
     ) -> Deferred[None]:
         """Create a topic; fires when it can be used, by this client too.
 
-        That is when the SC says so or when the metadata shows an online leader for each partition,
-        whichever is first: an SC may take minutes to answer where all has long been there. A topic
-        of a name that this client has just deleted is created after a pause of one second, since
-        an SC confuses the two; after a deletion by others, the new topic may lose its partitions
-        for a while.
+        That is when the SC says so or when the metadata shows it, with an online leader for each
+        partition, whichever is first: an SC may take minutes to answer where all has long been
+        there. What shows is taken for this topic if it has come since, with the partitions and the
+        replication that were asked for; where others create the same one at the same time, all of
+        them may be told that it was created.
+
+        A topic of a name that this client has just deleted is created after a pause of one second,
+        since an SC confuses the two; after a deletion by others, the new topic may lose its
+        partitions for a while.
 
         Cancelling ends the waiting; once sent, the topic may be created all the same.
 
@@ -177,7 +181,10 @@ class Admin:
         seconds -= await self._let_go(name, seconds)
         since = self._cluster.topology.version
         usable = topics.Usable(
-            name, since, with_leaders=not isinstance(request.spec.replicas, sc.MirrorTopic)
+            name,
+            since,
+            with_leaders=not isinstance(request.spec.replicas, sc.MirrorTopic),
+            asked_for=request.spec,
         )
         await self._create(request, usable, seconds)
 
@@ -766,7 +773,7 @@ class Admin:
         """Create what is done when the SC says so, or when the metadata shows it."""
         left = TimeLeft.of(self._clock, seconds)
         answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds)
-        showing: Deferred[Any] = self._cluster.wait_for(usable.holds, missing="")
+        showing: Deferred[Any] = self._cluster.wait_for(usable.holds_as_asked, missing="")
         try:
             result, first = await DeferredList(
                 [answering, showing],

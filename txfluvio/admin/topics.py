@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from ..cluster import Topology
+from ..cluster import Topology, partition_count
 from ..errors import InvalidConfig
 from ..wire import sc
 from . import values
@@ -80,6 +80,17 @@ def storage(segment_size: int | None, max_partition_size: int | None) -> sc.Topi
     return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
 
 
+def _layout(spec: sc.TopicSpec) -> tuple[object, ...]:
+    """What an SC tells of a topic's replicas as it was asked for them."""
+    replicas = spec.replicas
+    places: object = None
+    if isinstance(replicas, sc.Computed):
+        places = replicas.replication_factor
+    elif isinstance(replicas, sc.Assigned):
+        places = tuple(partition.replicas for partition in replicas.partitions)
+    return type(replicas), partition_count(spec), places
+
+
 @attrs.define(eq=False)
 class Usable:
     """Whether a topic can be used.
@@ -90,12 +101,14 @@ class Usable:
     :ivar born_after: a version of the topology; what was there by then is another of its name.
     :ivar with_leaders: whether its partitions have to have online leaders.
     :ivar at_least: how many partitions it has to have.
+    :ivar asked_for: what it is to be, if it is one to be created.
     """
 
     name: str
     born_after: int
     with_leaders: bool = True
     at_least: int = 0
+    asked_for: sc.TopicSpec | None = None
     _lacking: int = attrs.field(default=0, init=False)
 
     def shows(self, topology: Topology) -> bool:
@@ -108,6 +121,15 @@ class Usable:
         if not self.shows(topology) or topology.topic(self.name).partition_count < self.at_least:
             return None
         return True if not self.with_leaders or self._all_served(topology) else None
+
+    def holds_as_asked(self, topology: Topology) -> bool | None:
+        """True if it can be used and is the one that was asked for, for all that the metadata tell;
+        None: not yet, or it is another's of this name."""
+        return True if self.holds(topology) and self._as_asked(topology) else None
+
+    def _as_asked(self, topology: Topology) -> bool:
+        wanted = self.asked_for
+        return wanted is None or _layout(topology.topic(self.name).spec) == _layout(wanted)
 
     def _all_served(self, topology: Topology) -> bool:
         count = topology.topic(self.name).partition_count
@@ -123,6 +145,8 @@ class Usable:
         """What is missing, for an error."""
         if not self.shows(topology):
             return f"topic {self.name} has not come"
+        if not self._as_asked(topology):
+            return f"topic {self.name} has come otherwise than asked for, so perhaps from others"
         found = topology.topic(self.name)
         if found.partition_count < self.at_least:
             return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
