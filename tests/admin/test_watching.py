@@ -12,6 +12,11 @@ from txfluvio.admin import (
     Change,
     ChangeKind,
     ObjectKind,
+    PartitionDescription,
+    SmartModuleDescription,
+    SpuDescription,
+    SpuGroupDescription,
+    TableFormatDescription,
     TopicDescription,
     Watch,
 )
@@ -289,28 +294,34 @@ class Watching(ScriptedAdminCase):
         self.stopped()
         self.failureResultOf(step, ClientClosed)
 
-    def test_each_kind_can_be_watched(self) -> None:
-        for kind, label in {
-            ObjectKind.TOPIC: "Topic",
-            ObjectKind.PARTITION: "Partition",
-            ObjectKind.SPU: "SPU",
-            ObjectKind.SPU_GROUP: "SpuGroup",
-            ObjectKind.SMARTMODULE: "SmartModule",
-            ObjectKind.TABLE_FORMAT: "TableFormat",
-            ObjectKind.MIRROR: "Mirror",
-        }.items():
-            watch: Watch[Any] = self.admin.watch(kind)
-            step = Deferred.fromCoroutine(watch.__anext__())
-            self.advance()
-            message = self.sc.one().message
-            assert isinstance(message, WatchRequest)
-            self.assertEqual(message.kind.label, label)
-            self.successResultOf(Deferred.fromCoroutine(watch.aclose()))
-            self.failureResultOf(step, StopAsyncIteration)
-        self.stopped()
-
 
 class WatchingACluster(AdminCase):
+    def test_each_kind_can_be_watched(self) -> None:
+        self.result(self.admin.create_topic("orders"))
+        self.result(self.admin.create_spu_group("main", replicas=1))
+        self.result(self.admin.create_smartmodule("upper", b"\0asm"))
+        self.result(self.admin.create_table_format("orders-table"))
+
+        async def told(kind: ObjectKind, name: str) -> Any:
+            async with self.admin.watch(kind) as changes:
+                change = await changes.__anext__()
+                while change.name != name:
+                    change = await changes.__anext__()
+                return change.object
+
+        expected: dict[ObjectKind, tuple[str, type]] = {
+            ObjectKind.TOPIC: ("orders", TopicDescription),
+            ObjectKind.PARTITION: ("orders-0", PartitionDescription),
+            ObjectKind.SPU: ("custom-spu-5001", SpuDescription),
+            ObjectKind.SPU_GROUP: ("main", SpuGroupDescription),
+            ObjectKind.SMARTMODULE: ("upper", SmartModuleDescription),
+            ObjectKind.TABLE_FORMAT: ("orders-table", TableFormatDescription),
+        }
+        for kind in ObjectKind:
+            with self.subTest(kind):
+                name, described = expected[kind]
+                self.assertIsInstance(self.do(told(kind, name)), described)
+
     def test_what_an_administrator_does_is_seen(self) -> None:
         async def use() -> list[tuple[ChangeKind, str]]:
             async with self.admin.watch(ObjectKind.TABLE_FORMAT) as changes:

@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 
 class ObjectKind(enum.Enum):
-    """What can be watched."""
+    """What can be watched. An SC lets nobody watch mirrors:
+    :meth:`~txfluvio.admin.Admin.list_mirrors` has them."""
 
     TOPIC = "topic"
     PARTITION = "partition"
@@ -38,7 +39,6 @@ class ObjectKind(enum.Enum):
     SPU_GROUP = "SPU group"
     SMARTMODULE = "SmartModule"
     TABLE_FORMAT = "table format"
-    MIRROR = "mirror"
 
 
 class ChangeKind(enum.Enum):
@@ -72,7 +72,6 @@ _KINDS: Final[dict[ObjectKind, tuple[sc.Kind, Callable[[sc.Metadata], Any]]]] = 
     ObjectKind.SPU_GROUP: (sc.SPU_GROUP, values.spu_group_description),
     ObjectKind.SMARTMODULE: (sc.SMART_MODULE, values.smartmodule_description),
     ObjectKind.TABLE_FORMAT: (sc.TABLE_FORMAT, values.table_format_description),
-    ObjectKind.MIRROR: (sc.MIRROR, values.mirror_description),
 }
 
 
