@@ -162,6 +162,23 @@ class Watching(ScriptedAdminCase):
         self.assertEqual(self.changes(), [])
         self.end()
 
+    def test_many_that_came_and_went_unasked_are_not_remembered(self) -> None:
+        asked = self.begin(topic("a"))
+        for number in range(100):
+            asked.reply(changed(TOPIC, *updated(topic(f"b{number}"))))
+            asked.reply(changed(TOPIC, *deleted(topic(f"b{number}"))))
+        self.advance()
+        self.assertEqual(len(self.watch._open), 0)
+        self.end()
+
+    def test_one_that_was_given_and_went_and_came_unasked_is_remembered_as_both(self) -> None:
+        asked = self.begin(topic("a"))
+        asked.reply(changed(TOPIC, *deleted(topic("a"))))
+        asked.reply(changed(TOPIC, *updated(topic("a"))))
+        self.advance()
+        self.assertEqual(self.changes(), [(ChangeKind.DELETED, "a"), (ChangeKind.ADDED, "a")])
+        self.end()
+
     def test_a_cancelled_step_loses_nothing(self) -> None:
         asked = self.begin(topic("a"))
         step = self.step()

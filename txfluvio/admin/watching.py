@@ -209,6 +209,9 @@ class Watch(Generic[T]):
             self._open[name] = self._open.get(name, False) or name in told.deleted
             if described is None:
                 self._told.pop(name, None)
+                if name not in self._given:
+                    # It came and went unasked, and many may do so.
+                    del self._open[name]
             else:
                 self._told[name] = described
         self._wake()
