@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 
-from tests.transport.peer import ANSWER, ASK, OPEN, PeerTestCase
+from tests.transport.peer import ANSWER, ASK, OPEN, SPU_VERSIONS, PeerTestCase
 from txfluvio.errors import Disconnected, Effect, FluvioError, ProtocolError, RequestTimedOut
 from txfluvio.transport.memory import Direction
 from txfluvio.transport.protocol import CLOSE_GRACE
 from txfluvio.wire.headers import encode_reply
+from txfluvio.wire.sc import TOPIC, WatchRequest
+from txfluvio.wire.schema import evolve
+from txfluvio.wire.spu import FetchConsumerOffsetsRequest
+from txfluvio.wire.versions import ApiVersionRange
 
 
 class EndingTestCase(PeerTestCase):
@@ -275,6 +279,13 @@ class BadBytesTests(EndingTestCase):
         self.assertIs(lost.__cause__, error)
         self.assertIs(self.successResultOf(self.closed).__cause__, error)
 
+    def test_a_reply_over_the_limit_that_is_never_so_long_is_a_bad_connection(self) -> None:
+        for correlation_id in (2, self.stream.correlation_id, 99):
+            with self.subTest(correlation_id):
+                self.setUp()
+                self.peer.reply_bytes(correlation_id, bytes(997))
+                self.assert_protocol_error("a frame of 1001 bytes is over the limit of 1000")
+
     def test_a_push_that_can_not_be_read_is_an_error_of_its_own_stream(self) -> None:
         self.peer.reply_bytes(self.stream.correlation_id, b"\0")
         self.network.pump()
@@ -282,6 +293,69 @@ class BadBytesTests(EndingTestCase):
         self.assertIsInstance(error, ProtocolError)
         lost = self.failureResultOf(self.asking, Disconnected).value
         self.assertIs(lost.__cause__, error)
+
+
+class LongRepliesTests(PeerTestCase):
+    """Replies that are as long as there are objects, and one over the limit is as likely honest."""
+
+    LIST = FetchConsumerOffsetsRequest()
+    WATCH = WatchRequest(kind=TOPIC)
+
+    def setUp(self) -> None:
+        super().setUp()
+        added = tuple(
+            ApiVersionRange(api_key=request.api.key, min_version=low, max_version=low)
+            for request, low in ((self.LIST, 25), (self.WATCH, 19))
+        )
+        self.peers.greeting = evolve(SPU_VERSIONS, api_keys=(*SPU_VERSIONS.api_keys, *added))
+        self.protocol = self.connected(max_frame_size=1000)
+        self.listing = self.protocol.request(self.LIST)
+        self.other = self.protocol.request(ASK)
+        for asking in (self.listing, self.other):
+            self.addCleanup(asking.addErrback, lambda failure: failure.trap(FluvioError))
+        self.ends: list[FluvioError] = []
+        self.stream = self.protocol.open_stream(self.WATCH, on_closed=self.ends.append)
+        self.network.pump()
+
+    def assert_too_long(self, error: BaseException) -> None:
+        """It says what to do, and everybody else is told that the connection is lost by it."""
+        assert isinstance(error, ProtocolError)
+        self.assertFalse(error.retriable)
+        self.assertIn("over the limit of 1000: raise max_frame_size", str(error))
+        self.network.pump()
+        lost = self.failureResultOf(self.other, Disconnected).value
+        self.assertTrue(lost.retriable)
+        self.assertIs(lost.__cause__, error)
+
+    def test_one_over_the_limit_is_an_error_of_its_own_request(self) -> None:
+        self.peer.reply_bytes(2, bytes(997))
+        self.network.pump()
+        self.assert_too_long(self.failureResultOf(self.listing).value)
+        self.assertIsInstance(self.ends[0], Disconnected)
+
+    def test_a_push_over_the_limit_is_an_error_of_its_own_stream(self) -> None:
+        self.peer.reply_bytes(self.stream.correlation_id, bytes(997))
+        self.network.pump()
+        self.assert_too_long(self.ends[0])
+        self.failureResultOf(self.listing, Disconnected)
+
+    def test_one_behind_another_reply_is_told_as_well(self) -> None:
+        whole = encode_reply(ANSWER, version=25, correlation_id=3)
+        size, correlation_id = (1001).to_bytes(4, "big"), (2).to_bytes(4, "big")
+        self.peer.transport.write(whole + size + correlation_id)
+        self.network.pump()
+        self.assertEqual(self.successResultOf(self.other), ANSWER)
+        self.failureResultOf(self.listing, ProtocolError)
+
+    def test_one_that_does_not_say_whose_it_is_yet_is_nobodys(self) -> None:
+        self.peer.transport.write((1001).to_bytes(4, "big") + b"\0\0\0")
+        self.network.pump()
+        self.failureResultOf(self.listing, Disconnected)
+
+    def test_what_stands_behind_a_size_that_is_not_positive_is_nobodys(self) -> None:
+        self.peer.transport.write(bytes(4) + (2).to_bytes(4, "big"))
+        self.network.pump()
+        self.failureResultOf(self.listing, Disconnected)
 
 
 class UnfinishedFrameTests(EndingTestCase):

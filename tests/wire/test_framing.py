@@ -91,6 +91,23 @@ def test_a_size_over_the_limit_is_refused_when_its_prefix_is_there() -> None:
         frames.feed(b"\x65")
 
 
+def test_what_came_of_a_frame_over_the_limit_is_there_to_see_whose_it_is() -> None:
+    frames = Frames(max_frame_size=5)
+    assert frames.feed(frame(b"first") + b"\0\0\0") == [b"first"]
+    assert frames.too_large == b""
+    with pytest.raises(ProtocolError):
+        frames.feed(b"\x06second")
+    assert frames.too_large == b"second"
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_nothing_came_of_a_frame_whose_size_is_not_positive(size: int) -> None:
+    frames = Frames()
+    with pytest.raises(ProtocolError):
+        frames.feed(size.to_bytes(4, "big", signed=True) + b"second")
+    assert frames.too_large == b""
+
+
 def test_a_frame_of_exactly_the_limit_is_taken() -> None:
     assert Frames(max_frame_size=3).feed(frame(b"abc")) == [b"abc"]
     with pytest.raises(ProtocolError):

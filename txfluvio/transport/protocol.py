@@ -359,7 +359,7 @@ class FluvioProtocol:
         try:
             frames = self._frames.feed(data)
         except ProtocolError as error:
-            self._broken(error)
+            self._frame_refused(error)
             return
         if frames:
             self._opening = None
@@ -369,7 +369,7 @@ class FluvioProtocol:
             if self._ending is not None:
                 return
         if self._frames.broken is not None:
-            self._broken(self._frames.broken)
+            self._frame_refused(self._frames.broken)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lost = True
@@ -481,15 +481,31 @@ class FluvioProtocol:
         try:
             reply = waiter.api.reply.decode(frame, waiter.version, REPLY_BODY)
         except ProtocolError as error:
-            self._forget(waiter)
-            self._broken(error)
-            tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
+            self._unreadable(waiter, error)
             return
         if isinstance(waiter, Call):
             self._forget(waiter)
             if self.on_answered is not None:
                 self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
         tell(waiter.on_reply, reply)
+
+    def _unreadable(self, waiter: Call | ReplyStream, error: ProtocolError) -> None:
+        """A reply can not be read, which is an error of whoever waits for it."""
+        self._forget(waiter)
+        self._broken(error)
+        tell(waiter.on_failed if isinstance(waiter, Call) else waiter.on_closed, error)
+
+    def _frame_refused(self, error: ProtocolError) -> None:
+        """A frame has a bad size. If as much of it came as says whose reply it is, and that may be
+        honest, it is their error: asked again, it would be as large. All else is a bad connection.
+        """
+        begun = self._frames.too_large
+        known = len(begun) >= REPLY_BODY
+        waiter = self._table.get(reply_correlation_id(begun)) if known else None
+        if waiter is not None and waiter.api.unbounded:
+            self._unreadable(waiter, error)
+        else:
+            self._broken(error)
 
     def _drop(self, correlation_id: int) -> None:
         """A reply for which nobody waits, which is all right if somebody did.

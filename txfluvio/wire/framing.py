@@ -60,6 +60,14 @@ class Frames:
         prefix = _SIZE.pack(self._size) if self._size else b""
         return prefix + b"".join(self._pieces)
 
+    @property
+    def too_large(self) -> bytes:
+        """What came of a frame over the limit, without its size, if that was the bad size."""
+        rest = self.rest
+        if self._broken is None or _SIZE.unpack_from(rest)[0] <= self._limit:
+            return b""
+        return rest[_PREFIX:]
+
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that ``data`` completes, without their sizes.
 
@@ -132,7 +140,10 @@ class Frames:
 
     def _refusal(self, size: int) -> ProtocolError:
         if size > self._limit:
-            reason = f"a frame of {size} bytes is over the limit of {self._limit} (max_frame_size)"
+            reason = (
+                f"a frame of {size} bytes is over the limit of {self._limit}:"
+                " raise max_frame_size if it is an honest one"
+            )
         else:
             reason = f"a frame of {size} bytes"
         return ProtocolError(reason, message="frame", field="size", position=0)

@@ -1034,7 +1034,7 @@ class ListResponse(Message):
         return self
 
 
-@api(1003, server="SC", versions=VERSIONS)
+@api(1003, server="SC", versions=VERSIONS, unbounded=True)
 @_envelope
 @struct
 class ListRequest(Request[ListResponse]):
@@ -1086,7 +1086,7 @@ class WatchResponse(Message):
         return self
 
 
-@api(1004, server="SC", versions=VERSIONS, streams=True)
+@api(1004, server="SC", versions=VERSIONS, streams=True, unbounded=True)
 @_envelope
 @struct
 class WatchRequest(Request[WatchResponse]):

@@ -578,6 +578,8 @@ class Api:
     :ivar min_version: the lowest version this library speaks.
     :ivar max_version: the highest version this library speaks.
     :ivar streams: many replies may follow one request.
+    :ivar unbounded: a reply is as long as there are objects, so that one over a limit may well be
+        an honest one.
     """
 
     key: int
@@ -588,6 +590,7 @@ class Api:
     min_version: int
     max_version: int
     streams: bool = False
+    unbounded: bool = False
 
 
 class Request(Message, Generic[ReplyT]):
@@ -605,15 +608,19 @@ SPU_APIS: dict[int, Api] = {}
 
 
 def api(
-    key: int, *, server: str = "", versions: tuple[int, int], streams: bool = False
+    key: int,
+    *,
+    server: str = "",
+    versions: tuple[int, int],
+    streams: bool = False,
+    unbounded: bool = False,
 ) -> Callable[[C], C]:
     """Register a request class as the call ``key``; its reply type is that of ``Request[...]``."""
 
     def register(cls: C) -> C:
         (reply,) = get_args(vars(cls)["__orig_bases__"][0])
-        call = Api(
-            key, cls.__name__.removesuffix("Request"), server, cls, reply, *versions, streams
-        )
+        name = cls.__name__.removesuffix("Request")
+        call = Api(key, name, server, cls, reply, *versions, streams, unbounded)
         cls.api = call
         for name, table in (("SC", SC_APIS), ("SPU", SPU_APIS)):
             if server in ("", name):

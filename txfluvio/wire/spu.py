@@ -569,7 +569,7 @@ class ConsumerOffsetFilter:
     consumer_id: str | None = field(optional(string), default=None)
 
 
-@api(1008, server="SPU", versions=(23, 25))
+@api(1008, server="SPU", versions=(23, 25), unbounded=True)
 @struct
 class FetchConsumerOffsetsRequest(Request[FetchConsumerOffsetsResponse]):
     """Ask the leader of ``consumer-offset/0`` for stored offsets."""
