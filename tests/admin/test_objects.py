@@ -98,6 +98,7 @@ class Spus(AdminCase):
             "port": {"port": 0},
             "private_port": {"private_port": 2**16},
             "local_port": {"local_host": "local.test"},
+            "local_host": {"local_port": 5},
         }
         for setting, arguments in wrong.items():
             given: dict[str, Any] = {
@@ -109,6 +110,12 @@ class Spus(AdminCase):
             }
             found = self.failure(self.admin.register_spu(**given), InvalidConfig)
             self.assertEqual(found.setting, setting)
+
+    def test_an_environment_maps_texts_to_texts(self) -> None:
+        wrong: Any
+        for wrong in (["a"], {"a": 1}, {1: "a"}):
+            creating = self.admin.create_spu_group("main", replicas=1, env=wrong)
+            self.assertEqual(self.failure(creating, InvalidConfig).setting, "env")
 
     def test_groups_can_be_made_listed_and_deleted(self) -> None:
         creating = self.admin.create_spu_group(
@@ -234,6 +241,12 @@ class TableFormats(AdminCase):
         self.result(self.admin.delete_table_format("t"))
         self.failure(self.admin.delete_table_format("t"), TableFormatNotFound)
 
+    def test_what_are_no_columns_is_refused(self) -> None:
+        wrong: Any
+        for wrong in ("ab", [3], 3, TableColumn(key_path="a")):
+            creating = self.admin.create_table_format("t", columns=wrong)
+            self.assertEqual(self.failure(creating, InvalidConfig).setting, "columns")
+
     def test_columns_need_not_be_chosen(self) -> None:
         self.result(self.admin.create_table_format("t"))
         (found,) = self.result(self.admin.list_table_formats())
@@ -261,6 +274,11 @@ class Mirrors(AdminCase):
             (found.name, found.home, found.remote_id, found.endpoint),
             ("home", True, "edge", "home.test:9003"),
         )
+
+    def test_a_home_with_other_tls_settings_is_refused(self) -> None:
+        wrong: Any = "x"
+        registering = self.admin.register_home("home", remote_id="edge", endpoint="a:1", tls=wrong)
+        self.assertEqual(self.failure(registering, InvalidConfig).setting, "tls")
 
     def test_a_topic_gets_one_more_remote_cluster(self) -> None:
         for name in ("edge1", "edge2"):
@@ -316,6 +334,11 @@ class ConsumerOffsets(AdminCase):
             chosen: dict[str, Any] = choice
             listed = self.result(self.admin.list_consumer_offsets(**chosen))
             self.assertEqual([s.consumer_id for s in listed], expected)
+
+    def test_a_partition_is_chosen_by_its_number(self) -> None:
+        wrong: Any = "x"
+        listing = self.admin.list_consumer_offsets(partition=wrong)
+        self.assertEqual(self.failure(listing, InvalidConfig).setting, "partition")
 
     def test_one_can_be_forgotten(self) -> None:
         self.store("a", "orders")

@@ -95,6 +95,13 @@ class CreatingTopics(AdminCase):
         self.assertTrue(found.mirror)
         self.assertEqual((found.partition_count, found.replication), (1, None))
 
+    def test_one_remote_cluster_may_be_given_as_a_plain_text(self) -> None:
+        self.result(self.admin.register_remote("edge"))
+        self.result(self.admin.create_topic("from-it", mirror_from="edge"))
+        self.result(self.admin.create_topic("to-it", mirror_to="edge"))
+        for name in ("from-it", "to-it"):
+            self.assertEqual(self.describe(name).partition_count, 1)
+
     def test_a_topic_can_be_mirrored_to_remote_clusters(self) -> None:
         for name in ("edge1", "edge2"):
             self.result(self.admin.register_remote(name))
@@ -144,11 +151,29 @@ class CreatingTopics(AdminCase):
             "compression": {"compression": "brotli"},
             "assignment": {"assignment": [5001, 5002]},
             "deduplication": {"deduplication": "x"},
+            "mirror_from": {"mirror_from": 5},
+            "mirror_to": {"mirror_to": [None]},
             "timeout": {"timeout": "x"},
         }
         for setting, arguments in wrong.items():
             found = self.failure(self.admin.create_topic("x", **arguments), InvalidConfig)
             self.assertEqual(found.setting, setting)
+
+    def test_a_deduplication_that_can_not_be_is_refused_by_the_name_of_its_setting(self) -> None:
+        wrong: tuple[dict[str, Any], ...] = (
+            {"age": float("nan")},
+            {"age": float("inf")},
+            {"age": "1"},
+            {"params": None},
+            {"params": {"key": 1}},
+        )
+        for arguments in wrong:
+            with self.subTest(**arguments):
+                given = Deduplication(count=10, filter="acme/dedup@0.1.0", **arguments)
+                creating = self.admin.create_topic("x", deduplication=given)
+                (setting,) = arguments
+                found = self.failure(creating, InvalidConfig)
+                self.assertEqual(found.setting, f"Deduplication.{setting}")
 
     def test_a_name_is_a_text(self) -> None:
         wrong: Any = None

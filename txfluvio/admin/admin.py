@@ -90,8 +90,8 @@ class Admin:
         replication: int = 1,
         ignore_racks: bool = False,
         assignment: Sequence[Sequence[int]] | None = None,
-        mirror_from: Iterable[str] | None = None,
-        mirror_to: Iterable[str] | None = None,
+        mirror_from: str | Iterable[str] | None = None,
+        mirror_to: str | Iterable[str] | None = None,
         retention: int | None = None,
         segment_size: int | None = None,
         max_partition_size: int | None = None,
@@ -121,10 +121,10 @@ class Admin:
         :param ignore_racks: place replicas without regard to racks.
         :param assignment: the ids of the SPUs for each partition, the leader first; instead of
             ``partitions`` and ``replication``.
-        :param mirror_from: names of remote clusters that mirror to this topic, one partition each;
-            instead of the above.
-        :param mirror_to: names of remote clusters that this topic is mirrored to, likewise; since
-            0.18.
+        :param mirror_from: the name of a remote cluster that mirrors to this topic, or several,
+            one partition each; instead of the above.
+        :param mirror_to: the name of a remote cluster that this topic is mirrored to, or several;
+            since 0.18.
         :param retention: seconds to keep records, at least 10; None: seven days.
         :param segment_size: bytes of one file of the log, at least 1024; None: one GiB.
         :param max_partition_size: bytes after which the oldest records go.
@@ -387,8 +387,11 @@ class Admin:
 
         def request() -> sc.CreateRequest:
             local = None
-            if local_host is not None:
-                local = sc.Endpoint(host=local_host, port=values.port("local_port", local_port))
+            if local_host is not None or local_port is not None:
+                local = sc.Endpoint(
+                    host=values.text("local_host", local_host),
+                    port=values.port("local_port", local_port),
+                )
             spec = sc.CustomSpuSpec(
                 id=values.whole("spu_id", spu_id, 0, 2**31 - 1),
                 public_endpoint=sc.IngressPort(
@@ -449,12 +452,15 @@ class Admin:
                 replication = sc.ReplicationConfig(in_sync_replica_min=least)
             if log_dir is not None or storage_size is not None:
                 storage = sc.SpuStorage(log_dir=log_dir, size=storage_size)
-            variables = tuple(sc.EnvVar(name=n, value=v) for n, v in (env or {}).items())
+            variables = values.mapping("env", {} if env is None else env)
             spec = sc.SpuGroupSpec(
                 replicas=values.whole("replicas", replicas, 1, 2**16 - 1),
                 min_id=values.whole("min_id", min_id, 0, 2**31 - 1),
                 spu_config=sc.SpuConfig(
-                    rack=rack, replication=replication, storage=storage, env=variables
+                    rack=rack,
+                    replication=replication,
+                    storage=storage,
+                    env=tuple(sc.EnvVar(name=n, value=v) for n, v in variables.items()),
                 ),
             )
             return sc.CreateRequest(kind=sc.SPU_GROUP, name=name, spec=spec)
@@ -565,7 +571,7 @@ class Admin:
             spec = sc.TableFormatSpec(
                 name=name,
                 input_format=sc.InputFormat.JSON,
-                columns=None if columns is None else tuple(c.to_wire() for c in columns),
+                columns=None if columns is None else values.columns("columns", columns),
                 smartmodule=smartmodule,
             )
             return sc.CreateRequest(kind=sc.TABLE_FORMAT, name=name, spec=spec)
@@ -621,6 +627,7 @@ class Admin:
         def request() -> sc.CreateRequest:
             shown = None
             if tls is not None:
+                values.instance("tls", tls, HomeTls)
                 shown = sc.ClientTls(
                     domain=tls.domain,
                     ca_cert=tls.ca_cert,
@@ -669,6 +676,8 @@ class Admin:
         """
 
         async def offsets() -> list[StoredOffset]:
+            if partition is not None:
+                values.whole("partition", partition, 0)
             wanted = ConsumerOffsetFilter(consumer_id=consumer_id)
             reply = await self._ask_offsets(FetchConsumerOffsetsRequest(filter_opts=wanted))
             if reply is None:

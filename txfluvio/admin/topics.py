@@ -34,18 +34,19 @@ def assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
 
 
 def mirrored(
-    name: str, sources: Iterable[str] | None, targets: Iterable[str] | None
+    name: str, sources: str | Iterable[str] | None, targets: str | Iterable[str] | None
 ) -> sc.MirrorTopic:
     """A topic that these clusters mirror to, or one that is mirrored to these.
 
-    :raises InvalidConfig: it is to be both.
+    :raises InvalidConfig: it is to be both, or they are no names.
     """
     if sources is not None and targets is not None:
         raise InvalidConfig("mirror_to", targets, "None beside mirror_from: a topic goes one way")
     source = targets is not None
+    setting, remotes = ("mirror_to", targets) if source else ("mirror_from", sources)
     partitions = tuple(
         sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0", source=source)
-        for remote in targets or sources or ()
+        for remote in values.texts(setting, remotes)
     )
     return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions, source=source))
 
@@ -57,9 +58,7 @@ def deduplication(wanted: values.Deduplication | None) -> sc.Deduplication | Non
     """
     if wanted is None:
         return None
-    if not isinstance(wanted, values.Deduplication):
-        raise InvalidConfig("deduplication", wanted, "a Deduplication, or None")
-    return wanted.to_wire()
+    return values.instance("deduplication", wanted, values.Deduplication).to_wire()
 
 
 def retention(seconds: int | None) -> sc.CleanupPolicy | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -16,6 +16,8 @@ from .._checks import is_number
 from ..cluster import partition_count, partition_key
 from ..errors import InvalidConfig
 from ..wire import sc, spu
+
+T = TypeVar("T")
 
 TopicResolution = sc.TopicResolution
 PartitionResolution = sc.PartitionResolution
@@ -45,10 +47,11 @@ class Deduplication:
     params: Mapping[str, str] = attrs.field(factory=dict)
 
     def to_wire(self) -> sc.Deduplication:
-        age = None if self.age is None else spu.Duration.of(self.age)
-        return sc.Deduplication(
-            count=self.count, age=age, uses=self.filter, with_params=dict(self.params)
-        )
+        age = None
+        if self.age is not None:
+            age = spu.Duration.of(seconds("Deduplication.age", self.age, 0.0))
+        params = mapping("Deduplication.params", self.params)
+        return sc.Deduplication(count=self.count, age=age, uses=self.filter, with_params=params)
 
     @classmethod
     def from_wire(cls, told: sc.Deduplication) -> Deduplication:
@@ -573,6 +576,40 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, Iterable):
         raise InvalidConfig(name, value, "a text, or several")
     return tuple(text(name, one) for one in value)
+
+
+def mapping(name: str, value: object) -> dict[str, str]:
+    """Texts by name.
+
+    :raises InvalidConfig: it is no mapping of texts.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidConfig(name, value, "a mapping of texts")
+    return {text(name, key): text(name, one) for key, one in value.items()}
+
+
+def instance(name: str, value: object, kind: type[T]) -> T:
+    """A value of this class of ours.
+
+    :raises InvalidConfig: it is none.
+    """
+    if not isinstance(value, kind):
+        raise InvalidConfig(name, value, f"a {kind.__name__}, or None")
+    return value
+
+
+def columns(name: str, value: object) -> tuple[sc.TableColumn, ...]:
+    """The columns of a table.
+
+    :raises InvalidConfig: they are something else.
+    """
+    expected = "a list of TableColumn, or None"
+    if not isinstance(value, Iterable):
+        raise InvalidConfig(name, value, expected)
+    given = tuple(value)
+    if not all(isinstance(one, TableColumn) for one in given):
+        raise InvalidConfig(name, value, expected)
+    return tuple(column.to_wire() for column in given)
 
 
 def seconds(name: str, value: object, otherwise: float) -> float:
