@@ -210,9 +210,11 @@ class Admin:
         self._deleted = {n: at for n, at in self._deleted.items() if 0 <= now - at < REUSE_PAUSE}
 
     def delete_topic(self, name: str, *, force: bool = False) -> Deferred[None]:
-        """Delete a topic and its records; fires when it is gone, for this client too.
+        """Delete a topic and its records; fires when the SC has done so and this client knows it.
 
-        Its data go later. See :meth:`create_topic` for using the name again.
+        The metadata are waited for no longer than two seconds: where they are late, this client
+        may still take the topic for being there. Its data go later. See :meth:`create_topic` for
+        using the name again.
 
         Cancelled once it was sent, it may take effect all the same.
 
