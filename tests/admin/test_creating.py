@@ -1,4 +1,4 @@
-"""When a topic counts as created."""
+"""When a topic counts as created, as deleted, and as larger."""
 
 from __future__ import annotations
 
@@ -315,4 +315,32 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.advance()
         creating.cancel()
         self.failureResultOf(creating, CancelledError)
+        self.stopped()
+
+
+class DeletingATopic(ScriptedAdminCase):
+    def test_it_is_gone_when_the_metadata_shows_it_no_more(self) -> None:
+        self.show(topic("orders"), partition("orders-0"))
+        deleting = self.admin.delete_topic("orders")
+        self.advance()
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertNoResult(deleting)
+        self.tell(self.watching, changed(TOPIC, *deleted(topic("orders"))))
+        self.successResultOf(deleting)
+        self.stopped()
+
+
+class AddingPartitions(ScriptedAdminCase):
+    def test_they_are_there_when_the_metadata_shows_each_with_a_leader(self) -> None:
+        self.show(topic("orders", 1), partition("orders-0"))
+        adding = self.admin.add_partitions("orders", 1)
+        self.advance()
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertNoResult(adding)
+        self.show(topic("orders", 2))
+        self.assertNoResult(adding)
+        self.show(topic("orders", 2), partition("orders-1"))
+        self.successResultOf(adding)
         self.stopped()

@@ -365,6 +365,11 @@ class Partitions(AdminCase):
         listed = self.result(self.admin.list_partitions("payments"))
         self.assertEqual([(p.topic, p.number) for p in listed], [("payments", 0)])
 
+    def test_those_of_a_topic_whose_name_goes_on_are_not_among_them(self) -> None:
+        self.result(self.admin.create_topic("orders-2"))
+        listed = self.result(self.admin.list_partitions("orders"))
+        self.assertEqual([(p.topic, p.number) for p in listed], [("orders", 0), ("orders", 1)])
+
     def test_those_of_the_system_are_listed_apart(self) -> None:
         listed = self.result(self.admin.list_partitions(system=True))
         self.assertEqual([p.topic for p in listed], ["consumer-offset"])

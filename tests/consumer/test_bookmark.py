@@ -72,6 +72,18 @@ class Storing(SynchronousTestCase):
         for flush in later:
             self.successResultOf(flush)
 
+    def test_what_is_processed_while_something_is_stored_is_not_stored_with_it(self) -> None:
+        self.bookmark.processed = 10
+        self.bookmark.flush()
+        self.bookmark.processed = 20
+        self.updates.answer()
+        self.assertEqual(self.bookmark.stored, 10)
+        later = self.bookmark.flush()
+        self.assertNoResult(later)
+        self.assertEqual(self.updates.offsets, [9, 19])
+        self.updates.answer()
+        self.successResultOf(later)
+
     def test_what_is_on_its_way_answers_those_who_ask_for_the_same(self) -> None:
         self.bookmark.processed = 5
         first, second = self.bookmark.flush(), self.bookmark.flush()

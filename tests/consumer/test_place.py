@@ -124,6 +124,13 @@ def test_seeking_an_absolute_offset_needs_no_leader() -> None:
     assert backlog.position == mine.origin == 15
 
 
+def test_what_is_sought_beyond_the_end_was_never_there() -> None:
+    mine, _ = place(Offset.stored(), stored=14)
+    mine.find(10, 20)
+    mine.seek(Offset.absolute(30))
+    assert isinstance(mine.beyond(20, REFUSED), OffsetOutOfRange)
+
+
 def test_seeking_a_relative_offset_waits_for_the_ends() -> None:
     mine, backlog = place(Offset.beginning())
     mine.find(10, 20)
