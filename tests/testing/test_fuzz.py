@@ -114,6 +114,13 @@ def produced(records: RecordSet) -> Case:
     return changed("ProduceRequest", change)
 
 
+def test_a_push_is_also_read_as_what_smartmodules_have_made() -> None:
+    whole = encode_batch([b"a", b"b"])
+    assert not ClientEnd().take(pushed(RecordSet.of(whole)))
+    # A push that ends inside a batch is as usual, but not where they have run.
+    assert ClientEnd().take(pushed(RecordSet.of(whole, whole[:30])))
+
+
 def quickest(call: Callable[[], object]) -> float:
     """Seconds of the processor, without what others do to the caches."""
     taken = []

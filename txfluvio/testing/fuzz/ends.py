@@ -8,6 +8,7 @@ the broker; each end also gets the other's, as the body of something it expects.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from twisted.internet.protocol import Factory
@@ -21,6 +22,7 @@ from ...admin import values
 from ...cluster.topology import WATCHED, Topology, told_by
 from ...config import MIB, ClientConfig
 from ...consumer.backlog import Backlog
+from ...consumer.requests import Target
 from ...errors import FluvioError, ProtocolError
 from ...transport.memory import MemoryNetwork, MemoryTransport
 from ...transport.protocol import FluvioProtocol
@@ -30,7 +32,13 @@ from ...wire.headers import encode_reply
 from ...wire.records import BatchLimits
 from ...wire.sc import Kind, ListResponse, Metadata, WatchResponse
 from ...wire.schema import Message
-from ...wire.spu import FetchConsumerOffsetsResponse, ProduceRequest
+from ...wire.spu import (
+    FetchConsumerOffsetsResponse,
+    FetchResponse,
+    PartitionResponse,
+    ProduceRequest,
+    StreamFetchResponse,
+)
 from ...wire.versions import ApiVersionRange, ApiVersionsResponse
 from ..broker import FakeBroker
 from .corpus import Case, Corpus, record_sets
@@ -48,6 +56,9 @@ PAUSE: Final = 0.01
 """Seconds of the fake's clock from one frame to the next."""
 
 _LIMITS: Final = BatchLimits(size=DECOMPRESSION_LIMIT)
+
+_READERS: Final = ((True, False), (True, True), (False, True))
+"""Whether SmartModules run for a consumer, and whether it stops inside the first batch."""
 
 
 class Escaped(Exception):
@@ -103,11 +114,15 @@ class ClientEnd:
         else:
             protocol.send(sample.request, told.append, errors.append)
         _feed(protocol.dataReceived, case, self._stream(case))
-        try:
-            for message in told:
-                self._read(message, sample.request, case.check_crc)
-        except ProtocolError as error:
-            errors.append(error)
+        for message in told:
+            readings = [partial(self._read, message, case)]
+            if isinstance(message, StreamFetchResponse | FetchResponse):
+                readings += [partial(self._consume, message, case, *how) for how in _READERS]
+            for reading in readings:
+                try:
+                    reading()
+                except FluvioError as error:
+                    errors.append(error)
         protocol.abort()
         protocol.connectionLost()
         if clock.getDelayedCalls():
@@ -121,8 +136,9 @@ class ClientEnd:
             return head + (b"\0\0\0\2" + rest[4:] if len(rest) >= 4 else rest)
         return frame(b"\0\0\0\2", case.payload[case.sample.body :])
 
-    def _read(self, message: Message, request: Any, check_crc: bool) -> None:
+    def _read(self, message: Message, case: Case) -> None:
         """Read a reply down to its records, as the floors above do."""
+        request: Any = case.sample.request
         if isinstance(message, WatchResponse):
             told = told_by(message.of(request.kind), first=True)
             if message.kind in WATCHED:
@@ -136,10 +152,57 @@ class ClientEnd:
                 values.stored_offset(offset)
         for records in record_sets(message):
             records.needed()
-            backlog = Backlog("orders", 0, check_crc=check_crc, limits=_LIMITS)
+            backlog = Backlog("orders", 0, check_crc=case.check_crc, limits=_LIMITS)
             if backlog.add(records):
                 while backlog:
                     backlog.take()
+
+    def _consume(
+        self,
+        message: StreamFetchResponse | FetchResponse,
+        case: Case,
+        filtered: bool,
+        stops: bool,
+    ) -> None:
+        """Take in what a reply brings to the partition that it was about, and hand it out."""
+        target, start = _asked_for(message, case)
+        if isinstance(message, StreamFetchResponse):
+            brought = target.pushed(message)
+        else:
+            brought = target.fetched(message)
+        backlog = Backlog(
+            target.topic,
+            target.partition,
+            filtered=filtered,
+            check_crc=case.check_crc,
+            limits=_LIMITS,
+        )
+        if not filtered:
+            backlog.place(start)
+        if stops:
+            backlog.stop = backlog.position + 1
+        # With a position, also what no SmartModule has made is read as if one had.
+        position = brought.next_filter_offset or start + 1
+        backlog.add(brought.records, position, failed=bool(brought.error_code))
+        while backlog:
+            backlog.take()
+
+
+def _asked_for(message: Message, case: Case) -> tuple[Target, int]:
+    """Which partition a reply was about before it was damaged, and where its records began."""
+    recorded = case.sample.frame
+    if recorded.is_reply:
+        version = recorded.header.api_version
+        message = recorded.type.decode(recorded.payload, version, recorded.body)
+    topic, brought = "orders", PartitionResponse(partition_index=0)
+    match message:
+        case StreamFetchResponse():
+            topic, brought = message.topic, message.partition
+        case FetchResponse(topics=(found, *_)) if found.partitions:
+            topic, brought = found.name, found.partitions[0]
+    batches = brought.records.batches(check_crc=False)
+    start = max(0, batches[0].base_offset) if batches else 0
+    return Target(topic, brought.partition_index), start
 
 
 _DESCRIPTIONS: Final[dict[str, Callable[[Metadata], object]]] = {
