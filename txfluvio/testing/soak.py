@@ -2,8 +2,8 @@
 
 A ``fluvio-broker`` with a directory and fixed ports is killed by SIGKILL and started again every
 few seconds, while one client produces to it and consumes from it. In the end every record that was
-acknowledged has been read, and the client's memory is what it was in the beginning. What goes wrong
-in finer ways is the business of :mod:`txfluvio.testing.simulation`.
+acknowledged has been read, in order and no offset twice, and the client's memory is what it was in
+the beginning. What goes wrong in finer ways is the business of :mod:`txfluvio.testing.simulation`.
 """
 
 from __future__ import annotations
@@ -54,18 +54,27 @@ DRAINING = 120.0
 class Account:
     """Which records have been told to be stored, and which were read; it does not grow.
 
+    A record may be stored twice, and read twice: where the client could not know that it is stored
+    it was sent again. But no offset comes twice.
+
     :ivar acknowledged: how many were told to be stored.
     :ivar failed: how many were not.
     :ivar read: how many records were read.
+    :ivar repeated: how many were read though their offset was behind another.
+    :ivar disordered: how many were read for the first time behind one that was sent after them.
     :ivar unread: those told to be stored that were not read yet.
     """
 
     acknowledged: int = 0
     failed: int = 0
     read: int = 0
+    repeated: int = 0
+    disordered: int = 0
     unread: set[int] = attrs.Factory(set)
     _open: set[int] = attrs.Factory(set)
     _early: set[int] = attrs.Factory(set)
+    # By partition, the last offset and the last number that were read.
+    _last: dict[int, tuple[int, int]] = attrs.Factory(dict)
 
     @property
     def settled(self) -> bool:
@@ -88,8 +97,13 @@ class Account:
         self._open.discard(number)
         self._early.discard(number)
 
-    def seen(self, number: int) -> None:
+    def seen(self, number: int, partition: int, offset: int) -> None:
         self.read += 1
+        last_offset, last = self._last.get(partition, (-1, -1))
+        self._last[partition] = max(offset, last_offset), max(number, last)
+        self.repeated += offset <= last_offset
+        new = number in self.unread or (number in self._open and number not in self._early)
+        self.disordered += new and number < last
         if number in self._open:
             self._early.add(number)
         else:
@@ -124,11 +138,15 @@ class Soak:
 
     :param directory: where the broker keeps what it has.
     :param seconds: how long brokers are killed.
+
+    :ivar kills: how many were killed.
+    :ivar before: how many records had been acknowledged when the last was.
     """
 
     def __init__(self, reactor: Any, directory: Path, seconds: float, rng: Random) -> None:
         self.account = Account()
         self.kills = 0
+        self.before = 0
         self.memory: list[int] = []
         self._reactor = reactor
         self._directory = directory
@@ -176,6 +194,7 @@ class Soak:
             await self._sleep(self._rng.uniform(*LIVES))
             await broker.kill()
             self.kills += 1
+            self.before = self.account.acknowledged
             broker = await self._start_broker()
         return broker
 
@@ -207,7 +226,8 @@ class Soak:
         try:
             async with consumer:
                 async for record in consumer:
-                    self.account.seen(int(record.value))
+                    assert record.offset is not None
+                    self.account.seen(int(record.value), record.partition, record.offset)
         except CancelledError:
             pass
 
@@ -228,10 +248,19 @@ class Soak:
     def violations(self) -> list[str]:
         """What is wrong, in words."""
         wrong = []
-        if self.account.unread:
-            wrong.append(f"{len(self.account.unread)} acknowledged records are lost")
-        if not self.account.settled:
+        account = self.account
+        if not self.kills:
+            wrong.append("no broker was killed")
+        if account.acknowledged == self.before:
+            wrong.append("no record was acknowledged after the last kill")
+        if account.unread:
+            wrong.append(f"{len(account.unread)} acknowledged records are lost")
+        if not account.settled:
             wrong.append("not every record has an outcome")
+        if account.repeated:
+            wrong.append(f"{account.repeated} records were read at an offset that was passed")
+        if account.disordered:
+            wrong.append(f"{account.disordered} records were read behind later ones")
         first, last = self.first_and_last
         if abs(last - first) > TOLERANCE * first:
             wrong.append(f"memory went from {first:.0f} to {last:.0f} bytes")
