@@ -9,14 +9,20 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, succeed
 
-from txfluvio.consumer.backlog import Backlog
+from txfluvio.admin import Admin
+from txfluvio.consumer import Consumer
+from txfluvio.consumer.backlog import Backlog, Chunk
+from txfluvio.consumer.hand import Hand
+from txfluvio.consumer.offsets import Bookmark
 from txfluvio.consumer.outlet import Outlet
 from txfluvio.consumer.stream import PartitionStream
 from txfluvio.errors import Disconnected, Effect
-from txfluvio.producer import sender
+from txfluvio.producer import Producer, sender
+from txfluvio.producer.partitioner import SiphashRoundRobinPartitioner
 from txfluvio.testing.simulation import simulate
 from txfluvio.transport.calls import Call
 from txfluvio.transport.protocol import FluvioProtocol
+from txfluvio.wire.records import BatchBuilder
 
 ENOUGH = 500
 """Seeds within which a bug has to be found."""
@@ -97,6 +103,85 @@ def ignore_a_leader_change(patch: Patch) -> None:
     patch.setattr(PartitionStream, "topology_changed", lambda self, topology: None)
 
 
+def store_no_offsets(patch: Patch) -> None:
+    """What is processed is told to be stored, and is not."""
+    patch.setattr(Bookmark, "flush", lambda self: succeed(None))
+
+
+def end_a_flush_at_once(patch: Patch) -> None:
+    """A producer that is flushed is told to be done."""
+    patch.setattr(Producer, "flush", lambda self: succeed(None))
+
+
+def let_keys_take_turns(patch: Patch) -> None:
+    """A record with a key goes to any partition."""
+    turn = count()
+
+    def choose(self: Any, key: Any, value: Any, partitions: int, online: Any) -> int:
+        return next(turn) % partitions
+
+    def choose_all(self: Any, keys: Any, partitions: int, online: Any) -> list[int]:
+        return [next(turn) % partitions for _ in keys]
+
+    patch.setattr(SiphashRoundRobinPartitioner, "choose", choose)
+    patch.setattr(SiphashRoundRobinPartitioner, "choose_all", choose_all)
+
+
+def drop_keys(patch: Patch) -> None:
+    """Records lose their keys on the way into a batch."""
+    extend = BatchBuilder.extend
+
+    def careless(self: BatchBuilder, keys: Any, *args: Any) -> int:
+        return extend(self, None, *args)
+
+    patch.setattr(BatchBuilder, "extend", careless)
+
+
+def delete_no_topic(patch: Patch) -> None:
+    """A topic is told to be deleted, and is not."""
+    patch.setattr(Admin, "delete_topic", lambda self, name: succeed(None))
+
+
+def list_no_topics(patch: Patch) -> None:
+    """There never are any topics."""
+    patch.setattr(Admin, "list_topics", lambda self: succeed([]))
+
+
+def list_no_offsets(patch: Patch) -> None:
+    """There never are any offsets of consumers."""
+    patch.setattr(Admin, "list_consumer_offsets", lambda self: succeed([]))
+
+
+def leave_the_position_behind(patch: Patch) -> None:
+    """Records that are given back count as handed out."""
+
+    def give_back(self: Backlog, chunk: Chunk) -> None:
+        self._returned = chunk
+
+    patch.setattr(Backlog, "give_back", give_back)
+
+
+def keep_the_hand(patch: Patch) -> None:
+    """Records in hand are handed out although another place was sought."""
+    seek = Consumer.seek
+
+    def clinging(self: Consumer, *args: Any, **settings: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Hand, "put_down", lambda hand: None)
+            seek(self, *args, **settings)
+
+    patch.setattr(Consumer, "seek", clinging)
+
+
+def take_a_sought_place_for_processed(patch: Patch) -> None:
+    """What is before a place that was sought counts as processed."""
+
+    def processed(self: PartitionStream, position: int) -> None:
+        self.bookmark.processed = position
+
+    patch.setattr(PartitionStream, "processed", processed)
+
+
 BUGS: list[Callable[[Patch], None]] = [
     drop_a_resend,
     advance_over_a_cut_batch,
@@ -104,6 +189,16 @@ BUGS: list[Callable[[Patch], None]] = [
     commit_before_processing,
     forget_a_waiter_on_disconnect,
     ignore_a_leader_change,
+    store_no_offsets,
+    end_a_flush_at_once,
+    let_keys_take_turns,
+    drop_keys,
+    delete_no_topic,
+    list_no_topics,
+    list_no_offsets,
+    leave_the_position_behind,
+    keep_the_hand,
+    take_a_sought_place_for_processed,
 ]
 
 

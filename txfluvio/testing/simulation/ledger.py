@@ -21,10 +21,14 @@ from twisted.python.failure import Failure
 from ...config import Delivery, Isolation
 from ...errors import Effect, FluvioError, NotAllStored, UsageError
 from ...producer import Producer, RecordMetadata
+from ...producer.checks import Given
 from ...wire.records import Record
 from ...wire.spu import ConsumerOffset, ProduceRequest
 from ..replica import Key
 from .history import Contents, History
+
+_Places = defaultdict[tuple[str, bytes], list[tuple[int, int]]]
+"""By topic and value, partitions and offsets."""
 
 MAX_TOLD = 20
 """How many violations of one run are told; where there is one there are often many."""
@@ -47,20 +51,28 @@ class Sent:
     :ivar number: counts the records of its producer, in their order.
     :ivar committed: whether it counts as stored when it is replicated.
     :ivar once: whether it must not be stored twice.
+    :ivar by_key: whether its key decides its partition, as it does unless somebody else chooses.
     :ivar at: where it is stored, as far as that was told.
     """
 
     topic: str
+    key: bytes | None
     value: bytes
     producer: int
     number: int
     committed: bool
     once: bool
+    by_key: bool
     outcome: Outcome = Outcome.OPEN
     partition: int = 0
     at: int | None = None
     said: str = ""
     arrivals: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody knows what became of it."""
+        return self.outcome is Outcome.OPEN
 
     def __str__(self) -> str:
         return f"{self.value[:24]!r} of producer {self.producer}"
@@ -83,7 +95,11 @@ class _Course:
 
     start: int | None
     seen: list[tuple[int, bytes]] = attrs.Factory(list)
-    cut: bool = False
+
+    @property
+    def next(self) -> int | None:
+        """Where it goes on; None: nothing is known of that."""
+        return self.seen[-1][0] + 1 if self.seen else self.start
 
 
 class Reader:
@@ -93,6 +109,8 @@ class Reader:
     :param committed: whether it reads only what is replicated.
     :param consumer_id: under which name its offsets are stored, if they are.
     :param whole: whether it has to have read everything by the end of the run.
+
+    :ivar paused: the partitions of which it wants nothing.
     """
 
     def __init__(
@@ -108,40 +126,86 @@ class Reader:
         self.committed = committed
         self.consumer_id = consumer_id
         self.whole = whole
+        self.paused: set[int] = set()
         self._ledger = ledger
         self._courses: defaultdict[int, list[_Course]] = defaultdict(lambda: [_Course(None)])
+        # The offsets of the last processed records, now and when the record in hand was asked for.
+        self._processed: dict[int, int] = {}
+        self._passed: dict[int, int] = {}
 
     def starts(self, partition: int, offset: int) -> None:
-        """It is told to go on at an offset, or begins there."""
+        """It begins at an offset."""
+        self.paused.discard(partition)
+        self.forgets(partition)
         self._courses[partition].append(_Course(offset))
 
     def resumes(self, partition: int, offset: int) -> None:
         """It begins at an offset, because of one that is stored."""
-        done = self._ledger.done.get((self.consumer_id or "", self.topic, partition), -1)
-        if offset > done + 1:
+        key = self._key(partition)
+        done, kept = self._ledger.done.get(key, -1), self._ledger.kept.get(key, -1)
+        if not kept < offset <= done + 1:
             self._ledger.wrong.append(
-                f"{self.consumer_id} resumes {self.topic}/{partition} at {offset}, and has"
-                f" processed up to {done}"
+                f"{self.consumer_id} resumes {self.topic}/{partition} at {offset}, has processed up"
+                f" to {done}, and was told that this is stored up to {kept}"
             )
         self.starts(partition, offset)
 
-    def cut(self, partition: int, end: int) -> None:
-        """It says that the log has become shorter than it has read, and goes on at the end."""
-        self._courses[partition][-1].cut = True
-        self.starts(partition, end)
+    def seeks(self, partition: int, offset: int) -> None:
+        """It is told to go on at an offset, also before what it has stored."""
+        self._ledger.sought(self._key(partition), offset)
+        self.forgets(partition)
+        self._courses[partition].append(_Course(offset))
+
+    def stands(self, partition: int, position: int | None) -> None:
+        """Its consumer says where it is, in a partition where every offset has a record."""
+        expected = self._courses[partition][-1].next
+        if expected not in (None, position):
+            self._ledger.wrong.append(
+                f"the reader of {self.topic}/{partition} is said to be at {position}, and is at"
+                f" {expected}"
+            )
 
     def saw(self, record: Record) -> None:
         """It has handed out a record."""
+        self._passed = dict(self._processed)
+        if record.partition in self.paused:
+            self._ledger.wrong.append(
+                f"the reader of {self.topic}/{record.partition} saw {record.offset} while paused"
+            )
         if record.offset is not None:
             self._courses[record.partition][-1].seen.append((record.offset, record.value))
+        sent = self._ledger.sent.get((self.topic, record.value))
+        if sent is not None and sent.key != record.key:
+            self._ledger.wrong.append(f"{sent} has the key {record.key!r} instead of {sent.key!r}")
         self._ledger.records_seen += 1
 
     def processed(self, record: Record) -> None:
         """The record is dealt with; its offset may be stored from now on."""
         if record.offset is not None and self.consumer_id is not None:
-            key = (self.consumer_id, self.topic, record.partition)
-            done = self._ledger.done
+            key, done = self._key(record.partition), self._ledger.done
             done[key] = max(done.get(key, -1), record.offset)
+            self._processed[record.partition] = record.offset
+
+    def forgets(self, partition: int) -> None:
+        """What was processed and is not stored yet need not be stored any more."""
+        self._processed.pop(partition, None)
+        self._passed.pop(partition, None)
+
+    def keeps(self, storing: Deferred[None], *, in_hand: bool) -> Deferred[None]:
+        """When this fires, what was processed is stored in the cluster.
+
+        :param in_hand: whether that goes for the record that was handed out last, too.
+        """
+        processed = dict(self._processed if in_hand else self._passed)
+
+        def kept(_: None) -> None:
+            for partition, offset in processed.items():
+                self._ledger.told_kept(self._key(partition), offset)
+
+        return storing.addCallback(kept)
+
+    def _key(self, partition: int) -> tuple[str, str, int]:
+        return self.consumer_id or "", self.topic, partition
 
     def check(self, finally_: Mapping[Key, Contents], history: History) -> Iterator[str]:
         """What is wrong about what it has seen."""
@@ -161,6 +225,8 @@ class Reader:
         for before, after in pairwise(offsets):
             if after <= before:
                 yield f"{who} saw offset {after} behind {before}"
+        if offsets and course.start is not None and offsets[0] < course.start:
+            yield f"{who} saw offset {offsets[0]}, and was to go on at {course.start}"
         ever = history.ever(key)
         gone = self._ledger.gone(key, contents, ever)
         for offset, value in course.seen:
@@ -191,6 +257,7 @@ class Ledger:
     :ivar sent: the records given to producers, by topic and value.
     :ivar readers: the consumers.
     :ivar done: how far consumers have processed, by name, topic and partition.
+    :ivar kept: up to which offset they were told that this is stored, by the same.
     :ivar records_seen: how many records consumers have handed out.
     :ivar cut_records: how many of them were cut by an election afterwards.
     :ivar wrong: what was found wrong while the run was under way.
@@ -200,6 +267,10 @@ class Ledger:
         self.sent: dict[tuple[str, bytes], Sent] = {}
         self.readers: list[Reader] = []
         self.done: dict[tuple[str, str, int], int] = {}
+        self.kept: dict[tuple[str, str, int], int] = {}
+        # What the cluster has, and the most that it has had since a place was sought.
+        self._stored: dict[tuple[str, str, int], int] = {}
+        self._most: dict[tuple[str, str, int], int] = {}
         self.records_seen = 0
         self.cut_records = 0
         self.wrong: list[str] = []
@@ -208,6 +279,7 @@ class Ledger:
         self._numbers: Counter[int] = Counter()
         self._open: dict[Deferred[Any], str] = {}
         self._gone: dict[Key, frozenset[int]] = {}
+        self._grown: set[str] = set()
 
     # What is entered
 
@@ -225,16 +297,17 @@ class Ledger:
         self, producer: Producer, value: bytes, key: bytes | None = None, **settings: Any
     ) -> Deferred[None]:
         """Give a record to a producer and enter what becomes of it; never fails."""
-        entry = self._enter(producer, value)
+        entry = self._enter(producer, key, value, **settings)
         sending = maybeDeferred(producer.send, value, key, **settings)
         sending.addCallbacks(entry.stored, lambda failure: entry.failed(failure.value))
         return self.watch(sending, f"send({value[:24]!r})")
 
     def send_many(
-        self, producer: Producer, values: Sequence[bytes], **settings: Any
+        self, producer: Producer, records: Sequence[Given], **settings: Any
     ) -> Deferred[None]:
         """Give records to a producer and enter what becomes of each; never fails."""
-        entries = [self._enter(producer, value) for value in values]
+        pairs = [(None, one) if isinstance(one, bytes) else one for one in records]
+        entries = [self._enter(producer, *pair, **settings) for pair in pairs]
 
         def stored(results: Sequence[RecordMetadata]) -> None:
             for entry, result in zip(entries, results, strict=True):
@@ -251,9 +324,23 @@ class Ledger:
                 else:
                     entry.stored(result)
 
-        sending = maybeDeferred(producer.send_many, list(values), **settings)
+        sending = maybeDeferred(producer.send_many, list(records), **settings)
         sending.addCallbacks(stored, failed)
-        return self.watch(sending, f"send_many({len(values)} records)")
+        return self.watch(sending, f"send_many({len(records)} records)")
+
+    def flush(self, producer: Producer) -> Deferred[None]:
+        """Flush a producer; when that fires all that was sent before has its outcome."""
+        number = self._producers.get(producer)
+        before = [one for one in self.sent.values() if one.producer == number and one.open]
+
+        def flushed(_: None) -> None:
+            self.wrong.extend(
+                f"{one} has no outcome, though it was sent before a flush that is over"
+                for one in before
+                if one.open
+            )
+
+        return self.watch(producer.flush().addCallback(flushed), "flush()")
 
     def reader(self, topic: str, **settings: Any) -> Reader:
         """Enter a consumer; see :class:`Reader`."""
@@ -261,21 +348,31 @@ class Ledger:
         self.readers.append(reader)
         return reader
 
-    def _enter(self, producer: Producer, value: bytes) -> Sent:
+    def _enter(
+        self,
+        producer: Producer,
+        key: bytes | None,
+        value: bytes,
+        *,
+        partition: int | None = None,
+        **_: Any,
+    ) -> Sent:
         number = self._producers.setdefault(producer, len(self._producers))
         entry = Sent(
             topic=producer.topic,
+            key=key,
             value=value,
             producer=number,
             number=self._numbers[number],
             committed=producer.config.isolation is Isolation.READ_COMMITTED,
             once=producer.config.delivery is Delivery.AT_MOST_ONCE,
+            by_key=key is not None and partition is None and producer.config.partitioner is None,
         )
         self._numbers[number] += 1
-        key = (entry.topic, value)
-        if key in self.sent:
+        name = (entry.topic, value)
+        if name in self.sent:
             raise UsageError(f"{value!r} was sent to {entry.topic} before: values are names here")
-        self.sent[key] = entry
+        self.sent[name] = entry
         return entry
 
     # What the cluster sees
@@ -298,6 +395,10 @@ class Ledger:
         elif entry.outcome in (Outcome.STORED, Outcome.REJECTED):
             self.wrong.append(f"{entry} was sent again after it was {entry.outcome.value}")
 
+    def grew(self, topic: str) -> None:
+        """A topic is to have more partitions: keys go to others than before."""
+        self._grown.add(topic)
+
     def offsets_stored(self, offsets: Sequence[ConsumerOffset]) -> None:
         """The cluster has these offsets of consumers now."""
         for one in offsets:
@@ -308,6 +409,30 @@ class Ledger:
                     f"{one.consumer_id} has stored {one.offset} of {key[1]}/{key[2]}, and has"
                     f" processed up to {done}"
                 )
+            self._stored[key] = one.offset
+            self._most[key] = max(self._most.get(key, -1), one.offset)
+            # One that its consumer has given up may come late, and take the place of a newer one.
+            if one.offset < self.kept.get(key, -1):
+                self.kept[key] = one.offset
+
+    # What consumers tell
+
+    def told_kept(self, key: tuple[str, str, int], offset: int) -> None:
+        """A consumer was told that an offset is stored."""
+        most = self._most.get(key, -1)
+        if most < offset:
+            self.wrong.append(
+                f"{key[0]} was told that {offset} of {key[1]}/{key[2]} is stored, and {most} was"
+            )
+        else:
+            self.kept[key] = min(offset, self._stored[key])
+
+    def sought(self, key: tuple[str, str, int], offset: int) -> None:
+        """A consumer goes on elsewhere: what it processes there may be stored from now on."""
+        if key in self._stored:
+            self._most[key] = self._stored[key]
+        if key in self.kept:
+            self.kept[key] = min(self.kept[key], offset - 1)
 
     # The reckoning
 
@@ -323,17 +448,15 @@ class Ledger:
         """What is wrong, in words; empty if nothing is."""
         wrong = list(self.wrong)
         wrong += (f"{what} has never fired" for what in self._open.values())
-        wrong += self._check_outcomes(finally_)
+        where = _places(finally_)
+        wrong += self._check_outcomes(finally_, where)
+        wrong += self._check_keys(where)
         wrong += self._check_order(finally_)
         for reader in self.readers:
             wrong += reader.check(finally_, self._history)
         return wrong
 
-    def _check_outcomes(self, finally_: Mapping[Key, Contents]) -> Iterator[str]:
-        where: defaultdict[tuple[str, bytes], list[tuple[int, int]]] = defaultdict(list)
-        for (topic, partition), contents in finally_.items():
-            for offset, value in contents.items():
-                where[topic, value].append((partition, offset))
+    def _check_outcomes(self, finally_: Mapping[Key, Contents], where: _Places) -> Iterator[str]:
         ever: dict[Key, dict[tuple[int, bytes], None]] = {
             key: self._history.ever(key) for key in finally_
         }
@@ -350,7 +473,7 @@ class Ledger:
         ever: Mapping[Key, Mapping[tuple[int, bytes], None]],
         was_stored: bool,
     ) -> Iterator[str]:
-        if entry.outcome is Outcome.OPEN:
+        if entry.open:
             yield f"nobody knows what became of {entry}"
         elif entry.outcome is Outcome.REJECTED and was_stored:
             yield f"{entry} was told to be not stored ({entry.said}), and was stored"
@@ -369,6 +492,15 @@ class Ledger:
         if len(places) > 1 and entry.once:
             yield f"{entry} is stored at {places}, at most once"
 
+    def _check_keys(self, where: _Places) -> Iterator[str]:
+        met: defaultdict[tuple[str, bytes], set[int]] = defaultdict(set)
+        for name, entry in self.sent.items():
+            if entry.by_key and entry.key is not None and entry.topic not in self._grown:
+                met[entry.topic, entry.key].update(partition for partition, _ in where[name])
+        for (topic, key), partitions in met.items():
+            if len(partitions) > 1:
+                yield f"records with the key {key!r} are in {topic}/{sorted(partitions)}"
+
     def _check_order(self, finally_: Mapping[Key, Contents]) -> Iterator[str]:
         for (topic, partition), contents in finally_.items():
             entries = [self.sent.get((topic, value)) for _, value in sorted(contents.items())]
@@ -383,6 +515,14 @@ class Ledger:
                             f"the records of producer {producer} in {topic}/{partition} are out of"
                             f" order by their {name} places: {_several(numbers)}"
                         )
+
+
+def _places(finally_: Mapping[Key, Contents]) -> _Places:
+    where: _Places = defaultdict(list)
+    for (topic, partition), contents in finally_.items():
+        for offset, value in contents.items():
+            where[topic, value].append((partition, offset))
+    return where
 
 
 def _several(numbers: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ from .. import faults
 from ..damage import MAX_SIZE
 from ..faults import Action, ContradictoryFault, Fault, Match, Moment
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a seed takes another course than before."""
 
 HORIZON = 10.0

@@ -1,8 +1,9 @@
 """What clients do in a run unless they are told otherwise: a bit of everything.
 
 Two producers, each by a client of its own; a consumer that reads everything from the beginning; one
-that goes away and comes back, and resumes where its stored offsets say; and an administrator. What
-each of them does, and with which settings, is decided by the seed.
+that goes away and comes back, and resumes where its stored offsets say; and an administrator. Both
+consumers are paused and sent elsewhere now and then. What each of them does, and with which
+settings, is decided by the seed.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, gatherResults
 
+from ...admin import Admin
 from ...client import FluvioClient
 from ...config import Delivery, Isolation, OffsetStrategy
 from ...consumer import Consumer
-from ...errors import FluvioError, LogTruncated, WaitTimedOut
+from ...errors import FluvioError, LogTruncated, OffsetOutOfRange, WaitTimedOut
 from ...offset import Offset
 from ...producer import Producer
 from ...wire.records import Record
@@ -28,6 +30,12 @@ TOPIC = "orders"
 
 RECOVERY = 12.0
 """Seconds after the mending within which whatever was delayed has come or was given up."""
+
+MEDDLING = 0.02
+"""How likely a user is to pause or seek before a record, while things go wrong."""
+
+SOUGHT = 20
+"""Offsets that they go back or forth at most."""
 
 
 @attrs.define
@@ -95,18 +103,21 @@ async def _produce(stage: _Stage, client: FluvioClient, name: str) -> None:
     producer = await _started_producer(world, client, settings)
     number = 0
     while not world.calm:
-        values = [
-            f"{name}-{number + index}".encode().ljust(rng.choice((8, 8, 40)), b".")
+        records = [
+            (
+                rng.choice((None, b"k", b"l")),
+                f"{name}-{number + index}".encode().ljust(rng.choice((8, 8, 40)), b"."),
+            )
             for index in range(rng.randint(1, 18))
         ]
-        number += len(values)
+        number += len(records)
         if rng.random() < 0.5:
-            world.ledger.send_many(producer, values)
+            world.ledger.send_many(producer, records)
         else:
-            for value in values:
-                world.ledger.send(producer, value, key=rng.choice((None, b"k", b"l")))
+            for key, value in records:
+                world.ledger.send(producer, value, key)
         await world.sleep(rng.uniform(0.0, 1.4))
-    await producer.flush()
+    await world.ledger.flush(producer)
     await world.sleep(RECOVERY)
     for partition in range(stage.partitions):
         value = f"{name}-last-{partition}".encode()
@@ -155,7 +166,8 @@ async def _read_all(stage: _Stage, client: FluvioClient) -> None:
     consumer = await _started_consumer(world, client, start=Offset.beginning(), **settings)
     for number in range(stage.partitions):
         reader.starts(number, 0)
-    while (record := await _next(stage, consumer, reader)) is not None:
+    user = _User(stage, consumer, reader)
+    while (record := await user.next()) is not None:
         reader.saw(record)
     await consumer.close()
     _must_be_empty(world, consumer)
@@ -178,9 +190,10 @@ async def _read_and_resume(stage: _Stage, client: FluvioClient) -> None:
         consumer = await _started_consumer(world, client, **settings)
         for number in range(stage.partitions):
             reader.resumes(number, consumer.position(number) or 0)
+        user = _User(stage, consumer, reader)
         while left or world.calm:
             left = max(0, left - 1)
-            record = await _next(stage, consumer, reader)
+            record = await user.next()
             if record is None:
                 finished = True
                 break
@@ -189,8 +202,11 @@ async def _read_and_resume(stage: _Stage, client: FluvioClient) -> None:
                 await world.sleep(rng.uniform(0.0, 0.3))
             reader.processed(record)
             if rng.random() < 0.1:
-                await _tried(world, consumer.commit(), "a commit")
-        await _tried(world, consumer.close(), "the closing of a consumer")
+                await _tried(world, reader.keeps(consumer.commit(), in_hand=True), "a commit")
+        closing = consumer.close()
+        if settings["offsets"] is OffsetStrategy.AUTO:
+            closing = reader.keeps(closing, in_hand=False)
+        await _tried(world, closing, "the closing of a consumer")
         _must_be_empty(world, consumer)
 
 
@@ -206,23 +222,70 @@ async def _started_consumer(world: World, client: FluvioClient, **settings: Any)
             return consumer
 
 
-async def _next(stage: _Stage, consumer: Consumer, reader: Reader) -> Record | None:
-    """The next record; ``None`` if there will be none. Whatever the reader may see to, it does."""
-    while True:
-        try:
-            return await consumer.next(timeout=1.0)
-        except WaitTimedOut:
-            if stage.over(consumer):
-                return None
-        except LogTruncated as cut:
-            stage.world.note(f"{cut}")
-            reader.cut(cut.partition, cut.end)
-            consumer.seek(cut.partition, cut.end)
-        except FluvioError as error:
-            stage.world.note(f"a consumer goes on after {type(error).__name__}: {error}")
-            for _, number in consumer.partitions:
-                consumer.seek(number, consumer.position(number) or 0)
-            await stage.world.sleep(0.1)
+@attrs.frozen
+class _User:
+    """Whoever reads, and pauses and seeks meanwhile, as long as things go wrong."""
+
+    stage: _Stage
+    consumer: Consumer
+    reader: Reader
+
+    async def next(self) -> Record | None:
+        """The next record; ``None`` if there will be none. What a user may see to is seen to."""
+        world = self.stage.world
+        while True:
+            self._meddle()
+            try:
+                return await self.consumer.next(timeout=1.0)
+            except WaitTimedOut:
+                if self.stage.over(self.consumer):
+                    return None
+                self._go_on()
+            except LogTruncated as cut:
+                world.note(f"{cut}")
+                self._seek(cut.partition, cut.end)
+            except OffsetOutOfRange as lost:
+                # It was cut off behind what was sought.
+                world.note(f"{lost}")
+                for _, number in self.consumer.partitions:
+                    self._seek(number, 0)
+            except FluvioError as error:
+                world.note(f"a consumer goes on after {type(error).__name__}: {error}")
+                for _, number in self.consumer.partitions:
+                    self.reader.forgets(number)
+                    self.consumer.seek(number, self.consumer.position(number) or 0)
+                await world.sleep(0.1)
+
+    def _meddle(self) -> None:
+        rng = self.stage.world.rng
+        if self.stage.world.calm:
+            self._go_on()
+        elif rng.random() < MEDDLING:
+            number = rng.randrange(self.stage.partitions)
+            position = self.consumer.position(number) or 0
+            self.reader.stands(number, position)
+            if rng.random() < 0.5:
+                self._pause(number)
+            else:
+                # No further than to what is replicated, which no election cuts off.
+                ahead = self.consumer.known_lag()[TOPIC, number]
+                self._seek(number, max(0, position + rng.randint(-SOUGHT, min(SOUGHT, ahead))))
+
+    def _pause(self, number: int) -> None:
+        self.stage.world.note(f"{TOPIC}/{number} is paused")
+        self.consumer.pause(number)
+        self.reader.paused.add(number)
+        self.reader.stands(number, self.consumer.position(number))
+
+    def _go_on(self) -> None:
+        for number in sorted(self.reader.paused):
+            self.consumer.resume(number)
+        self.reader.paused.clear()
+
+    def _seek(self, number: int, to: int) -> None:
+        self.stage.world.note(f"{TOPIC}/{number} goes on at {to}")
+        self.consumer.seek(number, to)
+        self.reader.seeks(number, to)
 
 
 def _must_be_empty(world: World, consumer: Consumer) -> None:
@@ -251,10 +314,39 @@ async def _administer(stage: _Stage, client: FluvioClient) -> None:
             await _tried(world, begin(), "an administrator's call")
             await world.sleep(world.rng.uniform(0.0, 0.25))
     await world.sleep(RECOVERY)
-    for begin in _calls(client, "extra-last"):
-        error = await _tried(world, begin(), "an administrator's call")
-        if error is not None:
-            world.ledger.wrong.append(f"{begin} fails though all is well: {error}")
+    try:
+        await _see_to_it(world, client.admin)
+    except FluvioError as error:
+        world.ledger.wrong.append(f"an administrator's call fails though all is well: {error}")
+
+
+async def _see_to_it(world: World, admin: Admin) -> None:
+    """All is well: what an administrator does shows."""
+    name, wrong, kept = "extra-last", world.ledger.wrong, list(world.ledger.kept)
+
+    async def count() -> int | None:
+        """How many partitions the topic is said to have; None: there is no such topic."""
+        listed = await admin.list_topics()
+        return next((topic.partition_count for topic in listed if topic.name == name), None)
+
+    counts = []
+    await admin.create_topic(name)
+    counts.append(await count())
+    await admin.add_partitions(name, 1)
+    counts.append(await count())
+    await admin.delete_topic(name)
+    counts.append(await count())
+    if counts != [1, 2, None]:
+        wrong.append(f"{name} was made, got a partition, was deleted, and had {counts} of them")
+    offsets = await admin.list_consumer_offsets()
+    listed = {(one.consumer_id, one.topic, one.partition) for one in offsets}
+    for consumer_id, topic, partition in kept:
+        if (consumer_id, topic, partition) not in listed:
+            wrong.append(
+                f"{consumer_id} was told that its offset of {topic}/{partition} is stored, and it"
+                " is not listed"
+            )
+    await admin.delete_consumer_offset("nobody", TOPIC, 0)
 
 
 def _calls(client: FluvioClient, name: str) -> tuple[Callable[[], Deferred[Any]], ...]:

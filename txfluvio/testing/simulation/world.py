@@ -21,6 +21,7 @@ from ...errors import FluvioError
 from ...transport.dialer import MemoryDialer
 from ...transport.memory import MemoryNetwork
 from ...transport.waiting import Waiting
+from ...wire.sc import AddPartition
 from ..broker import FakeBroker
 from ..faults import Match, Moment
 from ..planting import Planted
@@ -170,6 +171,11 @@ class World:
             self.ledger.produced(request)
             return False
 
+        def updated(request: Any) -> bool:
+            if isinstance(request.action, AddPartition):
+                self.ledger.grew(request.key)
+            return False
+
         def committed(request: Any) -> bool:
             for spu in self.broker.cluster.spus.values():
                 offsets = spu.stored_offsets
@@ -178,6 +184,7 @@ class World:
             return False
 
         self.broker.observe(Match("Produce", where=produced))
+        self.broker.observe(Match("Update", where=updated))
         self.broker.observe(Match("UpdateConsumerOffset", where=committed, moment=Moment.REPLY))
 
     # What goes wrong
