@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txfluvio.config import ConsumerConfig
+from txfluvio.config import ConsumerConfig, OffsetStrategy
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import FIRST_LOOK
 from txfluvio.errors import (
@@ -31,6 +31,8 @@ from txfluvio.wire.spu import (
     StreamFetchRequest,
     StreamFetchResponse,
     TopicFetchResponse,
+    UpdateConsumerOffsetRequest,
+    UpdateConsumerOffsetResponse,
     UpdateOffsetsRequest,
     UpdateOffsetsResponse,
 )
@@ -271,6 +273,37 @@ class LargeBatches(ScriptedCase):
         large = bytearray(batch(0))
         large[8:12] = (7).to_bytes(4, "big")
         self.push(bytes(large))
+        self.failureResultOf(self.next(), ProtocolError)
+
+
+class Storing(ScriptedCase):
+    SETTINGS = {
+        "max_bytes": 1000,
+        "consumer_id": "worker",
+        "offsets": OffsetStrategy.MANUAL,
+    }
+
+    def commit(self, answer: UpdateConsumerOffsetResponse) -> Deferred[None]:
+        """Commit two records, which the SPU answers so."""
+        self.push(batch(0, 2))
+        self.acknowledged(2)
+        self.offsets(2)
+        commit = self.consumer.commit()
+        self.advance()
+        asked, message = self.asked(UpdateConsumerOffsetRequest)
+        self.assertEqual((message.offset, message.session_id), (1, 1))
+        asked.reply(answer)
+        self.advance()
+        return commit
+
+    def test_what_is_stored_is_told_again_by_the_spu(self) -> None:
+        self.successResultOf(self.commit(UpdateConsumerOffsetResponse(offset=1)))
+
+    def test_an_answer_about_another_offset_is_the_peers_mistake(self) -> None:
+        # As the answer to an acknowledgement looks, if it comes under this number.
+        commit = self.commit(UpdateConsumerOffsetResponse(offset=1 << 32 | 1))
+        told = self.failureResultOf(commit, ProtocolError).value
+        self.assertIn("4294967297 instead of 1", str(told))
         self.failureResultOf(self.next(), ProtocolError)
 
 

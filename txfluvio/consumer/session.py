@@ -135,7 +135,7 @@ class Session:
         :raises BrokerError: it could not be stored. Retriable where a new session may help.
         """
         reply = self._connection.request(requests.store(offset))
-        return reply.addCallbacks(self._stored, self._not_stored)
+        return reply.addCallbacks(self._stored, self._not_stored, callbackArgs=(offset,))
 
     def _pushed(self, push: StreamFetchResponse) -> None:
         if self.pushed == self.asked and not push.partition.error_code:
@@ -171,7 +171,7 @@ class Session:
         if any(status.error for status in reply.status):
             self._lost(_renewable(FetchSessionNotFound(what=str(self._target))))
 
-    def _stored(self, reply: UpdateConsumerOffsetResponse) -> None:
+    def _stored(self, reply: UpdateConsumerOffsetResponse, offset: int) -> None:
         if reply.error_code:
             error = self._target.error(reply.error_code)
             if isinstance(error, FetchSessionNotFound):
@@ -180,6 +180,13 @@ class Session:
                 # It is sent again over the next connection, so there has to be one.
                 self._lost(error)
             raise error
+        if reply.offset != offset:
+            # It is about something else, and nobody knows whether this one is stored.
+            wrong = ProtocolError(
+                f"{reply.offset} instead of {offset}", message=type(reply).__name__, field="offset"
+            )
+            self._lost(wrong)
+            raise wrong
 
     def _not_stored(self, failure: Failure) -> Failure:
         if isinstance(failure.value, FluvioError):
