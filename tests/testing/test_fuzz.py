@@ -121,21 +121,24 @@ def test_a_push_is_also_read_as_what_smartmodules_have_made() -> None:
     assert ClientEnd().take(pushed(RecordSet.of(whole, whole[:30])))
 
 
-def quickest(call: Callable[[], object]) -> float:
-    """Seconds of the processor, without what others do to the caches."""
-    taken = []
-    for _ in range(3):
-        began = time.process_time()
-        call()
-        taken.append(time.process_time() - began)
-    return min(taken)
+def seconds(call: Callable[[], object]) -> float:
+    """Of the processor."""
+    began = time.process_time()
+    call()
+    return time.process_time() - began
 
 
 def assert_linear(end: End, small: Case, large: Case) -> None:
+    """The quickest of several times counts: what others do on the machine may triple each."""
     times = len(large.payload) / len(small.payload)
     assert times > 4
-    once, more = quickest(lambda: end.take(small)), quickest(lambda: end.take(large))
-    assert more < 4 * times * max(once, 0.0005)
+    once = more = float("inf")
+    for _ in range(20):
+        once = min(once, seconds(lambda: end.take(small)))
+        more = min(more, seconds(lambda: end.take(large)))
+        if more < 4 * times * max(once, 0.0005):
+            return
+    raise AssertionError(f"{more} s, where {1 / times:.0%} of it takes {once} s")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
