@@ -330,6 +330,15 @@ class Closing(ClientCase):
         self.turn()
         self.assertEqual(self.network.links, [])
 
+    def test_when_it_is_over_there_is_nothing_left_to_cancel(self) -> None:
+        self.result(self.client.start())
+        first, second, third = (self.client.close() for _ in range(3))
+        third.addErrback(lambda failure: failure.trap(CancelledError))
+        second.addCallback(lambda _: third.cancel())
+        self.result(second)
+        self.result(third)
+        self.result(first)
+
     def test_whoever_else_closes_it_can_cancel_too(self) -> None:
         self.result(self.client.start())
         producer = self.client.producer("orders")

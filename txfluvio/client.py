@@ -229,9 +229,11 @@ class FluvioClient(Service):
                 await self._stop()
             finally:
                 self._closing = False
+                # Who is told may cancel another, when there is nothing left to be hurried.
+                hurried = self._hurried
                 for waiter in self._closed.take():
                     waiter.callback(None)
-        if self._hurried:
+        if hurried:
             raise CancelledError
 
     async def _end(self, endings: list[Callable[[], Deferred[None]]]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Generator
+from functools import partial
 from itertools import count
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
+from twisted.python.failure import Failure
 
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.backlog import CHUNK_RECORDS, CHUNK_SIZE
@@ -483,6 +485,18 @@ class Lagging(ConsumerCase):
                 self.failureResultOf(lag, ConsumerClosed)
             self.result(closing)
         self.assertGreater(steps, 1)
+
+    def test_those_who_ask_are_told_of_the_end_in_their_order(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        told: list[int] = []
+
+        def note(number: int, _: Failure) -> None:
+            told.append(number)
+
+        for number in range(20):
+            consumer.lag(0).addErrback(partial(note, number))
+        self.result(consumer.close())
+        self.assertEqual(told, list(range(20)))
 
     def test_to_cancel_it_concerns_nobody_else(self) -> None:
         consumer = self.started(start=BEGINNING)

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 from tests.producer.kit import FIRST_RETRY, NAME, ProducerTestCase
+from txfluvio.cluster.watcher import Watcher
 from txfluvio.errors import (
     DeliveryTimedOut,
     Effect,
@@ -24,7 +25,8 @@ from txfluvio.producer import Producer
 from txfluvio.producer.outcomes import Countdown
 from txfluvio.wire.codes import Code, error
 
-OWNERS = re.compile(r"txfluvio\.(producer\.|cluster\.metadata)")
+OWNERS = re.compile(rf"txfluvio\.producer\.|{re.escape(Watcher.__module__)}$")
+"""The modules of those who bound a producer's waits."""
 
 
 def note(order: list[Any], what: object, _: object) -> None:
@@ -51,6 +53,25 @@ class FlushTests(ProducerTestCase):
         self.assertEqual(len(self.leader.asked), 2)
         self.leader.answer()
         self.turn()
+        self.assertNoResult(flushed)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(flushed)
+
+    def test_it_waits_for_what_is_under_way_though_nobody_else_does(self) -> None:
+        self.leader.holding = True
+        producer = self.started(batch_size=200, max_request_size=200, buffer_memory=200)
+        for _ in range(2):
+            producer.send(bytes(110), partition=0)
+        self.turn()
+        waiting = producer.send_many([bytes(110)], partition=0)
+        flushed = producer.flush()
+        for _ in range(2):
+            self.leader.answer()
+            self.turn()
+        self.assertEqual(len(self.leader.asked), 3)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
         self.assertNoResult(flushed)
         self.leader.answer()
         self.turn()

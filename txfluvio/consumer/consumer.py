@@ -133,7 +133,7 @@ class Consumer:
         self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
-        self._asking: set[Deferred[int]] = set()
+        self._asking: dict[Deferred[int], None] = {}
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
         self._when_gone: Waiting[None] = Waiting()
@@ -294,10 +294,10 @@ class Consumer:
         :raises FluvioError: the partition's leader could not be asked.
         """
         asking = Deferred.fromCoroutine(self._lag(partition, topic))
-        self._asking.add(asking)
+        self._asking[asking] = None
 
         def answered(result: int | Failure) -> int | Failure:
-            self._asking.discard(asking)
+            self._asking.pop(asking, None)
             return result
 
         return asking.addBoth(answered)
@@ -608,8 +608,8 @@ class Consumer:
         if storing:
             self._mark()
         self._outlet.close()
-        while self._asking:
-            self._asking.pop().cancel()
+        for asking in list(self._asking):
+            asking.cancel()
         if before is _State.STARTING and self._starting is not None:
             self._starting.cancel()
         try:

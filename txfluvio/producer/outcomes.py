@@ -67,9 +67,9 @@ class Part:
         self._first = first
         self.positions = positions
 
-    def withdraw(self) -> None:
-        """Leave all out, if the batch has not been sent."""
-        self._withdraw(self._first, len(self.positions))
+    def withdraw(self) -> bool:
+        """Leave all out; False: the batch has been sent."""
+        return self._withdraw(self._first, len(self.positions))
 
     def withdraw_one(self, position: int) -> bool:
         """Leave out the one at ``position``; False: the batch has been sent."""
@@ -193,7 +193,8 @@ class Many(Sent):
         self._ended(len(positions))
 
     def _end(self) -> None:
-        self._fire()
+        if not self.deferred.called:
+            self._fire()
         super()._end()
 
     def _fire(self) -> None:
@@ -219,12 +220,13 @@ class Many(Sent):
         self.deferred.errback(failure)
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
-        parts, self._parts = self._parts, {}
         self.lots.clear()
-        for part in parts:
-            part.withdraw()
+        # What is under way is still counted, and told to nobody.
+        self._parts = {part: None for part in self._parts if not part.withdraw()}
+        self._left = sum(len(part.positions) for part in self._parts)
         self.origin.withdrawn(self)
-        super()._end()
+        if not self._left:
+            super()._end()
 
 
 class Each(Sent):
