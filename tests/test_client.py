@@ -313,13 +313,18 @@ class Closing(ClientCase):
         self.result(self.client.close())
         self.failureResultOf(kept[0].start(), FluvioError)
 
-    def test_cancelling_it_does_not_wait_for_what_is_not_sent(self) -> None:
+    def never_sent(self) -> Deferred[Any]:
+        """A record for an SPU that is down, of a client that is started."""
         self.result(self.client.start())
         producer = self.client.producer("orders")
         self.result(producer.start())
         self.result(self.broker.spu_down(5001))
         sent = producer.send(b"never")
         self.wait(1.0)
+        return sent
+
+    def test_cancelling_it_does_not_wait_for_what_is_not_sent(self) -> None:
+        sent = self.never_sent()
         closing = self.client.close()
         self.wait(1.0)
         self.assertNoResult(closing)
@@ -340,12 +345,7 @@ class Closing(ClientCase):
         self.result(first)
 
     def test_whoever_else_closes_it_can_cancel_too(self) -> None:
-        self.result(self.client.start())
-        producer = self.client.producer("orders")
-        self.result(producer.start())
-        self.result(self.broker.spu_down(5001))
-        sent = producer.send(b"never")
-        self.wait(1.0)
+        sent = self.never_sent()
         first, second, third = (self.client.close() for _ in range(3))
         self.wait(1.0)
         second.cancel()

@@ -1,6 +1,6 @@
-"""Checks of settings: attrs validators that say what was expected.
+"""Checks of settings, as attrs validators, and of arguments, that say what was expected.
 
-Vocabulary for the modules of settings, and private to them. Each complaint is an
+Vocabulary that is private to this package. Each complaint is an
 :class:`~txfluvio.errors.InvalidConfig`, which names the setting; a value that must not be shown
 (``repr=False``) is not in it.
 """
@@ -29,15 +29,25 @@ class NotShown:
         return "(not shown)"
 
 
-def must(expected: str, holds: Callable[[Any], bool]) -> Check:
+@attrs.frozen
+class Must:
     """A validator: the value is what ``holds`` says, which is ``expected`` in words."""
 
-    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not holds(value):
-            shown = value if attribute.repr else NotShown()
-            raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, expected)
+    expected: str
+    holds: Callable[[Any], bool]
 
-    return check
+    def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not self.holds(value):
+            shown = value if attribute.repr else NotShown()
+            raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, self.expected)
+
+    def check(self, name: str, value: object) -> None:
+        """The same for an argument of this name.
+
+        :raises InvalidConfig: it is something else.
+        """
+        if not self.holds(value):
+            raise InvalidConfig(name, value, self.expected)
 
 
 def or_none(check: Check) -> Check:
@@ -63,20 +73,20 @@ def is_text(value: object, longest: int = LONGEST_TEXT) -> bool:
         return False
 
 
-def whole(lowest: int, highest: int, unit: str) -> Check:
+def whole(lowest: int, highest: int, unit: str) -> Must:
     """A validator: a whole number within limits."""
-    return must(
+    return Must(
         f"{unit}, a whole number from {lowest} to {highest}",
         lambda value: type(value) is int and lowest <= value <= highest,
     )
 
 
-def member(kind: type[enum.Enum]) -> Check:
+def member(kind: type[enum.Enum]) -> Must:
     """A validator: a member of an enumeration."""
     names = ", ".join(one.name for one in kind)
-    return must(f"a member of {kind.__name__}: {names}", lambda value: isinstance(value, kind))
+    return Must(f"a member of {kind.__name__}: {names}", lambda value: isinstance(value, kind))
 
 
-seconds = must("seconds, a number above 0", lambda value: is_number(value) and value > 0)
-seconds_or_0 = must("seconds, a number, 0 or more", lambda value: is_number(value) and value >= 0)
-flag = must("True or False", lambda value: isinstance(value, bool))
+seconds = Must("seconds, a number above 0", lambda value: is_number(value) and value > 0)
+seconds_or_0 = Must("seconds, a number, 0 or more", lambda value: is_number(value) and value >= 0)
+flag = Must("True or False", lambda value: isinstance(value, bool))

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ._checks import (
+    Must,
     NotShown,
     flag,
     is_number,
     is_text,
     member,
-    must,
     or_none,
     seconds,
     seconds_or_0,
@@ -97,14 +97,14 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 _bytes = whole(1, 2**63 - 1, "bytes")
 _count = whole(1, 2**31 - 1, "a count")
-_path = must("the path of a file", lambda value: isinstance(value, str) and value != "")
-_chain = must(
+_path = Must("the path of a file", lambda value: isinstance(value, str) and value != "")
+_chain = Must(
     "a list of SmartModuleInvocation",
     lambda value: (
         isinstance(value, tuple) and all(isinstance(one, SmartModuleInvocation) for one in value)
     ),
 )
-_pem = must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
+_pem = Must("PEM text", lambda value: isinstance(value, bytes) and b"-----BEGIN " in value)
 
 
 def parse_endpoint(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
@@ -157,11 +157,11 @@ class RetryPolicy:
     maximum: float = attrs.field(default=10.0, validator=seconds)
     factor: float = attrs.field(
         default=2.0,
-        validator=must("a factor, 1 or more", lambda value: is_number(value) and value >= 1),
+        validator=Must("a factor, 1 or more", lambda value: is_number(value) and value >= 1),
     )
     jitter: float = attrs.field(
         default=0.5,
-        validator=must("a part, from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
+        validator=Must("a part, from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1),
     )
     deadline: float | None = attrs.field(default=None, validator=or_none(seconds))
 
@@ -220,7 +220,7 @@ class TlsConfig:
     server_name: str | None = attrs.field(
         default=None,
         validator=or_none(
-            must(
+            Must(
                 "a host name, without a port",
                 lambda value: (
                     is_text(value, 253)
@@ -333,15 +333,15 @@ class ClientConfig:
     """
 
     endpoint: str = attrs.field(
-        validator=must("host:port, with a port from 1 to 65535", _is_endpoint)
+        validator=Must("host:port, with a port from 1 to 65535", _is_endpoint)
     )
     tls: TlsConfig | None = attrs.field(
         default=None,
-        validator=or_none(must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig))),
+        validator=or_none(Must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig))),
     )
     client_id: str = attrs.field(
         default="txfluvio",
-        validator=must("a text of at most 32767 bytes", lambda value: is_text(value)),
+        validator=Must("a text of at most 32767 bytes", lambda value: is_text(value)),
     )
     use_spu_local_address: bool = attrs.field(default=False, validator=flag)
     connect_timeout: float = attrs.field(default=10.0, validator=seconds)
@@ -353,7 +353,7 @@ class ClientConfig:
     idle_probe: float = attrs.field(default=30.0, validator=seconds)
     retry: RetryPolicy = attrs.field(
         factory=RetryPolicy,
-        validator=must("a RetryPolicy", lambda value: isinstance(value, RetryPolicy)),
+        validator=Must("a RetryPolicy", lambda value: isinstance(value, RetryPolicy)),
     )
     max_connections: int = attrs.field(default=4096, validator=_count)
     max_frame_size: int = attrs.field(default=64 * MIB, validator=whole(1, 2**31 - 1, "bytes"))
@@ -435,13 +435,13 @@ class ProducerConfig:
         default=None,
         converter=_codec_name,
         validator=or_none(
-            must(f"one of {', '.join(CODECS)}, or None", lambda value: value in CODECS)
+            Must(f"one of {', '.join(CODECS)}, or None", lambda value: value in CODECS)
         ),
     )
     partitioner: Any = attrs.field(
         default=None,
         validator=or_none(
-            must("an IPartitioner or None", lambda value: callable(getattr(value, "choose", None)))
+            Must("an IPartitioner or None", lambda value: callable(getattr(value, "choose", None)))
         ),
     )
     isolation: Isolation = attrs.field(
@@ -450,7 +450,7 @@ class ProducerConfig:
     delivery: Delivery = attrs.field(default=Delivery.AT_LEAST_ONCE, validator=member(Delivery))
     replication_timeout: float = attrs.field(
         default=1.5,
-        validator=must(
+        validator=Must(
             "seconds, 0 to 2147483", lambda value: is_number(value) and 0 <= value <= 2147483
         ),
     )
@@ -514,14 +514,14 @@ class ConsumerConfig:
     consumer_id: str | None = attrs.field(
         default=None,
         validator=or_none(
-            must("a text of at most 32767 bytes, not empty", lambda v: is_text(v) and v != "")
+            Must("a text of at most 32767 bytes, not empty", lambda v: is_text(v) and v != "")
         ),
     )
     offsets: OffsetStrategy = attrs.field(
         default=OffsetStrategy.NONE, validator=member(OffsetStrategy)
     )
     offset_store: Any = attrs.field(
-        default=None, validator=or_none(must("an IOffsetStore or None", _stores_offsets))
+        default=None, validator=or_none(Must("an IOffsetStore or None", _stores_offsets))
     )
     flush_interval: float = attrs.field(default=10.0, validator=seconds)
     reset: OffsetReset = attrs.field(default=OffsetReset.ERROR, validator=member(OffsetReset))

@@ -35,7 +35,7 @@ from typing import Any
 
 import attrs
 
-from ._checks import LONGEST_TEXT, is_number, is_text, member, must, or_none, whole
+from ._checks import LONGEST_TEXT, Must, is_number, is_text, member, or_none, whole
 from .errors import InvalidConfig
 
 _MOST = 2**63 - 1
@@ -75,7 +75,7 @@ class Lookback:
     age: float | None = attrs.field(
         default=None,
         validator=or_none(
-            must(
+            Must(
                 "seconds, from 0 to what an SPU counts in milliseconds",
                 lambda value: is_number(value) and 0 <= value <= _MOST // 1000,
             )
@@ -132,7 +132,7 @@ class SmartModuleInvocation:
     """
 
     name: str = attrs.field(
-        validator=must(
+        validator=Must(
             f"a text of at most {LONGEST_TEXT} bytes, not empty",
             lambda value: is_text(value) and value != "",
         ),
@@ -141,7 +141,7 @@ class SmartModuleInvocation:
         default=None,
         converter=gzipped,
         validator=or_none(
-            must("the bytes of a module", lambda value: isinstance(value, bytes) and value != b"")
+            Must("the bytes of a module", lambda value: isinstance(value, bytes) and value != b"")
         ),
         repr=False,
         kw_only=True,
@@ -149,19 +149,19 @@ class SmartModuleInvocation:
     params: Mapping[str, str] = attrs.field(
         factory=dict,
         converter=_as_params,
-        validator=must(f"texts by name, each of at most {LONGEST_TEXT} bytes", _are_params),
+        validator=Must(f"texts by name, each of at most {LONGEST_TEXT} bytes", _are_params),
         hash=False,
         kw_only=True,
     )
     accumulator: bytes | None = attrs.field(
         default=None,
-        validator=or_none(must("bytes", lambda value: isinstance(value, bytes))),
+        validator=or_none(Must("bytes", lambda value: isinstance(value, bytes))),
         repr=False,
         kw_only=True,
     )
     lookback: Lookback | None = attrs.field(
         default=None,
-        validator=or_none(must("a Lookback", lambda value: isinstance(value, Lookback))),
+        validator=or_none(Must("a Lookback", lambda value: isinstance(value, Lookback))),
         kw_only=True,
     )
     kind: SmartModuleKind = attrs.field(

@@ -8,6 +8,7 @@ from txfluvio.config import Isolation, OffsetReset, RetryPolicy
 from txfluvio.consumer import Consumer
 from txfluvio.errors import (
     ConnectFailed,
+    FluvioError,
     LogTruncated,
     NotLeaderForPartition,
     OffsetEvicted,
@@ -284,16 +285,7 @@ class Connections(ConsumerCase):
         accept()
 
     def test_a_stream_that_is_refused_all_the_time_ends_in_the_error(self) -> None:
-        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
-        cluster = self.connected(retry=policy)
-        consumer = self.started(cluster=cluster)
-        accept = self.refuse_streams()
-        self.lose_connections()
-        self.failure(consumer.next(), NotLeaderForPartition)
-        accept()
-        self.nothing_is_lost_by_seeking(consumer)
-        self.result(consumer.close())
-        self.result(cluster.stop())
+        self.attempts_end(self.refuse_streams, NotLeaderForPartition)
 
     def test_attempts_count_anew_when_records_have_come(self) -> None:
         consumer = self.started(start=BEGINNING)
@@ -308,12 +300,18 @@ class Connections(ConsumerCase):
         self.assertEqual([t - began for t in self.dialled], [0.5])
 
     def test_attempts_end_in_their_error_when_their_time_is_over(self) -> None:
+        self.attempts_end(self.refuse_connections, ConnectFailed)
+
+    def attempts_end(
+        self, refuse: Callable[[], Callable[[], None]], error: type[FluvioError]
+    ) -> None:
+        """What is refused fails when the policy's time is over, and can go on afterwards."""
         policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
         cluster = self.connected(retry=policy)
         consumer = self.started(cluster=cluster)
-        accept = self.refuse_connections()
+        accept = refuse()
         self.lose_connections()
-        self.failure(consumer.next(), ConnectFailed)
+        self.failure(consumer.next(), error)
         accept()
         self.nothing_is_lost_by_seeking(consumer)
         self.result(consumer.close())

@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+from .._checks import member
 from ..cluster import Cluster, TimeLeft, Topology, ask_stored_offsets
 from ..errors import (
     Effect,
@@ -732,9 +733,7 @@ class Admin:
 
         Nothing happens before the first is asked for. See :class:`Watch`.
         """
-        if not isinstance(kind, ObjectKind):
-            names = ", ".join(one.name for one in ObjectKind)
-            raise InvalidConfig("kind", kind, f"a member of ObjectKind: {names}")
+        member(ObjectKind).check("kind", kind)
         return Watch(self._cluster, kind)
 
     # How calls are made

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._checks import is_number
+from .._checks import member, seconds_or_0
 from ..cluster import Retrying
 from ..config import OffsetStrategy
 from ..errors import AlreadyRunning, FluvioError, InvalidConfig
@@ -99,11 +99,8 @@ class ConsumerService(Service):
             raise InvalidConfig(
                 "ConsumerConfig.offsets", strategy, "NONE, or AUTO: the end of the handler commits"
             )
-        if not isinstance(on_failure, OnFailure):
-            names = ", ".join(one.name for one in OnFailure)
-            raise InvalidConfig("on_failure", on_failure, f"a member of OnFailure: {names}")
-        if not is_number(stop_timeout) or stop_timeout < 0:
-            raise InvalidConfig("stop_timeout", stop_timeout, "seconds, a number, 0 or more")
+        member(OnFailure).check("on_failure", on_failure)
+        seconds_or_0.check("stop_timeout", stop_timeout)
         self._open_consumer = open_consumer
         self._handler = handler
         self._strategy = strategy
