@@ -260,8 +260,14 @@ class Connections(ConsumerCase):
         self.assertEqual(len(self.asked(StreamFetchRequest)), 2)
 
     def test_attempts_become_rarer_while_they_fail(self) -> None:
+        self.attempts_become_rarer(self.refuse_connections)
+
+    def test_attempts_become_rarer_while_streams_are_refused(self) -> None:
+        self.attempts_become_rarer(self.refuse_streams)
+
+    def attempts_become_rarer(self, refuse: Callable[[], Callable[[], None]]) -> None:
         self.started(start=BEGINNING)
-        accept = self.refuse_connections()
+        accept = refuse()
         self.dialled.clear()
         began = self.clock.seconds()
         self.lose_connections()
@@ -273,16 +279,6 @@ class Connections(ConsumerCase):
         """Let the SPU answer every stream with an error, until what is returned is called."""
         refusal = AnswerError(Code.NOT_LEADER_FOR_PARTITION)
         return self.broker.plant(Fault(Match("StreamFetch"), refusal, times=None)).remove
-
-    def test_attempts_become_rarer_while_streams_are_refused(self) -> None:
-        self.started(start=BEGINNING)
-        accept = self.refuse_streams()
-        self.dialled.clear()
-        began = self.clock.seconds()
-        self.lose_connections()
-        self.wait(12.0)
-        self.assertEqual([t - began for t in self.dialled], [0.5, 1.5, 3.5, 7.5, 11.5])
-        accept()
 
     def test_a_stream_that_is_refused_all_the_time_ends_in_the_error(self) -> None:
         self.attempts_end(self.refuse_streams, NotLeaderForPartition)
