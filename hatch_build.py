@@ -16,7 +16,10 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-MODULES = ("txfluvio/wire/_codec.py", "txfluvio/wire/records.py")
+MODULES = tuple(
+    f"txfluvio/wire/{name}.py"
+    for name in ("_record", "_varints", "_raw", "_encode", "_decode", "records")
+)
 
 SETUP = """
 import sys

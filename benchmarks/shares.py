@@ -33,8 +33,10 @@ WORKLOADS: dict[str, dict[str, Any]] = {
     "consumers": {"count": 200, "consumers": 1000},
 }
 
+RECORDS = ("_decode", "_alike", "_encode", "_raw", "_record", "_varints")
+
 PARTS = (
-    ("txfluvio/wire/_codec.py", "records"),
+    *((f"txfluvio/wire/{name}.py", "records") for name in RECORDS),
     ("txfluvio/wire/", "messages, batches, frames"),
     ("txfluvio/transport/", "connections"),
     ("txfluvio/cluster/", "cluster"),

@@ -9,7 +9,7 @@ BELOW = "<module> (benchmarks/ours.py:250);run (twisted/internet/base.py:1);"
 
 def test_a_sample_counts_for_the_innermost_frame() -> None:
     stacks = [
-        f"{BELOW}decode_records (txfluvio/wire/_codec.py:100) 6",
+        f"{BELOW}decode_records (txfluvio/wire/_decode.py:100) 6",
         f"{BELOW}feed (txfluvio/wire/framing.py:80) 1",
         f"{BELOW}__init__ (<attrs generated methods txfluvio.wire.spu.ProduceRequest>:5) 1",
         f"{BELOW}doPoll (twisted/internet/epollreactor.py:227) 1",

@@ -10,20 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from txfluvio.errors import ProtocolError
-from txfluvio.wire._codec import (
-    _INTERPRETED,
-    _VARINTS,
-    RawRecord,
-    Record,
-    _decode_alike,
-    _decode_quickly,
-    _offsets,
-    _record,
-    decode_raw_records,
-    decode_records,
-    encode_raw_records,
-    varint,
-)
+from txfluvio.wire._alike import decode_alike
+from txfluvio.wire._decode import _INTERPRETED, _decode_quickly, decode_records
+from txfluvio.wire._raw import decode_raw_records, encode_raw_records
+from txfluvio.wire._record import RawRecord, Record, make_record
+from txfluvio.wire._varints import VARINTS, varint, varints
 from txfluvio.wire.dump import RecordLayout
 from txfluvio.wire.schema import Reader, Writer, wire_type
 from txfluvio.wire.schema import varint as declared_varint
@@ -105,7 +96,7 @@ def test_records_of_a_producer_are_read_once(
 def carefully(data: bytes, count: int) -> list[Record]:
     """What the decoder that checks every field makes of the same bytes."""
     return [
-        _record("t", 7, 1000 + raw.offset_delta, raw.key, raw.value, 5000 + raw.timestamp_delta)
+        make_record("t", 7, 1000 + raw.offset_delta, raw.key, raw.value, 5000 + raw.timestamp_delta)
         for raw in decode_raw_records(data, 0, len(data), count)[0]
     ]
 
@@ -147,7 +138,7 @@ def test_neighbours_of_one_size_are_read_together(key: bytes | None, first: int)
     records = [RawRecord(0, n // 2, first + n, key, b"v" * 100, 0) for n in range(90)]
     data = encode_raw_records(records)
     found: list[Record] = []
-    assert _decode_alike(found, 90, data, 0, 1000, 5000, "t", 7) == len(data)
+    assert decode_alike(found, 90, data, 0, 1000, 5000, "t", 7) == len(data)
     assert found == carefully(data, 90)
 
 
@@ -252,13 +243,13 @@ def test_a_varint_is_that_of_the_declaration(value: int) -> None:
 
 
 def test_short_varints_are_at_hand() -> None:
-    assert tuple(varint(value) for value in range(8192)) == _VARINTS
+    assert tuple(varint(value) for value in range(8192)) == VARINTS
 
 
 @pytest.mark.parametrize("first", [0, 64, 8192, 16384, 2**20 - 8192, 2**20, 2**27, 2**31 - 8192])
 def test_offsets_of_every_width_are_made_together(first: int) -> None:
     stop = 64 if first < 64 else first + 8192 - first % 8192
-    assert [varint(value) for value in range(first, stop)] == [*_offsets(first, stop)]
+    assert [varint(value) for value in range(first, stop)] == [*varints(first, stop)]
 
 
 def test_varints_of_the_platform_s_own_tests() -> None:

@@ -15,7 +15,7 @@ Importing any part of this package imports all of it, so the tables of calls are
 
 from __future__ import annotations
 
-from . import _codec, sc, spu
+from . import _decode, sc, spu
 from .codes import NO_ERROR, Code, ErrorCode, ReplicaKey, error
 from .compression import Compression
 from .framing import DEFAULT_MAX_FRAME_SIZE, Frames, frame
@@ -31,7 +31,7 @@ from .records import Batch, BatchBuilder, Record, RecordSet, encode_batch, renum
 from .schema import SC_APIS, SPU_APIS, Api, Message, Request, Span, evolve
 from .versions import ApiVersionRange, ApiVersionsRequest, ApiVersionsResponse, choose_version
 
-COMPILED = not _codec.__file__.endswith(".py")
+COMPILED = not _decode.__file__.endswith(".py")
 """Whether the hot part, records from bytes and back, is machine code here."""
 
 __all__ = [

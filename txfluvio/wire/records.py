@@ -17,16 +17,10 @@ import attrs
 from crc32c import crc32c
 
 from ..errors import ProtocolError, UsageError
-from ._codec import (
-    RawRecord,
-    Record,
-    append_each,
-    append_records,
-    check_count,
-    decode_raw_records,
-    decode_records,
-    encode_raw_records,
-)
+from ._decode import decode_records
+from ._encode import append_each, append_records
+from ._raw import check_count, decode_raw_records, encode_raw_records
+from ._record import RawRecord, Record
 from .compression import DEFAULT_MAX_DECOMPRESSED_SIZE, Compression, compress, decompress
 
 __all__ = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from ..errors import UsageError
-from . import _codec
+from . import _varints
 from .cursor import Reader, Writer
 from .records import RecordSet
 from .straight import Direct, Source
@@ -182,7 +182,7 @@ class Varint:
                 reader.fail("a varint of more than 10 bytes", begin)
 
     def write(self, writer: Writer, value: int) -> None:
-        writer.parts.append(_codec.varint(value))
+        writer.parts.append(_varints.varint(value))
 
     def min_size(self, version: int) -> int:
         return 1

@@ -1,0 +1,128 @@
+"""Neighbours of one size, read together.
+
+Records are often of one size: readings, or whatever has fields of fixed width. What frames these is
+the same, so a slice with a stride compares a byte of all of them at once. Compiled code is faster
+without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import chain, repeat, starmap
+from struct import Struct
+from typing import Final
+
+from ._record import Record
+from ._varints import FIRST_BYTES, HIGH_BYTES, LOW, LOW_BYTES, SECOND_BYTES, SHORT, read_varint
+
+_FEW: Final = 14
+"""Fewer neighbours than these are not worth comparing."""
+_TOGETHER: Final = 1024
+"""So many are compared at once: that is what it costs at most to find only a few of them alike."""
+
+
+def decode_alike(
+    found: list[Record],
+    limit: int,
+    data: bytes,
+    start: int,
+    base_offset: int,
+    first_timestamp: int,
+    topic: str,
+    partition: int,
+) -> int:
+    """Add the next records to ``found`` that are framed as the first of them, up to ``limit``.
+
+    Their lengths, keys' lengths, and values' lengths are the same, their offsets rise by one, and
+    their times take a byte. Anything else, or damaged, is left for others to read.
+
+    :returns: where what was read ends; ``start`` if there is nothing of the kind.
+    """
+    while (left := limit - len(found)) >= _FEW:
+        size, head = read_varint(data, start)
+        stride = head + size - start
+        if data[start:head] != data[start + stride : head + stride]:
+            return start
+        # As if the time were a byte, which is asked below.
+        delta, flag_at = read_varint(data, head + 2)
+        flag = data[flag_at]
+        key_size, key_at = read_varint(data, flag_at + 1) if flag else (0, flag_at + 1)
+        key_end = key_at + key_size
+        value_size, value_at = read_varint(data, key_end)
+        if (
+            delta < 0
+            or flag > 1
+            or key_size < 0
+            or value_size < 0
+            or value_at + value_size + 1 != start + stride
+        ):
+            return start
+        length = min(left, _TOGETHER, (len(data) - start) // stride)
+        stop = start + length * stride
+        for at in (
+            *range(start, head),
+            *range(head + 4, flag_at),
+            *range(flag_at, key_at),
+            *range(key_end, value_at),
+        ):
+            column = data[at:stop:stride]
+            if column.count(column[0]) < length:
+                length -= len(column.lstrip(column[:1]))
+                stop = start + length * stride
+        time_bytes = data[head + 1 : stop : stride]
+        first_bytes, second_bytes, low = FIRST_BYTES, SECOND_BYTES, delta
+        if delta >= SHORT:
+            first_bytes, second_bytes, low = LOW_BYTES, HIGH_BYTES, delta % SHORT
+        high = low + length
+        if (
+            length < _FEW
+            or data[head + 2 : stop : stride] != first_bytes[low:high]
+            or (delta >= 64 and data[head + 3 : stop : stride] != second_bytes[low:high])
+            or not time_bytes.isascii()
+            or not data[value_at + value_size : stop : stride].isascii()
+        ):
+            return start
+        block = data[start:stop]
+        values = _column(block, value_at - start, value_size, stride)
+        keys = _column(block, key_at - start, key_size, stride) if flag else repeat(None, length)
+        offset = base_offset + delta
+        _add(found, values, keys, offset, first_timestamp, time_bytes, topic, partition)
+        start = stop
+    return start
+
+
+def _add(
+    found: list[Record],
+    values: Iterable[bytes],
+    keys: Iterable[bytes | None],
+    first_offset: int,
+    first_timestamp: int,
+    time_bytes: bytes,
+    topic: str,
+    partition: int,
+) -> None:
+    """Add records whose offsets rise by one, and whose times are varints of a byte each."""
+    count = len(time_bytes)
+    offsets = range(first_offset, first_offset + count)
+    timestamps: Iterable[int] = repeat(first_timestamp, count)
+    if any(time_bytes):
+        timestamps = [first_timestamp + LOW[byte] for byte in time_bytes]
+    record: Record
+    records = [*starmap(Record, repeat((), count))]
+    rows = zip(records, values, keys, offsets, timestamps, strict=True)
+    # Made all first, and assigned from the left, they take a fifth less than one by one.
+    for record, record.value, record.key, record.offset, record.timestamp in rows:
+        record.partition = partition
+        record.topic = topic
+    found += records
+
+
+def _column(block: bytes, at: int, size: int, stride: int) -> Iterator[bytes]:
+    """The ``size`` bytes at ``at`` of every ``stride`` bytes."""
+    return chain.from_iterable(_one_field(at, size, stride).iter_unpack(block))
+
+
+@lru_cache(maxsize=64)
+def _one_field(at: int, size: int, stride: int) -> Struct:
+    return Struct(f"{at}x{size}s{stride - at - size}x")
