@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from txfluvio.errors import ProtocolError
-from txfluvio.wire._alike import decode_alike
+from txfluvio.wire._alike import _GUESSES, _guesses, decode_alike, decode_remembered
 from txfluvio.wire._decode import _INTERPRETED, _decode_quickly, decode_records
 from txfluvio.wire._raw import decode_raw_records, encode_raw_records
 from txfluvio.wire._record import RawRecord, Record, make_record
@@ -18,6 +18,10 @@ from txfluvio.wire._varints import VARINTS, varint, varints
 from txfluvio.wire.dump import RecordLayout
 from txfluvio.wire.schema import Reader, Writer, wire_type
 from txfluvio.wire.schema import varint as declared_varint
+
+interpreted = pytest.mark.skipif(
+    not _INTERPRETED, reason="compiled code reads all records one by one"
+)
 
 LAYOUT = wire_type(RecordLayout)
 EVERY_WIDTH = [0, 63, 64, 8191, 8192, 2**20 - 1, 2**20, 2**27 - 1, 2**27, 2**31 - 1]
@@ -131,7 +135,7 @@ def test_neighbours_of_one_size_are_read_as_others_are(parts: list[list[RawRecor
     assert found == carefully(data, len(records))
 
 
-@pytest.mark.skipif(not _INTERPRETED, reason="compiled code reads all records one by one")
+@interpreted
 @pytest.mark.parametrize("key", [None, b"", b"key-0001"])
 @pytest.mark.parametrize("first", [0, 8150, 16340, 2**20 - 40])
 def test_neighbours_of_one_size_are_read_together(key: bytes | None, first: int) -> None:
@@ -140,6 +144,84 @@ def test_neighbours_of_one_size_are_read_together(key: bytes | None, first: int)
     found: list[Record] = []
     assert decode_alike(found, 90, data, 0, 1000, 5000, "t", 7) == len(data)
     assert found == carefully(data, 90)
+
+
+def few_alike(
+    count: int, key_size: int | None = None, value_size: int = 70, time: int = 1
+) -> list[RawRecord]:
+    """Records of one size, as they fill a small batch."""
+    return [
+        RawRecord(
+            0,
+            time * (number % 3),
+            number,
+            None if key_size is None else bytes((number,)) * key_size,
+            bytes((number,)) * value_size,
+            0,
+        )
+        for number in range(count)
+    ]
+
+
+def remembered(data: bytes, count: int) -> list[Record] | None:
+    """What is read by the layout of an earlier batch; None: there is none that fits."""
+    found: list[Record] = []
+    read = decode_remembered(found, data, 0, len(data), count, 1000, 5000, "t", 7)
+    return found if read else None
+
+
+@interpreted
+@pytest.mark.parametrize("count", [4, 15, 64])
+@pytest.mark.parametrize("key_size", [None, 0, 5, 64])
+@pytest.mark.parametrize("value_size", [0, 1, 63, 64, 1024, 8192])
+def test_a_small_batch_of_one_size_is_read_by_the_layout_of_the_one_before(
+    count: int, key_size: int | None, value_size: int
+) -> None:
+    first = encode_raw_records(few_alike(count, key_size, value_size))
+    decode_records(first, 0, len(first), count, 0, 1)
+    second = encode_raw_records(few_alike(count, key_size, value_size, time=20))
+    assert remembered(second, count) == carefully(second, count)
+
+
+@interpreted
+def test_as_many_records_of_as_many_bytes_but_of_other_sizes_are_read_as_they_are() -> None:
+    """Three sizes of keys and values that come to the same, in turn."""
+    for key_size, value_size in [(5, 15), (10, 10), (15, 5)] * 3:
+        data = encode_raw_records(few_alike(9, key_size, value_size))
+        assert decode_records(data, 0, len(data), 9, 1000, 5000, "t", 7)[0] == carefully(data, 9)
+    unlike = [RawRecord(0, 0, n, bytes(5 + n), bytes(15 - n), 0) for n in range(9)]
+    data = encode_raw_records(unlike)
+    assert decode_records(data, 0, len(data), 9, 1000, 5000, "t", 7)[0] == carefully(data, 9)
+
+
+@pytest.mark.parametrize("key_size", [None, 2])
+@pytest.mark.parametrize("count", [4, 15])
+def test_one_wrong_byte_where_a_layout_is_known_is_refused_or_read_as_in_others(
+    key_size: int | None, count: int
+) -> None:
+    """Every byte, with every value that means something to a varint or a flag."""
+    sound = encode_raw_records(few_alike(count, key_size))
+    for at in range(len(sound)):
+        for value in {0, 1, 2, 3, 127, 128, 129, 255, sound[at] ^ 2, sound[at] ^ 128}:
+            decode_records(sound, 0, len(sound), count, 0, 1)
+            data = sound[:at] + bytes((value,)) + sound[at + 1 :]
+            assert outcome(data, count) == raw_outcome(data, count)
+
+
+def test_what_ends_before_a_known_layout_does_is_refused() -> None:
+    data = encode_raw_records(few_alike(9))
+    decode_records(data, 0, len(data), 9, 0, 1)
+    with pytest.raises(ProtocolError):
+        decode_records(data[:-1], 0, len(data), 9, 0, 1)
+
+
+@interpreted
+def test_only_so_many_layouts_are_remembered() -> None:
+    for size in range(3 * _GUESSES):
+        data = encode_raw_records(few_alike(4, None, size))
+        decode_records(data, 0, len(data), 4, 0, 1)
+        assert len(_guesses) <= _GUESSES
+    assert remembered(data, 4) is not None
 
 
 def nearly_alike(count: int) -> list[RawRecord]:
@@ -167,7 +249,7 @@ class Counted(bytes):
         return found
 
 
-@pytest.mark.skipif(not _INTERPRETED, reason="compiled code reads all records one by one")
+@interpreted
 @pytest.mark.parametrize("records_of", [nearly_alike, alike_but_for_offsets])
 def test_to_find_neighbours_unlike_costs_little(
     records_of: Callable[[int], list[RawRecord]],

@@ -1,25 +1,123 @@
 """Neighbours of one size, read together.
 
 Records are often of one size: readings, or whatever has fields of fixed width. What frames these is
-the same, so a slice with a stride compares a byte of all of them at once. Compiled code is faster
-without.
+the same, so a slice with a stride compares a byte of all of them at once; and of a batch of few, a
+struct takes everything apart, as it did with one before. Compiled code is faster without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, repeat, starmap
 from struct import Struct
 from typing import Final
 
 from ._record import Record
-from ._varints import FIRST_BYTES, HIGH_BYTES, LOW, LOW_BYTES, SECOND_BYTES, SHORT, read_varint
+from ._varints import (
+    FIRST_BYTES,
+    HIGH_BYTES,
+    LOW,
+    LOW_BYTES,
+    SECOND_BYTES,
+    SHORT,
+    VARINTS,
+    read_varint,
+    varint,
+)
 
 _FEW: Final = 14
 """Fewer neighbours than these are not worth comparing."""
 _TOGETHER: Final = 1024
 """So many are compared at once: that is what it costs at most to find only a few of them alike."""
+
+SMALL: Final = range(4, 65)
+"""So many records are read by a layout. Of up to 64, all offsets are varints of a byte."""
+_GUESSES: Final = 64
+"""So many layouts are kept, and no more guesses are made before all are forgotten."""
+
+_guesses: dict[tuple[int, int], tuple[int | None, int]] = {}
+"""By the bytes and the number of a batch's records: the size of each key, if any, and value."""
+
+
+class _Layout:
+    """What is where in ``count`` records of one size, numbered from 0, each time being a byte.
+
+    :ivar struct: takes all of it apart: bytes of the framing are in turn with fields.
+    :ivar framing: those bytes, where the records are as a producer writes them.
+    :ivar width: fields of a record: its time, its key if there are keys, its value.
+    """
+
+    __slots__ = ("framing", "struct", "width")
+
+    def __init__(self, key_size: int | None, value_size: int, count: int) -> None:
+        between = b"\x00" + varint(_inner_size(key_size, value_size)) + b"\x00"
+        length = varint(value_size)
+        framing: list[bytes] = []
+        if key_size is None:
+            fields = f"B{2 + len(length)}s{value_size}s"
+            for offset in VARINTS[:count]:
+                framing += (between, offset + b"\x00" + length)
+        else:
+            before = b"\x01" + varint(key_size)
+            fields = f"B{1 + len(before)}s{key_size}s{len(length)}s{value_size}s"
+            for offset in VARINTS[:count]:
+                framing += (between, offset + before, length)
+        # Behind the last one is what ends a record, and before the first what begins one.
+        self.framing = (between[1:], *framing[1:], b"\x00")
+        others = f"{len(between)}s{fields}" * (count - 1)
+        self.struct = Struct(f">{len(between) - 1}s{fields}{others}1s")
+        self.width = 2 if key_size is None else 3
+
+
+_layout = lru_cache(maxsize=_GUESSES)(_Layout)
+
+
+def _inner_size(key_size: int | None, value_size: int) -> int:
+    """What a record of fields of these sizes says is its length, if its numbers take a byte."""
+    key = 0 if key_size is None else len(varint(key_size)) + key_size
+    return 5 + key + len(varint(value_size)) + value_size
+
+
+def remember(found: Sequence[Record], size: int) -> None:
+    """Guess that of ``size`` bytes, so many records will be framed as these are, if all alike."""
+    first, last = found[0], found[-1]
+    key_size = None if first.key is None else len(first.key)
+    value_size = len(first.value)
+    if len(last.value) == value_size:
+        inner = _inner_size(key_size, value_size)
+        if len(found) * (len(varint(inner)) + inner) == size:
+            if len(_guesses) == _GUESSES:
+                _guesses.clear()
+            _guesses[size, len(found)] = key_size, value_size
+
+
+def decode_remembered(
+    found: list[Record],
+    data: bytes,
+    pos: int,
+    end: int,
+    count: int,
+    base_offset: int,
+    first_timestamp: int,
+    topic: str,
+    partition: int,
+) -> bool:
+    """Add the ``count`` records in ``data[pos:end]`` to ``found``, if they are what was guessed."""
+    guess = _guesses.get((end - pos, count))
+    if guess is None or end > len(data):
+        return False
+    layout = _layout(*guess, count)
+    row = layout.struct.unpack_from(data, pos)
+    fields = row[1::2]
+    width = layout.width
+    time_bytes = fields[::width]
+    if row[::2] != layout.framing or max(time_bytes) > 127:
+        return False
+    keys = repeat(None, count) if width == 2 else fields[1::3]
+    values = fields[width - 1 :: width]
+    _add(found, values, keys, base_offset, first_timestamp, time_bytes, topic, partition)
+    return True
 
 
 def decode_alike(
@@ -98,7 +196,7 @@ def _add(
     keys: Iterable[bytes | None],
     first_offset: int,
     first_timestamp: int,
-    time_bytes: bytes,
+    time_bytes: Sequence[int],
     topic: str,
     partition: int,
 ) -> None:

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Final
 
 from ..errors import ProtocolError
-from ._alike import decode_alike
+from ._alike import SMALL, decode_alike, decode_remembered, remember
 from ._compat import i64
 from ._raw import check_count, damaged, decode_raw_records
 from ._record import Record, make_record
@@ -77,6 +77,12 @@ def _decode_quickly(
 
     :raises ProtocolError: or IndexError: they are not, or damaged; look again, carefully.
     """
+    start = pos
+    small = _INTERPRETED and count in SMALL
+    if small and decode_remembered(
+        found, data, pos, end, count, base_offset, first_timestamp, topic, partition
+    ):
+        return end
     while len(found) < count:
         if _INTERPRETED:
             pos = decode_alike(
@@ -86,6 +92,8 @@ def _decode_quickly(
         pos = _decode_usual(found, limit, data, pos, base_offset, first_timestamp, topic, partition)
     if pos > end:
         raise damaged("it ends late", end)
+    if small:
+        remember(found, pos - start)
     return pos
 
 
