@@ -94,7 +94,13 @@ def test_a_wrong_value_is_named(name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", set(SmartModuleKind) - {SmartModuleKind.GENERIC, SmartModuleKind.AGGREGATE}, ids=str
+    "kind",
+    [
+        kind
+        for kind in SmartModuleKind
+        if kind not in (SmartModuleKind.GENERIC, SmartModuleKind.AGGREGATE)
+    ],
+    ids=str,
 )
 def test_only_an_aggregate_has_an_accumulator(kind: SmartModuleKind) -> None:
     with pytest.raises(InvalidConfig, match="accumulator"):
