@@ -1,4 +1,4 @@
-"""Trying again: what each attempt is told."""
+"""Trying again: what each attempt is told, and how attempts that fail in a row become rarer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from txfluvio.cluster import Retrying
+from txfluvio.cluster import Attempts, Retrying
 from txfluvio.cluster.retry import may_succeed
 from txfluvio.config import RetryPolicy
 from txfluvio.errors import ConnectFailed
 
 
-class Attempts(SynchronousTestCase):
+class Calling(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         policy = RetryPolicy(initial=1.0, maximum=4.0, jitter=0.0)
@@ -40,3 +40,77 @@ class Attempts(SynchronousTestCase):
         self.clock.advance(300.0)
         self.failureResultOf(calling, ConnectFailed)
         self.assertEqual(self.left, [3.5, 0.0])
+
+
+def attempts(clock: Clock, deadline: float | None = None) -> Attempts:
+    policy = RetryPolicy(initial=1.0, maximum=4.0, jitter=0.0, deadline=deadline)
+    return Attempts(Retrying(policy, clock, Random(0)))
+
+
+def test_waits_grow_while_attempts_fail() -> None:
+    mine = attempts(Clock())
+    assert [mine.fail() for _ in range(4)] == [1.0, 2.0, 4.0, 4.0]
+    assert mine.failed == 4
+
+
+def test_they_begin_anew_after_a_success() -> None:
+    mine = attempts(Clock())
+    mine.fail()
+    mine.fail()
+    mine.succeed()
+    assert mine.fail() == 1.0
+
+
+def test_what_has_lasted_was_a_success() -> None:
+    clock = Clock()
+    mine = attempts(clock)
+    mine.fail()
+    mine.fail()
+    mine.begin()
+    clock.advance(4.0)
+    assert mine.fail() == 1.0
+
+
+def test_what_has_lasted_without_doing_anything_was_none() -> None:
+    clock = Clock()
+    mine = attempts(clock)
+    mine.fail()
+    mine.begin()
+    clock.advance(4.0)
+    assert mine.fail(worked=False) == 2.0
+
+
+def test_what_ends_at_once_counts_on() -> None:
+    clock = Clock()
+    mine = attempts(clock)
+    delays = []
+    for _ in range(4):
+        mine.begin()
+        clock.advance(0.5)
+        delays.append(mine.fail())
+    assert delays == [1.0, 2.0, 4.0, 4.0]
+
+
+def test_what_has_lasted_counts_once() -> None:
+    clock = Clock()
+    mine = attempts(clock)
+    mine.begin()
+    clock.advance(4.0)
+    assert [mine.fail(), mine.fail()] == [1.0, 2.0]
+
+
+def test_an_attempt_in_time_begins_before_the_deadline_from_the_first_failure_on() -> None:
+    clock = Clock()
+    mine = attempts(clock, deadline=6.0)
+    assert mine.in_time(100.0)
+    delays = []
+    while mine.in_time(delay := mine.fail()):
+        delays.append(delay)
+        clock.advance(delay)
+    assert delays == [1.0, 2.0]
+
+
+def test_without_a_deadline_every_attempt_is_in_time() -> None:
+    mine = attempts(Clock())
+    mine.fail()
+    assert mine.in_time(1e9)

@@ -348,7 +348,7 @@ class AtLeastOnceTests(Case):
 
     def test_the_retry_policy_may_end_it_earlier(self) -> None:
         policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
-        self.cluster.config = attrs.evolve(self.cluster.config, retry=policy)
+        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
         producer = self.started()
         self.leader.codes = [NOT_LEADER] * 100
         sent = producer.send(b"x")
@@ -566,7 +566,7 @@ class AtMostOnceTests(Case):
 
     def test_what_never_left_is_given_up_when_the_retry_policy_says_so(self) -> None:
         policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
-        self.cluster.config = attrs.evolve(self.cluster.config, retry=policy)
+        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
         self.refuse()
         sent = self.once()
         self.turn(2.0)

@@ -18,10 +18,11 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Cluster, ForEver, Told, told_by
+from ..cluster import Attempts, Cluster, Told, told_by
 from ..errors import AlreadyRunning, FluvioError, ProtocolError
 from ..wire import sc
 from . import values
@@ -183,10 +184,10 @@ class Watch(Generic[T]):
         self._wake()
 
     async def _keep_watching(self) -> None:
-        connections = ForEver(self._cluster.retrying)
+        attempts = Attempts(self._cluster.retrying)
         while True:
             course = _Course(self)
-            connections.begins()
+            attempts.begin()
             try:
                 await course.follow(self._cluster, self._wire_kind)
             except FluvioError as error:
@@ -195,7 +196,7 @@ class Watch(Generic[T]):
                 self._log.info(
                     "watching {kind} again soon: {error}", kind=self.kind.value, error=error
                 )
-            await connections.wait(told=course.loaded)
+            await deferLater(self._cluster.clock, attempts.fail(worked=course.loaded))
 
     def take_in(self, told: Told) -> None:
         """Take in what the SC says; for the course of a connection."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .chain import Chain
 from .cluster import Cluster, WatchHandle
-from .retry import ForEver, Retrying
+from .retry import Attempts, Retrying
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .time_left import TimeLeft, within
 from .topology import (
@@ -28,10 +28,10 @@ from .watcher import ConnectionState
 
 __all__ = [
     "OFFSETS_TOPIC",
+    "Attempts",
     "Chain",
     "Cluster",
     "ConnectionState",
-    "ForEver",
     "PartitionInfo",
     "Retrying",
     "SpuInfo",

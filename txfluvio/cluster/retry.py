@@ -1,4 +1,4 @@
-"""Doing something again: what failed with an error that allows it, and what is kept up for ever.
+"""Doing something again: calls that failed with an error that allows it, and what is kept up.
 
 How long to wait is the :class:`~txfluvio.config.RetryPolicy`'s business, whether to try again that
 of the error (``retriable``, ``effect``) and of whoever calls.
@@ -72,31 +72,47 @@ class Retrying:
         raise AssertionError("a policy's delays have no end")
 
 
-class ForEver:
-    """The waits between the connections of something that is kept up for ever.
+class Attempts:
+    """Attempts at one thing, such as keeping a stream open: those that failed in a row.
 
-    They grow, and are short again after a connection that has told something and lasted for the
-    policy's longest wait. One that told all and was gone does not count: its SC would be dialled on
-    and on.
+    What lasts for the policy's longest wait was a success, however it ends.
+
+    :ivar failed: how many that were.
     """
 
     def __init__(self, retrying: Retrying) -> None:
-        self._retrying = retrying
-        self._waits = 0
-        self._since = 0.0
+        self._policy = retrying.policy
+        self._clock = retrying.clock
+        self._rng = retrying.rng
+        self._first = 0.0
+        self._began: float | None = None
+        self.failed = 0
 
-    def begins(self) -> None:
-        """A connection begins, or the attempt at one."""
-        self._since = self._retrying.clock.seconds()
+    def begin(self) -> None:
+        """Something has begun that may last."""
+        self._began = self._clock.seconds()
 
-    async def wait(self, *, told: bool) -> None:
-        """Wait before the next one.
+    def succeed(self) -> None:
+        """It does what it should."""
+        self.failed = 0
 
-        :param told: whether the one that ended has told something.
+    def fail(self, *, worked: bool = True) -> float:
+        """Count one that has failed, or come to an end; seconds to wait before the next.
+
+        :param worked: whether it did anything at all. If not, it has not lasted either.
         """
-        policy, clock, rng = self._retrying.policy, self._retrying.clock, self._retrying.rng
-        if told and clock.seconds() - self._since >= policy.maximum:
-            self._waits = 0
-        delay = policy.delay(self._waits, rng)
-        self._waits += 1
-        await deferLater(clock, delay)
+        now, began = self._clock.seconds(), self._began
+        self._began = None
+        if worked and began is not None and now - began >= self._policy.maximum:
+            self.failed = 0
+        if not self.failed:
+            self._first = now
+        self.failed += 1
+        return self._policy.delay(self.failed - 1, self._rng)
+
+    def in_time(self, delay: float = 0.0) -> bool:
+        """Whether another in so many seconds would be before the policy's deadline."""
+        deadline = self._policy.deadline
+        if deadline is None or not self.failed:
+            return True
+        return self._clock.seconds() + delay < self._first + deadline

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -32,7 +33,7 @@ from ..errors import (
 )
 from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, WatchRequest, WatchResponse
-from .retry import ForEver, Retrying
+from .retry import Attempts, Retrying
 from .topology import WATCHED, Topology
 
 T = TypeVar("T")
@@ -196,13 +197,12 @@ class Watcher:
     # Watching
 
     async def _keep_watching(self) -> None:
-        connections = ForEver(self._retrying)
+        attempts = Attempts(self._retrying)
         while True:
             version = self.topology.version
-            connections.begins()
             try:
                 protocol = await self._dial()
-                connections.begins()
+                attempts.begin()
                 await self._watch(protocol)
             except ClientClosed:
                 return
@@ -211,7 +211,8 @@ class Watcher:
             if self.state is ConnectionState.STOPPED:
                 # Whoever was told of the error has stopped this, which can not cancel what runs.
                 return
-            await connections.wait(told=self.topology.version > version)
+            told = self.topology.version > version
+            await deferLater(self._clock, attempts.fail(worked=told))
 
     def _ended(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:

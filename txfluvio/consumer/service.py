@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .._checks import member, seconds_or_0
-from ..cluster import Retrying
+from ..cluster import Attempts, Retrying
 from ..config import OffsetStrategy
 from ..errors import AlreadyRunning, FluvioError, InvalidConfig
 from ..transport.waiting import Waiting
@@ -104,9 +104,8 @@ class ConsumerService(Service):
         self._open_consumer = open_consumer
         self._handler = handler
         self._strategy = strategy
-        self._retry = retrying.policy
+        self._retrying = retrying
         self._clock = retrying.clock
-        self._rng = retrying.rng
         self._on_failure = on_failure
         self._stop_timeout = stop_timeout
         self._work: Deferred[None] | None = None
@@ -178,18 +177,19 @@ class ConsumerService(Service):
             await self._close(consumer)
 
     async def _start(self) -> Consumer:
-        for delay in self._retry.delays(self._rng):
+        attempts = Attempts(self._retrying)
+        while True:
             consumer = self._open_consumer()
             try:
                 await consumer.start()
             except FluvioError as error:
                 if not error.retriable:
                     raise
+                delay = attempts.fail()
                 self._log.info("again in {delay:.2f} s: {error}", delay=delay, error=error)
+                await deferLater(self._clock, delay)
             else:
                 return consumer
-            await deferLater(self._clock, delay)
-        raise AssertionError("there is always another delay")
 
     async def _consume(self, consumer: Consumer) -> None:
         async for record in consumer:
@@ -230,13 +230,13 @@ class ConsumerService(Service):
         return None
 
     async def _call_again(self, record: Record, failure: Failure) -> None:
-        deadline = self._retry.deadline
-        end = None if deadline is None else self._clock.seconds() + deadline
-        for delay in self._retry.delays(self._rng):
+        attempts = Attempts(self._retrying)
+        while True:
+            delay = attempts.fail()
             if self._stopping:
                 _tell(self._log.warn, "not again, for the service stops", record, failure)
                 raise CancelledError
-            if end is not None and self._clock.seconds() + delay > end:
+            if not attempts.in_time(delay):
                 failure.raiseException()
             _tell(self._log.warn, f"again in {delay:.2f} s", record, failure)
             await deferLater(self._clock, delay)

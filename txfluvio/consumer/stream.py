@@ -30,7 +30,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Chain, Cluster, Topology
+from ..cluster import Attempts, Chain, Cluster, Topology
 from ..config import ConsumerConfig, Isolation, OffsetStrategy
 from ..errors import (
     BrokerError,
@@ -54,7 +54,6 @@ from .budget import Allowance
 from .offsets import Bookmark, keeper
 from .place import Place
 from .requests import LONGEST_HEADER, Target
-from .retries import Retries
 from .session import Session
 from .silence import Silence
 
@@ -177,7 +176,7 @@ class PartitionStream:
         )
         self._allowance = allowance
         self._clock = cluster.clock
-        self._retries = Retries(cluster.retrying)
+        self._attempts = Attempts(cluster.retrying)
         self._work: Deferred[None] | None = None
         self._closing = False
         self._broken = False
@@ -325,7 +324,7 @@ class PartitionStream:
         """Take what came in; False if it holds no complete batch."""
         if len(brought.records) or not brought.error_code:
             # An error alone is a failed attempt.
-            self._retries.received()
+            self._attempts.succeed()
         if len(brought.records):
             target = self.target
             metrics = self._cluster.metrics
@@ -454,7 +453,7 @@ class PartitionStream:
             if not self._resting:
                 await self._enter()
             session.open(self._opening())
-            self._retries.opened()
+            self._attempts.begin()
             if not self._reading.chain:
                 silence.start()
             if self._reading.stores_on_cluster:
@@ -487,8 +486,8 @@ class PartitionStream:
 
     async def _recover(self, error: FluvioError) -> None:
         """Wait before the next attempt, or, where there is none, until somebody seeks."""
-        delay = self._retries.delay(error)
-        if delay is None:
+        delay = self._attempts.fail()
+        if not error.retriable or not self._attempts.in_time(delay):
             self.fail(error)
             if self._reading.stores_on_cluster:
                 self.bookmark.fail(error)

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Chain, Cluster, SpuInfo, Topology
+from ..cluster import Attempts, Chain, Cluster, SpuInfo, Topology
 from ..config import Delivery, Isolation, ProducerConfig
 from ..errors import (
     BrokerError,
@@ -113,8 +113,8 @@ class Sender:
         self._seen: int | None = None
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
-        self._failures = 0
-        self._failing_since = 0.0
+        self._attempts = Attempts(shared.cluster.retrying)
+        self._delay = 0.0
         self._trouble: FluvioError | None = None
 
     @property
@@ -230,7 +230,7 @@ class Sender:
     def _at_hand(self) -> FluvioProtocol | None:
         """The connection of the last request, where the leader and its address are the same."""
         connection = self._connection
-        if connection is None or self._failures or not connection.writable:
+        if connection is None or self._attempts.failed or not connection.writable:
             return None
         topology = self._shared.cluster.topology
         if topology.version != self._seen:
@@ -243,7 +243,7 @@ class Sender:
 
     async def _connect(self) -> FluvioProtocol:
         """A connection to the leader, as soon as there are both and it has room."""
-        if self._failures:
+        if self._attempts.failed:
             await self._pause()
         cluster = self._shared.cluster
         self._connection = self._tried = None
@@ -334,7 +334,6 @@ class Sender:
     async def _pause(self) -> None:
         """Wait before the next attempt, but no longer than until there is another leader."""
         shared = self._shared
-        delay = shared.cluster.config.retry.delay(self._failures - 1, shared.cluster.rng)
 
         def another(topology: Topology) -> bool | None:
             leader = topology.leader_of(shared.topic, self.partition)
@@ -343,7 +342,7 @@ class Sender:
         try:
             await self._wait(
                 shared.cluster.wait_for(
-                    another, missing=f"{self._what} has no other leader", timeout=delay
+                    another, missing=f"{self._what} has no other leader", timeout=self._delay
                 )
             )
         except WaitTimedOut:
@@ -446,7 +445,7 @@ class Sender:
         self.queue.give_back(again)
         if trouble is None:
             self._trouble = None
-            self._failures = 0
+            self._attempts.succeed()
         else:
             self._note(trouble)
         self._end(stored=stored, failed=failed)
@@ -459,16 +458,11 @@ class Sender:
             has_left = isinstance(error, BrokerError) or error.effect is not Effect.NONE
             if has_left:
                 return False
-        deadline = shared.cluster.config.retry.deadline
-        if deadline is None or not self._failures:
-            return True
-        return shared.cluster.clock.seconds() < self._failing_since + deadline
+        return self._attempts.in_time()
 
     def _note(self, error: FluvioError) -> None:
         """Count a failed attempt."""
-        if not self._failures:
-            self._failing_since = self._shared.cluster.clock.seconds()
-        self._failures += 1
+        self._delay = self._attempts.fail()
         self._trouble = error
         self._shared.cluster.metrics.failed("produce", error)
         self._log.info("{what}: {error}; trying again", what=self._what, error=str(error))
