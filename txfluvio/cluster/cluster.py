@@ -66,7 +66,6 @@ class Cluster:
     :ivar config: the settings.
     :ivar metrics: is told what happens.
     :ivar clock: tells the time that everything here goes by.
-    :ivar rng: decides what is left to chance.
     :ivar retrying: tries again as the settings say.
     """
 
@@ -82,7 +81,6 @@ class Cluster:
         self.config = config
         self.metrics = metrics
         self.clock = clock
-        self.rng = rng
         self.retrying = Retrying(config.retry, clock, rng)
         self._connections = Connections(config, dialer=dialer, metrics=metrics)
         self._watcher = Watcher(config, dial=self._connections.to_sc, retrying=self.retrying)
