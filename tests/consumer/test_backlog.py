@@ -521,6 +521,20 @@ def test_what_stands_around_the_records_of_a_reply_is_not_kept_with_them() -> No
     assert offsets(drain(mine)) == [0]
 
 
+def test_batches_of_a_record_each_take_no_more_memory_than_their_bytes() -> None:
+    """An object for each took five times as much."""
+    together = b"".join(log(*[1] * 5000))
+    tracemalloc.start()
+    try:
+        mine = backlog()
+        mine.add(RecordSet(together))
+        # Python keeps what it has freed of small tuples.
+        assert tracemalloc.get_traced_memory()[0] < len(together) / 2
+    finally:
+        tracemalloc.stop()
+    assert offsets(drain(mine)) == list(range(5000))
+
+
 def test_placing_it_forgets_what_was_received() -> None:
     mine = backlog()
     mine.add(RecordSet.of(batch(0, 3)))

@@ -77,14 +77,25 @@ class Chunk:
 
 
 class _Push:
-    __slots__ = ("batches", "end", "index", "jump", "size")
+    """What a push has brought, read batch by batch when it is taken: small batches would take many
+    times their bytes.
 
-    def __init__(self, batches: list[Batch], size: int, end: int, jump: bool = False) -> None:
-        self.batches = batches
-        self.size = size
+    :ivar pos: where the next batch begins in ``data``.
+    :ivar stop: where the last complete one ends.
+    :ivar size: bytes that are held for it.
+    :ivar end: the offset behind it.
+    :ivar jump: whether the position goes there even if that is back.
+    """
+
+    __slots__ = ("data", "end", "jump", "pos", "size", "stop")
+
+    def __init__(self, records: RecordSet, stop: int, end: int, *, jump: bool = False) -> None:
+        self.data = records.data
+        self.pos = records.start
+        self.stop = stop
+        self.size = len(records)
         self.end = end
         self.jump = jump
-        self.index = 0
 
 
 class _Large:
@@ -190,7 +201,7 @@ class Backlog:
         """Go on receiving at ``offset``; what was received is handed out first."""
         self.received = offset
         if self:
-            self._pushes.append(_Push([], 0, offset, jump=True))
+            self._pushes.append(_Push(RecordSet.EMPTY, 0, offset, jump=True))
         else:
             self.position = offset
 
@@ -211,23 +222,16 @@ class Backlog:
         """
         if len(records.data) - len(records) > FRAME_RESERVE:
             records = RecordSet(bytes(records))
-        batches = records.batches(check_crc=False)
+        ends = [*records.ends()]
+        stop, behind = ends[-1] if ends else (records.start, 0)
         if self._filtered and next_filter_offset > 0:
-            self._add_filtered(records, batches, self.received if failed else next_filter_offset)
+            self._add_filtered(records, stop, self.received if failed else next_filter_offset)
             return True
-        fresh = []
-        end = self.received
-        for batch in batches:
-            behind = batch.next_offset
-            if behind > end:
-                end = behind
-                if self.stop is None or batch.base_offset < self.stop:
-                    fresh.append(batch)
+        end = max([self.received, *(offset for _, offset in ends)])
         if end == self.received:
-            if batches:
+            if ends:
                 raise ProtocolError(
-                    f"batches that end at {batches[-1].next_offset}, not behind {end}",
-                    field="records",
+                    f"batches that end at {behind}, not behind {end}", field="records"
                 )
             return False
         if end > _MAX_OFFSET:
@@ -238,22 +242,22 @@ class Backlog:
                 field="records",
             )
         self.received = end
-        self._keep(fresh, len(records))
+        self._keep(records, stop)
         return True
 
-    def _add_filtered(self, records: RecordSet, batches: list[Batch], end: int) -> None:
+    def _add_filtered(self, records: RecordSet, stop: int, end: int) -> None:
         if end < self.received:
             raise ProtocolError(
                 f"{end} is before {self.received}, the position", field="next_filter_offset"
             )
-        if (batches[-1].end if batches else records.start) != records.end:
+        if stop != records.end:
             raise ProtocolError("what SmartModules made ends inside a batch", field="records")
         self.received = end
-        self._keep(batches, len(records))
+        self._keep(records, stop)
 
-    def _keep(self, batches: list[Batch], size: int) -> None:
-        self._pushes.append(_Push(batches, size, self.received))
-        self.held += size
+    def _keep(self, records: RecordSet, stop: int) -> None:
+        self._pushes.append(_Push(records, stop, self.received))
+        self.held += len(records)
 
     def take(self) -> Chunk | None:
         """The next records: a batch, several small ones, or a part of a large one; or None.
@@ -272,8 +276,11 @@ class Backlog:
         records: list[Record] = []
         size = work = 0
         single: int | None = 0 if self._filtered else None
-        while push.index < len(push.batches):
-            batch = push.batches[push.index]
+        while push.pos < push.stop:
+            batch = Batch(push.data, push.pos)
+            if not self._wants(batch):
+                push.pos = batch.end
+                continue
             size += batch.size
             work += _BATCH_WORK
             if records and (
@@ -299,10 +306,10 @@ class Backlog:
                 self._advance(behind)
             if self._large is not None:
                 break
-            push.index += 1
+            push.pos = batch.end
             if single is not None and not self._filtered:
                 break
-        if push.index == len(push.batches):
+        if push.pos == push.stop:
             self._pushes.popleft()
             self.held -= push.size
             if push.jump:
@@ -315,6 +322,13 @@ class Backlog:
         """Take back what was taken last, to be handed out again first."""
         self._returned = chunk
         self.position = chunk.start
+
+    def _wants(self, batch: Batch) -> bool:
+        """Whether it may hold what was not handed out, and is to be."""
+        return self._filtered or (
+            batch.next_offset > self.position
+            and (self.stop is None or batch.base_offset < self.stop)
+        )
 
     def _advance(self, offset: int) -> None:
         stop = self.stop

@@ -10,7 +10,7 @@ The server numbers batches and believes ``last_offset_delta``, so the next offse
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import ClassVar, Self
 
 import attrs
@@ -51,6 +51,7 @@ _LAYOUT = struct.Struct(">qiibIhiqqqhi")
 _PREAMBLE = struct.Struct(">qi")
 _FRONT = struct.Struct(">qiibI")
 _AFTER_CRC = struct.Struct(">hiqqqhi")
+_FIRST_AFTER_CRC = struct.Struct(">hi")
 _U32 = struct.Struct(">I")
 _I32 = struct.Struct(">i")
 _I64 = struct.Struct(">q")
@@ -396,38 +397,54 @@ class RecordSet:
         :param check_crc: compare each checksum; an honest server always has it right.
         :raises ProtocolError: an impossible length, or a wrong checksum.
         """
-        found, _ = self._walk(check_crc)
+        found = []
+        pos = self.start
+        for stop, _ in self.ends():
+            batch = Batch(self.data, pos)
+            if check_crc:
+                batch.check_crc()
+            found.append(batch)
+            pos = stop
         return found
 
-    @property
-    def fragment(self) -> bytes:
-        """What is left behind the last complete batch."""
-        _, pos = self._walk(False)
-        return self.data[pos : self.end]
+    def ends(self) -> Iterator[tuple[int, int]]:
+        """Of each complete batch where it ends in ``data``, and the offset behind it.
 
-    def needed(self) -> int | None:
-        """Bytes of the batch that the fragment begins, or None where it does not tell."""
-        _, pos = self._walk(False)
-        if self.end - pos < PREAMBLE:
-            return None
-        return PREAMBLE + int(_PREAMBLE.unpack_from(self.data, pos)[1])
+        That takes no :class:`Batch`, which is several times as large as a batch may be.
 
-    def _walk(self, check_crc: bool) -> tuple[list[Batch], int]:
+        :raises ProtocolError: an impossible length.
+        """
         data, pos, end = self.data, self.start, self.end
-        found = []
         while end - pos >= PREAMBLE:
-            length = _PREAMBLE.unpack_from(data, pos)[1]
+            base, length = _PREAMBLE.unpack_from(data, pos)
             if length < _FIXED:
                 raise _bad_length(length, pos)
             stop = pos + PREAMBLE + length
             if stop > end:
                 break
-            batch = Batch(data, pos)
-            if check_crc:
-                batch.check_crc()
-            found.append(batch)
+            attributes, last_delta = _FIRST_AFTER_CRC.unpack_from(data, pos + _CRC_START)
+            if attributes & _SCHEMA_BIT and length < _FIXED + 4:
+                raise _bad_length(length, pos)
+            yield stop, base + last_delta + 1
             pos = stop
-        return found, pos
+
+    @property
+    def fragment(self) -> bytes:
+        """What is left behind the last complete batch."""
+        return self.data[self._complete() : self.end]
+
+    def needed(self) -> int | None:
+        """Bytes of the batch that the fragment begins, or None where it does not tell."""
+        pos = self._complete()
+        if self.end - pos < PREAMBLE:
+            return None
+        return PREAMBLE + int(_PREAMBLE.unpack_from(self.data, pos)[1])
+
+    def _complete(self) -> int:
+        pos = self.start
+        for stop, _ in self.ends():
+            pos = stop
+        return pos
 
 
 RecordSet.EMPTY = RecordSet(b"")
