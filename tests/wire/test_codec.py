@@ -14,7 +14,7 @@ from txfluvio.wire._alike import _GUESSES, _guesses, decode_alike, decode_rememb
 from txfluvio.wire._decode import _INTERPRETED, _decode_quickly, decode_records
 from txfluvio.wire._raw import decode_raw_records, encode_raw_records
 from txfluvio.wire._record import RawRecord, Record, make_record
-from txfluvio.wire._varints import VARINTS, varint, varints
+from txfluvio.wire._varints import VARINTS, read_varint, varint, varints
 from txfluvio.wire.dump import RecordLayout
 from txfluvio.wire.schema import Reader, Writer, wire_type
 from txfluvio.wire.schema import varint as declared_varint
@@ -25,6 +25,12 @@ interpreted = pytest.mark.skipif(
 
 LAYOUT = wire_type(RecordLayout)
 EVERY_WIDTH = [0, 63, 64, 8191, 8192, 2**20 - 1, 2**20, 2**27 - 1, 2**27, 2**31 - 1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_guessed() -> None:
+    _guesses.clear()
+
 
 deltas = st.integers(-300, 300) | st.sampled_from(
     [*EVERY_WIDTH, *(-value - 1 for value in EVERY_WIDTH)]
@@ -203,6 +209,7 @@ def test_one_wrong_byte_where_a_layout_is_known_is_refused_or_read_as_in_others(
     sound = encode_raw_records(few_alike(count, key_size))
     for at in range(len(sound)):
         for value in {0, 1, 2, 3, 127, 128, 129, 255, sound[at] ^ 2, sound[at] ^ 128}:
+            _guesses.clear()
             decode_records(sound, 0, len(sound), count, 0, 1)
             data = sound[:at] + bytes((value,)) + sound[at + 1 :]
             assert outcome(data, count) == raw_outcome(data, count)
@@ -216,12 +223,42 @@ def test_what_ends_before_a_known_layout_does_is_refused() -> None:
 
 
 @interpreted
+def test_a_guess_that_was_wrong_is_not_made_again() -> None:
+    """To take all apart in vain, each time, costs more than it may save."""
+    alike = encode_raw_records(few_alike(9))
+    unlike = [RawRecord(0, 0, 0, None, bytes(70), 0) for _ in range(9)]
+    data = encode_raw_records(unlike)
+    assert len(data) == len(alike)
+    decode_records(alike, 0, len(alike), 9, 0, 1)
+    assert remembered(data, 9) is None
+    decode_records(alike, 0, len(alike), 9, 0, 1)
+    assert remembered(alike, 9) is None
+
+
+@interpreted
 def test_only_so_many_layouts_are_remembered() -> None:
     for size in range(3 * _GUESSES):
         data = encode_raw_records(few_alike(4, None, size))
         decode_records(data, 0, len(data), 4, 0, 1)
         assert len(_guesses) <= _GUESSES
     assert remembered(data, 4) is not None
+
+
+@pytest.mark.parametrize("number", range(60, 68))
+def test_an_empty_key_among_records_without_one_is_theirs_alone(number: int) -> None:
+    """From the 65th on offsets take two bytes, as an empty key and an offset of one byte do."""
+    keys = [b"" if index == number else None for index in range(128)]
+    records = [RawRecord(0, 0, index, key, b"v", 0) for index, key in enumerate(keys)]
+    data = encode_raw_records(records)
+    assert [one.key for one in decode_records(data, 0, len(data), 128, 0, 1)[0]] == keys
+
+
+@pytest.mark.parametrize("empty", [range(64), range(64, 128), range(30, 100)])
+def test_empty_keys_beside_none_stay_what_they_are(empty: range) -> None:
+    keys = [b"" if index in empty else None for index in range(128)]
+    records = [RawRecord(0, 0, index, key, b"v", 0) for index, key in enumerate(keys)]
+    data = encode_raw_records(records)
+    assert [one.key for one in decode_records(data, 0, len(data), 128, 0, 1)[0]] == keys
 
 
 def nearly_alike(count: int) -> list[RawRecord]:
@@ -332,6 +369,13 @@ def test_short_varints_are_at_hand() -> None:
 def test_offsets_of_every_width_are_made_together(first: int) -> None:
     stop = 64 if first < 64 else first + 8192 - first % 8192
     assert [varint(value) for value in range(first, stop)] == [*varints(first, stop)]
+
+
+def test_a_varint_of_more_than_64_bits_is_cut_to_them_by_both_readers() -> None:
+    data = 9 * b"\xff" + b"\x7f"
+    assert (
+        declared_varint.read(Reader(data, 0, 0, len(data))) == read_varint(data, 0)[0] == -(2**63)
+    )
 
 
 def test_varints_of_the_platform_s_own_tests() -> None:

@@ -33,11 +33,12 @@ _TOGETHER: Final = 1024
 
 SMALL: Final = range(4, 65)
 """So many records are read by a layout. Of up to 64, all offsets are varints of a byte."""
-_GUESSES: Final = 64
-"""So many layouts are kept, and no more guesses are made before all are forgotten."""
+_GUESSES: Final = 256
+"""So many guesses, and layouts, are kept. A layout may take 17 kB."""
 
-_guesses: dict[tuple[int, int], tuple[int | None, int]] = {}
-"""By the bytes and the number of a batch's records: the size of each key, if any, and value."""
+_guesses: dict[tuple[int, int], tuple[int | None, int] | None] = {}
+"""By the bytes and the number of a batch's records: the size of each key, if any, and value; or
+None where such a guess was wrong, and is not made again."""
 
 
 class _Layout:
@@ -81,15 +82,18 @@ def _inner_size(key_size: int | None, value_size: int) -> int:
 
 def remember(found: Sequence[Record], size: int) -> None:
     """Guess that of ``size`` bytes, so many records will be framed as these are, if all alike."""
+    shape = size, len(found)
+    if shape in _guesses:
+        return
     first, last = found[0], found[-1]
     key_size = None if first.key is None else len(first.key)
     value_size = len(first.value)
     if len(last.value) == value_size:
         inner = _inner_size(key_size, value_size)
         if len(found) * (len(varint(inner)) + inner) == size:
-            if len(_guesses) == _GUESSES:
-                _guesses.clear()
-            _guesses[size, len(found)] = key_size, value_size
+            if len(_guesses) >= _GUESSES:
+                _guesses.pop(next(iter(_guesses)), None)
+            _guesses[shape] = key_size, value_size
 
 
 def decode_remembered(
@@ -104,7 +108,8 @@ def decode_remembered(
     partition: int,
 ) -> bool:
     """Add the ``count`` records in ``data[pos:end]`` to ``found``, if they are what was guessed."""
-    guess = _guesses.get((end - pos, count))
+    shape = end - pos, count
+    guess = _guesses.get(shape)
     if guess is None or end > len(data):
         return False
     layout = _layout(*guess, count)
@@ -113,6 +118,7 @@ def decode_remembered(
     width = layout.width
     time_bytes = fields[::width]
     if row[::2] != layout.framing or max(time_bytes) > 127:
+        _guesses[shape] = None
         return False
     keys = repeat(None, count) if width == 2 else fields[1::3]
     values = fields[width - 1 :: width]
@@ -157,6 +163,9 @@ def decode_alike(
         ):
             return start
         length = min(left, _TOGETHER, (len(data) - start) // stride)
+        if 0 <= delta < 64:
+            # Offsets of two bytes begin there; a flag would be taken from where the others have it.
+            length = min(length, 64 - delta)
         stop = start + length * stride
         for at in (
             *range(start, head),

@@ -17,9 +17,9 @@ SMALLEST_RECORD: Final = 7
 
 
 def decode_raw_records(data: bytes, pos: int, end: int, count: int) -> tuple[list[RawRecord], int]:
-    """The same records as :func:`decode_records`, with every field they have on the wire.
+    """The ``count`` records at ``data[pos:end]`` with every field they have, and where they end.
 
-    :raises ProtocolError: as :func:`decode_records`.
+    :raises ProtocolError: a record does not add up, or fewer than ``count`` are there.
     """
     found: list[RawRecord] = []
     check_count(count, pos, end)

@@ -176,6 +176,7 @@ class Varint:
             byte = reader.data[reader.take(1)]
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
+                value &= 2**64 - 1
                 return (value >> 1) ^ -(value & 1)
             shift += 7
             if shift > 63:
