@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txfluvio.cluster.topology import NOBODY, Topology
-from txfluvio.errors import PartitionNotFound, SpuNotFound, TopicNotFound
+from txfluvio.cluster.topology import MAX_PARTITIONS, NOBODY, Topology
+from txfluvio.errors import PartitionNotFound, ProtocolError, SpuNotFound, TopicNotFound
 from txfluvio.wire.sc import (
     PARTITION,
     SPU,
@@ -279,6 +279,13 @@ def test_the_partition_count_comes_from_the_specification() -> None:
         object_ = evolve(topic(name), spec=TopicSpec(replicas=replicas))
         counts[name] = fold(everything(TOPIC, object_)).topic(name).partition_count
     assert counts == {"assigned": 1, "remote": 2, "home": 1}
+
+
+def test_a_number_of_partitions_that_nobody_can_read_is_refused() -> None:
+    """Some bytes had a consumer open as many streams, all in one turn of the reactor."""
+    fold(everything(TOPIC, topic("orders", MAX_PARTITIONS)))
+    with pytest.raises(ProtocolError):
+        fold(everything(TOPIC, topic("orders", MAX_PARTITIONS + 1)))
 
 
 def test_partitions_that_nobody_serves_are_told_by_number() -> None:

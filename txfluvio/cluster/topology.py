@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..errors import PartitionNotFound, SpuNotFound, TopicNotFound
+from ..errors import PartitionNotFound, ProtocolError, SpuNotFound, TopicNotFound
 from ..wire.sc import (
     PARTITION,
     SPU,
@@ -53,6 +53,10 @@ NO_NUMBER: Final = -1
 _UNKNOWN_SPEC = PartitionSpec(leader=NOBODY, replicas=())
 _UNKNOWN_STATUS = PartitionStatus()
 _LONGEST_NUMBER = 10
+
+MAX_PARTITIONS: Final = 100_000
+"""Partitions that a topic may have. The number alone, in a few bytes, would have a consumer of the
+topic open so many streams."""
 _READABLE = (PartitionResolution.ONLINE, PartitionResolution.OUT_OF_STORAGE)
 
 
@@ -227,7 +231,10 @@ class Topology:
         return attrs.evolve(self, loaded=frozenset())
 
     def fold(self, message: WatchResponse) -> Topology:
-        """The snapshot after one message of a watch; itself if the message says nothing new."""
+        """The snapshot after one message of a watch; itself if the message says nothing new.
+
+        :raises ProtocolError: a topic with an impossible number of partitions.
+        """
         label = message.kind.label
         told = told_by(message, first=label not in self._loaded)
         if told is None:
@@ -295,11 +302,17 @@ class Topology:
                 topics.pop(name, None)
                 continue
             known = None if name in told.deleted else self.topics.get(name)
+            count = partition_count(object_.spec)
+            if count > MAX_PARTITIONS:
+                raise ProtocolError(
+                    f"topic {name} with {count} partitions, over {MAX_PARTITIONS}",
+                    field="partitions",
+                )
             topics[name] = TopicInfo(
                 name=name,
                 spec=object_.spec,
                 status=object_.status,
-                partition_count=partition_count(object_.spec),
+                partition_count=count,
                 partitions=MappingProxyType(dict(self._partitions.get(name, _NOTHING))),
                 born=self.version if known is None else known.born,
             )
