@@ -517,6 +517,48 @@ class Consuming(ClientCase):
         assert isinstance(stopping, Deferred)
         self.result(stopping)
 
+    def test_an_application_may_start_and_stop_a_service_before_its_client_again_and_again(
+        self,
+    ) -> None:
+        self.broker.append("orders", [b"a"])
+        seen: list[bytes] = []
+        application = MultiService()
+        service = self.client.consume(
+            "orders", lambda record: seen.append(record.value), start=Offset.beginning()
+        )
+        for one in (service, self.client):
+            one.setServiceParent(application)
+        for times in range(1, 4):
+            application.startService()
+            self.wait(1.0)
+            self.assertEqual(seen, [b"a"] * times)
+            stopping = application.stopService()
+            assert isinstance(stopping, Deferred)
+            self.result(stopping)
+
+    def test_a_client_that_was_started_again_gives_handlers_their_time_when_it_closes(self) -> None:
+        self.broker.append("orders", [b"a"])
+        in_hand: Deferred[None] = Deferred()
+        service = self.client.consume("orders", lambda _: in_hand, start=Offset.beginning())
+        self.result(self.client.start())
+        self.result(self.client.close())
+        self.result(self.client.start())
+        service.startService()
+        self.wait(0.5)
+        closing = self.client.close()
+        self.wait(1.0)
+        self.assertNoResult(closing)
+        in_hand.callback(None)
+        self.result(closing)
+        self.successResultOf(service.when_done())
+
+    def test_a_service_whose_client_is_not_started_says_so(self) -> None:
+        service = self.client.consume("orders", print, start=Offset.beginning())
+        done = service.when_done()
+        service.startService()
+        self.wait(1.0)
+        self.failureResultOf(done, NotStarted)
+
     def test_what_a_handler_produces_is_stored_before_the_client_closes(self) -> None:
         self.broker.append("orders", [b"a"])
         self.result(self.client.start())

@@ -89,6 +89,8 @@ class FluvioClient(Service):
         self._hurried = False
         self._awaited: Deferred[Any] = succeed(None)
         self._metrics = NOTHING if metrics is None else SeveralMetrics(metrics)
+        # They are started again with an application; all else of a client that was closed is over.
+        self._services: WeakValueDictionary[int, ConsumerService] = WeakValueDictionary()
         self._renew()
         self._metrics.attach(self.facts)
 
@@ -107,7 +109,6 @@ class FluvioClient(Service):
         # them weakly has an order of its own, another in every run of one seed.
         self._producers: WeakValueDictionary[int, Producer] = WeakValueDictionary()
         self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
-        self._services: WeakValueDictionary[int, ConsumerService] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"<FluvioClient {self._config.endpoint}: {self.state.value}>"

@@ -302,6 +302,19 @@ class Stopping(ServiceCase):
     def test_one_that_never_ran_stops(self) -> None:
         self.successResultOf(self.service().stopService())
 
+    def test_one_that_is_stopped_before_it_was_started_is_done(self) -> None:
+        service = self.service()
+        before = service.when_done()
+        self.successResultOf(service.stopService())
+        self.successResultOf(before)
+        self.successResultOf(service.when_done())
+
+    def test_one_that_is_started_after_it_was_stopped_is_not_done(self) -> None:
+        service = self.service()
+        self.successResultOf(service.stopService())
+        service.startService()
+        self.assertNoResult(service.when_done())
+
 
 class Failing(ServiceCase):
     def fail_at(self, *offsets: int) -> Callable[[Record], None]:

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from .._checks import member, seconds_or_0
 from ..cluster import Attempts, Retrying
 from ..config import OffsetStrategy
-from ..errors import AlreadyRunning, FluvioError, InvalidConfig
+from ..errors import AlreadyRunning, ClientClosed, FluvioError, InvalidConfig, NotStarted
 from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .consumer import Consumer
@@ -139,6 +139,8 @@ class ConsumerService(Service):
         """
         super().stopService()
         if self._work is None:
+            self._phase = _Phase.OVER
+            self._tell_done()
             return succeed(None)
         stopped = self._when_stopped.add().addErrback(self._hurry)
         if not self._stopping:
@@ -151,7 +153,8 @@ class ConsumerService(Service):
         return stopped
 
     def when_done(self) -> Deferred[None]:
-        """Fires when there is nothing more to do: the stop was reached, or the service stopped.
+        """Fires when there is nothing more to do: the stop was reached, or the service stopped,
+        even before it was started.
 
         Fails with what ended it otherwise: the handler's error, or one of the consumer. That is how
         an application learns that its worker has ended; where nobody waits, it is logged.
@@ -177,6 +180,14 @@ class ConsumerService(Service):
             await self._close(consumer)
 
     async def _start(self) -> Consumer:
+        try:
+            return await self._open()
+        except (NotStarted, ClientClosed):
+            # In an application the client may be started after this, in the same turn.
+            await deferLater(self._clock, 0)
+        return await self._open()
+
+    async def _open(self) -> Consumer:
         attempts = Attempts(self._retrying)
         while True:
             consumer = self._open_consumer()
@@ -278,13 +289,16 @@ class ConsumerService(Service):
                 self._log.error("the service has ended: {error}", error=self._outcome.value)
             else:
                 self._log.failure("the service has ended", self._outcome)
+        self._tell_done()
+        for waiter in self._when_stopped.take():
+            waiter.callback(None)
+
+    def _tell_done(self) -> None:
         for waiter in self._when_done.take():
             if self._outcome is None:
                 waiter.callback(None)
             else:
                 waiter.errback(self._outcome)
-        for waiter in self._when_stopped.take():
-            waiter.callback(None)
 
 
 def _tell(log: Callable[..., None], what: str, record: Record, failure: Failure) -> None:
