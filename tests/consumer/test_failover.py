@@ -12,6 +12,7 @@ from txfluvio.errors import (
     LogTruncated,
     NotLeaderForPartition,
     OffsetEvicted,
+    PartitionNotFound,
     TopicDeleted,
 )
 from txfluvio.offset import Offset
@@ -438,6 +439,28 @@ class Deleted(ConsumerCase):
         consumer.pause(0, topic="orders")
         consumer.pause(1, topic="orders")
         self.append(2, topic="returns")
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_whose_error_it_is_is_told(self) -> None:
+        consumer = self.started(["orders", "returns"], start=BEGINNING)
+        self.assertEqual(consumer.failures, {})
+        self.broker.cluster.hide_from_metadata("orders")
+        self.failure(consumer.next(), TopicDeleted)
+        self.assertEqual(list(consumer.failures), [("orders", 0), ("orders", 1)])
+
+    def test_a_topic_that_comes_back_with_fewer_partitions_lacks_the_others_by_name(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.result(self.broker.cluster.delete_topic("orders"))
+        self.failure(consumer.next(), TopicDeleted)
+        self.result(self.broker.cluster.create_topic("orders", partitions=1))
+        for number in range(2):
+            consumer.seek(number, BEGINNING)
+        error = self.failure(consumer.next(), PartitionNotFound)
+        self.assertEqual((error.partition, error.count), (1, 1))
+        self.assertEqual(list(consumer.failures), [("orders", 1)])
+        self.failure(consumer.lag(1), PartitionNotFound)
+        consumer.pause(1)
+        self.append(2)
         self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
 
     def test_behind_the_stop_it_is_nobodys_business(self) -> None:

@@ -77,8 +77,9 @@ class Consumer:
     word. What the user has to know is raised by the iteration, behind the records received before
     it: ``OffsetEvicted``, ``OffsetOutOfRange`` and ``LogTruncated`` (or the reset that
     ``ConsumerConfig.reset`` asks for), ``TopicDeleted``, ``ProtocolError``, ``PermissionDenied``,
-    and whatever else cannot be retried. It is raised again until that partition is told where to
-    go on, by :meth:`seek`, or paused; the other partitions go on.
+    ``PartitionNotFound`` where a topic was created again with fewer of them, and whatever else
+    cannot be retried. It is raised again until that partition, which :attr:`failures` names, is
+    told where to go on, by :meth:`seek`, or paused; the other partitions go on.
 
     With ``ConsumerConfig.smartmodules`` the records are what the SPU makes of them, without
     offsets, and the position moves by whole pushes: see :mod:`txfluvio.smartmodule`. Where a
@@ -267,6 +268,18 @@ class Consumer:
         """
         return {
             (target.topic, target.partition): stream.lag for target, stream in self._streams.items()
+        }
+
+    @property
+    def failures(self) -> dict[tuple[str, int], Exception]:
+        """By topic and partition, why nothing more comes of it until it is sought.
+
+        What the iteration raises is one of these: with several partitions, this tells whose it is.
+        """
+        return {
+            (target.topic, target.partition): stream.failure
+            for target, stream in self._streams.items()
+            if stream.failure is not None
         }
 
     def position(self, partition: int, *, topic: str | None = None) -> int | None:

@@ -518,6 +518,8 @@ class PartitionStream:
         def leader(topology: Topology) -> int | None:
             if target.topic not in topology.topics:
                 raise TopicDeleted(what=f"topic {target.topic}")
+            # It may have been created again, with fewer.
+            topology.partition(target.topic, target.partition)
             return topology.leader_of(target.topic, target.partition)
 
         return self._cluster.wait_for(
