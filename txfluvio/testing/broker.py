@@ -41,6 +41,7 @@ from ..wire.schema import evolve
 from . import lifecycle
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
+from .given import Given, given_records
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .looking import Produced, produced
 from .metadata import SYSTEM_TOPIC, Timing
@@ -519,7 +520,7 @@ class FakeBroker:
     def append(
         self,
         topic: str,
-        records: Iterable[bytes | tuple[bytes | None, bytes]],
+        records: Iterable[Given],
         partition: int = 0,
         *,
         compression: Compression = Compression.NONE,
@@ -527,10 +528,12 @@ class FakeBroker:
         """Put records into a partition as one batch, at the present time; returns its offset.
 
         :param records: values, or pairs of key and value.
+        :raises InvalidRecord: one of them is something else.
         :raises UsageError: no running SPU leads the partition, or it does not take the records.
         """
         timestamp = int(self.now() * 1000)
-        batch = encode_batch(records, compression=compression, timestamp=timestamp)
+        given = given_records(records)
+        batch = encode_batch(given, compression=compression, timestamp=timestamp)
         try:
             return self.replica(topic, partition).append([Batch(batch, 0)], self.now()).base
         except AppendError as error:

@@ -29,6 +29,7 @@ from . import lifecycle
 from .broker import FakeBroker
 from .faults import Fault
 from .faults_json import from_json, to_json
+from .given import Given
 from .journal import Direction, Entry
 from .plain import given_bytes, plain_entry, plain_produced, plain_record
 from .planting import Planted
@@ -58,10 +59,8 @@ MAX_COUNT = 2**32 - 1
 DEFAULT_LIMIT = 1_000
 """How many entries are answered where the request does not say."""
 
-Pairs = Sequence[bytes | tuple[bytes | None, bytes]]
 
-
-def _given_record(value: Any) -> bytes | tuple[bytes | None, bytes]:
+def _given_record(value: Any) -> Given:
     if isinstance(value, dict) and "value" in value:
         if set(value) - {"key", "value"}:
             raise ValueError("a record has a key and a value, and nothing else")
@@ -70,7 +69,7 @@ def _given_record(value: Any) -> bytes | tuple[bytes | None, bytes]:
     return given_bytes(value)
 
 
-def _given_records(value: Any) -> Pairs:
+def _given_records(value: Any) -> Sequence[Given]:
     if not isinstance(value, list) or not value:
         raise ValueError(value)
     return [_given_record(one) for one in value]
@@ -301,7 +300,7 @@ class Control:
         compression=_COMPRESSION,
     )
     def append(
-        self, topic: str, partition: int, records: Pairs, compression: Compression
+        self, topic: str, partition: int, records: Sequence[Given], compression: Compression
     ) -> dict[str, int]:
         """Put records into a partition as one batch; answers the offset of the first."""
         offset = self._broker.append(topic, records, partition, compression=compression)

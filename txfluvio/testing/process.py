@@ -28,6 +28,7 @@ from urllib.parse import quote, urlencode
 
 from ..config import ClientConfig
 from ..errors import UsageError
+from .given import Given, given_records
 from .plain import given_bytes, plain_bytes
 from .tls_files import TlsFiles
 
@@ -175,18 +176,14 @@ class BrokerProcess:
         fields = {"name": name, "partitions": partitions, "replication": replication}
         self._ask("POST", "/topics", fields, wait=self._topic_wait)
 
-    def append(
-        self,
-        topic: str,
-        records: Iterable[bytes | tuple[bytes | None, bytes]],
-        partition: int = 0,
-    ) -> int:
+    def append(self, topic: str, records: Iterable[Given], partition: int = 0) -> int:
         """Put records into a partition as one batch; returns its offset.
 
         :param records: values, or pairs of key and value.
+        :raises InvalidRecord: one of them is something else.
         :raises UsageError: no running SPU leads the partition, or it does not take the records.
         """
-        plain = [_record(record) for record in records]
+        plain = [_record(record) for record in given_records(records)]
         path = f"/topics/{quote(topic)}/records"
         offset: int = self.ask("POST", path, records=plain, partition=partition)["offset"]
         return offset
@@ -313,7 +310,7 @@ def _topic_wait(times: Option | None) -> float:
     return times.get("topic_wait", times.get("topic-wait", TOPIC_WAIT))
 
 
-def _record(record: bytes | tuple[bytes | None, bytes]) -> Any:
+def _record(record: Given) -> Any:
     if isinstance(record, bytes):
         return plain_bytes(record)
     key, value = record

@@ -1,0 +1,54 @@
+"""What tests give to the fake: the same check for the one in memory and the one in a process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from txfluvio.errors import InvalidRecord
+from txfluvio.testing import FakeBroker
+from txfluvio.testing.given import Given, given_records
+from txfluvio.testing.process import BrokerProcess
+from txfluvio.transport.memory import MemoryNetwork
+
+
+def test_a_record_is_a_value_or_a_pair_with_or_without_a_key() -> None:
+    records: list[Given] = [b"a", (b"k", b"v"), (None, b"")]
+    assert given_records(iter(records)) == records
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        ("ab", "str"),
+        (bytearray(b"ab"), "bytearray"),
+        (None, "NoneType"),
+        ([b"k", b"v"], "list"),
+        ((b"k", b"v", 1), r"tuple of \(bytes, bytes, int\)"),
+        (("k", b"v"), r"tuple of \(str, bytes\)"),
+        ((b"k", None), r"tuple of \(bytes, NoneType\)"),
+    ],
+)
+def test_anything_else_is_refused_by_its_place_and_its_type(record: Any, kind: str) -> None:
+    with pytest.raises(InvalidRecord, match=f"^record 1 is {kind}: expected bytes, or a pair"):
+        given_records([b"fine", record])
+
+
+@pytest.mark.parametrize(("records", "kind"), [(b"ab", "one bytes"), ("ab", "one str"), (5, "int")])
+def test_a_list_that_was_forgotten_is_told(records: Any, kind: str) -> None:
+    with pytest.raises(InvalidRecord, match=f"^{kind} is no collection of records"):
+        given_records(records)
+
+
+def test_the_fake_in_memory_refuses_them() -> None:
+    clock = Clock()
+    broker = FakeBroker(clock, network=MemoryNetwork(clock))
+    with pytest.raises(InvalidRecord, match="record 0 is str"):
+        broker.append("orders", ["ab"])  # type: ignore[list-item]
+
+
+def test_the_fake_in_a_process_refuses_them() -> None:
+    with pytest.raises(InvalidRecord, match="record 0 is str"):
+        BrokerProcess().append("orders", ["ab"])  # type: ignore[list-item]
