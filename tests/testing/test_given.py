@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
-from txfluvio.errors import InvalidRecord
+from txfluvio.errors import InvalidConfig, InvalidRecord
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.given import Given, given_records
 from txfluvio.testing.process import BrokerProcess
@@ -52,3 +52,24 @@ def test_the_fake_in_memory_refuses_them() -> None:
 def test_the_fake_in_a_process_refuses_them() -> None:
     with pytest.raises(InvalidRecord, match="record 0 is str"):
         BrokerProcess().append("orders", ["ab"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    "topics", [["orders"], "orders", {"orders": "3"}, {"orders": True}, {3: 3}]
+)
+def test_topics_that_are_no_numbers_by_name_are_refused(topics: Any) -> None:
+    clock = Clock()
+    with pytest.raises(InvalidConfig, match=r"^topics is .*: expected names, each with its number"):
+        FakeBroker(clock, topics=topics, network=MemoryNetwork(clock))
+    with pytest.raises(InvalidConfig, match=r"^topics is .*: expected names, each with its number"):
+        BrokerProcess(topics=topics)
+
+
+def test_the_option_topic_taken_for_topics_is_told() -> None:
+    with pytest.raises(InvalidConfig, match=r"^topic is .*: expected one value.* is topics$"):
+        BrokerProcess(topic={"orders": 1})
+
+
+def test_other_options_that_take_one_value_take_no_mapping() -> None:
+    with pytest.raises(InvalidConfig, match=r"^seed is .*: expected one value: only time and"):
+        BrokerProcess(seed={"a": 1})

@@ -41,7 +41,7 @@ from ..wire.schema import evolve
 from . import lifecycle
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
-from .given import Given, given_records
+from .given import Given, given_records, given_topics
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .looking import Produced, produced
 from .metadata import SYSTEM_TOPIC, Timing
@@ -145,6 +145,7 @@ class FakeBroker:
     :param max_partitions: the most partitions of all topics together; there are no SPUs for more.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
+    :raises InvalidConfig: topics that are something else.
     :ivar cluster: the state behind it all.
     :ivar tls: the TLS it was given.
     :ivar journal: the last requests and replies, as they were before faults acted on them.
@@ -185,7 +186,7 @@ class FakeBroker:
         self._network = network
         self._aside = aside
         self.tls = tls
-        self._topics = {} if topics is None else dict(topics)
+        self._topics = given_topics(topics, int, TopicSpec)
         self._real_now = self._scheduler.seconds if now is None else now
         self._moved = 0.0
         self._host = host

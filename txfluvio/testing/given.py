@@ -5,10 +5,12 @@ Without Twisted, since the fake in a process of its own takes the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias, TypeVar
 
-from ..errors import InvalidRecord
+from ..errors import InvalidConfig, InvalidRecord
+
+T = TypeVar("T")
 
 Given: TypeAlias = bytes | tuple[bytes | None, bytes]
 """A record: a value, or a pair of key and value."""
@@ -46,3 +48,19 @@ def _kind(record: object) -> str:
     if not isinstance(record, tuple):
         return type(record).__name__
     return f"tuple of ({', '.join(type(one).__name__ for one in record)})"
+
+
+def given_topics(topics: Mapping[str, T] | None, *kinds: type) -> dict[str, T]:
+    """The topics to begin with: a value of one of these kinds by each name.
+
+    :raises InvalidConfig: they are something else.
+    """
+    if topics is None:
+        return {}
+    if not isinstance(topics, Mapping) or not all(
+        type(name) is str and type(wanted) in kinds for name, wanted in topics.items()
+    ):
+        raise InvalidConfig(
+            "topics", topics, "names, each with its number of partitions, as a dict"
+        )
+    return dict(topics)

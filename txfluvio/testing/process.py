@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
 from ..config import ClientConfig
-from ..errors import UsageError
-from .given import Given, given_records
+from ..errors import InvalidConfig, UsageError
+from .given import Given, given_records, given_topics
 from .plain import given_bytes, plain_bytes
 from .tls_files import TlsFiles
 
@@ -46,7 +46,10 @@ CALL_TIMEOUT = 60.0
 TOPIC_WAIT = 90.0
 """Seconds that a broker waits for a topic to be usable, unless its ``time`` says otherwise."""
 
-Option = str | int | float | bool | os.PathLike[str] | Mapping[str, float]
+Option = str | int | float | bool | os.PathLike[str] | Mapping[str, float | str]
+
+MAPPINGS = ("time", "smartmodule")
+"""The options that may be a mapping."""
 
 
 class BrokerProcess:
@@ -58,6 +61,8 @@ class BrokerProcess:
     :param topics: the topics to begin with, by name: how many partitions.
     :param options: any option of ``fluvio-broker``, with ``_`` for ``-``: ``release="0.17"``,
         ``manual_elections=True``, ``time={"reload": 5}``.
+    :raises InvalidConfig: topics that are no mapping to numbers, or a mapping where one value is
+        taken.
     :ivar topics: the topics to begin with, after a reset as well.
     :ivar sc: ``host:port`` of the SC, once started.
     :ivar profile: a profile file that has the cluster as its current one.
@@ -71,7 +76,7 @@ class BrokerProcess:
     ) -> None:
         self._arguments = [f"--spus={spus}", *_arguments(options)]
         self._topic_wait = _topic_wait(options.get("time"))
-        self.topics: Mapping[str, int] = {} if topics is None else dict(topics)
+        self.topics: Mapping[str, int] = given_topics(topics, int)
         self._process: subprocess.Popen[bytes] | None = None
         self._control = ""
         self._tls: TlsFiles | None = None
@@ -295,6 +300,10 @@ def _arguments(options: Mapping[str, Option]) -> list[str]:
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, Mapping):
+            if name not in MAPPINGS:
+                expected = f"one value: only {' and '.join(MAPPINGS)} take several, by name"
+                more = "; what takes topics is topics" if name == "topic" else ""
+                raise InvalidConfig(name, value, expected + more)
             found += [f"{option}={key}={one}" for key, one in value.items()]
         elif value is True:
             found.append(option)
@@ -307,7 +316,7 @@ def _topic_wait(times: Option | None) -> float:
     """How long the creation of a topic may wait, by the option ``time``."""
     if not isinstance(times, Mapping):
         return TOPIC_WAIT
-    return times.get("topic_wait", times.get("topic-wait", TOPIC_WAIT))
+    return float(times.get("topic_wait", times.get("topic-wait", TOPIC_WAIT)))
 
 
 def _record(record: Given) -> Any:
