@@ -55,12 +55,30 @@ async def test_a_twisted_test_has_it_in_its_reactor(fluvio_fake: FakeBroker) -> 
     assert [record.value for record in fluvio_fake.records("orders")] == [b"a"]
 
 
+@pytest.mark.fluvio(topics={"orders": 1}, spus=3)
+class TestMarks:
+    @pytest.mark.fluvio(spus=2)
+    def test_the_closest_one_decides_and_the_others_say_the_rest(
+        self, fluvio_broker: BrokerProcess
+    ) -> None:
+        assert len(fluvio_broker.spus) == 2
+        assert "orders" in fluvio_broker.ask("GET", "/cluster")["topics"]
+
+
 UNUSED = """
 import sys
 
 def test_nothing_was_loaded():
     assert "txfluvio.testing.pytest_plugin" in sys.modules
     assert [name for name in sys.modules if name.split(".")[0] in ("twisted", "zope")] == []
+"""
+
+POSITIONAL = """
+import pytest
+
+@pytest.mark.fluvio({"orders": 1})
+def test_records(fluvio_broker):
+    pass
 """
 
 USED = """
@@ -142,6 +160,13 @@ def test_one_that_does_not_answer_is_ended_and_the_others_are_given_back(
 def test_it_costs_nothing_when_it_is_not_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(UNUSED)
     pytester.runpytest_subprocess("-p", "no:twisted").assert_outcomes(passed=1)
+
+
+def test_a_mark_whose_settings_have_no_names_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(POSITIONAL)
+    ran = pytester.runpytest_subprocess("-p", "no:twisted")
+    ran.assert_outcomes(errors=1)
+    ran.stdout.fnmatch_lines(["*the mark fluvio({'orders': 1}) says no names: give settings*"])
 
 
 def test_it_works_under_xdist_and_tells_of_faults_that_never_fired(

@@ -8,6 +8,7 @@
 ========================  ==============================================================
 
 ``@pytest.mark.fluvio(spus=2, topics={"orders": 3})`` says what the first and the last of them have.
+Marks of a test, its class and its module add up; what two of them say, the closest one decides.
 By default the cluster is another process, so that clients that block can be tested. A few processes
 are kept for the tests to come, and emptied in between; each worker of pytest-xdist has its own. A
 fault that was planted and never acted fails its test.
@@ -158,5 +159,14 @@ def fluvio_fake(request: pytest.FixtureRequest) -> Iterator[FakeBroker]:
 
 
 def _marked(request: pytest.FixtureRequest) -> dict[str, Any]:
-    mark = request.node.get_closest_marker(MARK)
-    return {} if mark is None else dict(mark.kwargs)
+    """What the marks of a test say together."""
+    settings: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers(MARK))):
+        if mark.args:
+            given = ", ".join(map(repr, mark.args))
+            raise pytest.UsageError(
+                f"the mark {MARK}({given}) says no names: give settings, as in"
+                f' {MARK}(topics={{"orders": 1}})'
+            )
+        settings |= mark.kwargs
+    return settings
