@@ -61,6 +61,15 @@ def test_spus_go_and_come_and_leaders_move(broker: BrokerProcess) -> None:
     assert broker.append("twice", [b"a"]) == 0
 
 
+def test_the_sc_goes_and_comes(broker: BrokerProcess) -> None:
+    host, _, port = broker.sc.partition(":")
+    broker.sc_down()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=10)
+    broker.sc_up()
+    socket.create_connection((host, int(port)), timeout=10).close()
+
+
 def test_faults_that_never_fired_are_told(broker: BrokerProcess) -> None:
     broker.reset()
     broker.plant(Fault(Match("Produce"), NeverAnswer()))

@@ -133,6 +133,9 @@ class BrokerProcess:
     def ask(self, method: str, path: str, **fields: Any) -> Any:
         """Make a call of the control interface, and return the JSON that is its answer.
 
+        So whatever has no method here is done too: ``ask("POST", "/clock", seconds=3600)``. The
+        answer to ``ask("GET", "/")`` lists the calls, with what they take.
+
         :param fields: what it takes; in the query of a GET, else in the body.
         :raises UsageError: it was refused, or nobody answers.
         """
@@ -231,6 +234,14 @@ class BrokerProcess:
     def spu_up(self, spu_id: int) -> None:
         """Start an SPU again, at its old address and with what it had."""
         self.ask("POST", f"/spus/{spu_id}/up")
+
+    def sc_down(self) -> None:
+        """Stop the SC; SPUs go on with what they know."""
+        self.ask("POST", "/sc/down")
+
+    def sc_up(self) -> None:
+        """Start the SC again, at its old address and with what it had."""
+        self.ask("POST", "/sc/up")
 
     def move_leader(self, topic: str, partition: int, to: int) -> None:
         """Make the SPU ``to`` the leader of a partition of which it has a replica."""
