@@ -49,6 +49,16 @@ PAGES = {
     "interfaces": ("Interfaces", ["txfluvio.interfaces"]),
     "metrics": ("Metrics", ["txfluvio.metrics", "txfluvio.prometheus"]),
     "testing": ("Testing", []),
+    "kits": (
+        "Kits for tests",
+        [
+            "txfluvio.testing.process",
+            "txfluvio.testing.pytest_plugin",
+            "txfluvio.testing.trial",
+            "txfluvio.testing.simulation",
+            "txfluvio.testing.smartmodules",
+        ],
+    ),
     "transport": (
         "Connections and the network in memory",
         ["txfluvio.transport.dialer", "txfluvio.transport.memory"],
@@ -123,6 +133,9 @@ def module_section(name: str) -> list[str]:
             lines += [f".. autoclass:: {name}.{public}", *options(found), ""]
         elif inspect.isfunction(found):
             lines += [f".. autofunction:: {name}.{public}", ""]
+        elif hasattr(found, "__wrapped__"):
+            # A fixture of pytest, which autodoc takes for a value.
+            lines += [f".. py:data:: {public}", "", *indented(inspect.getdoc(found)), ""]
         elif inspect.ismodule(found):
             continue
         elif not told.get(public):

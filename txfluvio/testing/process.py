@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 COMMAND = (sys.executable, "-m", "twisted", "fluvio-broker")
+"""What is run."""
 
 START_TIMEOUT = 60.0
 """Seconds that a broker may take to be ready, or to end."""
@@ -47,9 +48,9 @@ TOPIC_WAIT = 90.0
 """Seconds that a broker waits for a topic to be usable, unless its ``time`` says otherwise."""
 
 Option = str | int | float | bool | os.PathLike[str] | Mapping[str, float | str]
+"""What an option of the command may be: True for a flag, a mapping where it is repeatable."""
 
-MAPPINGS = ("time", "smartmodule")
-"""The options that may be a mapping."""
+_MAPPINGS = ("time", "smartmodule")
 
 
 class BrokerProcess:
@@ -311,8 +312,8 @@ def _arguments(options: Mapping[str, Option]) -> list[str]:
     for name, value in options.items():
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, Mapping):
-            if name not in MAPPINGS:
-                expected = f"one value: only {' and '.join(MAPPINGS)} take several, by name"
+            if name not in _MAPPINGS:
+                expected = f"one value: only {' and '.join(_MAPPINGS)} take several, by name"
                 more = "; what takes topics is topics" if name == "topic" else ""
                 raise InvalidConfig(name, value, expected + more)
             found += [f"{option}={key}={one}" for key, one in value.items()]

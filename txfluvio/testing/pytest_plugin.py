@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .broker import FakeBroker
     from .process import BrokerProcess
 
+__all__ = ["fluvio_broker", "fluvio_cluster", "fluvio_fake", "fluvio_profile"]
+
 PROFILE_VARIABLE = "FLV_PROFILE_PATH"
 
 MARK = "fluvio"
