@@ -411,6 +411,7 @@ class ProducerConfig:
         57 bytes. A single larger record goes alone.
     :ivar max_request_size: bytes of the largest batch, counted likewise, and of the batches of one
         partition sent together; a larger record is RecordTooLarge. An SPU takes at most 32 MiB.
+        From ``batch_size`` to ``buffer_memory``.
     :ivar compression: the codec by name, or a member of ``Compression``; None: the topic's own, or
         none if it accepts any. A topic that demands another is CompressionConflict.
     :ivar partitioner: an ``IPartitioner``; None: by the hash of the key, as all Fluvio clients
@@ -422,6 +423,7 @@ class ProducerConfig:
         up to a hundredth of that later.
     :ivar close_timeout: seconds ``close()`` may take to send what is left.
     :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
+        Not less than ``max_request_size``: below 1 MiB, set both.
     :ivar smartmodules: a chain that the SPU runs over each batch by itself, an aggregate from its
         beginning each time. What it makes of a batch is stored; at which offsets is not told.
     """
