@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -377,6 +378,31 @@ class TestTls:
         with pytest.raises(InvalidConfig) as caught:
             TlsConfig(cert_pem=CERTIFICATE, key_pem="hunter2")
         assert "hunter2" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+
+    @pytest.mark.parametrize("part", ["ca", "cert", "key"])
+    @pytest.mark.parametrize("text", [KEY, KEY.encode(), "hunter2\n", "hunter2\0", "hunter2\ud800"])
+    def test_what_is_no_path_is_refused_and_not_shown(self, part: str, text: Any) -> None:
+        files: dict[str, Any] = {"cert_file": "c", "key_file": "k", f"{part}_file": text}
+        expected = rf"TlsConfig\.{part}_file .*the path of a file; PEM text goes into {part}_pem"
+        with pytest.raises(InvalidConfig, match=expected) as caught:
+            TlsConfig(**files)
+        assert "hunter2" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+
+    def test_a_key_given_twice_is_not_shown(self) -> None:
+        with pytest.raises(InvalidConfig) as caught:
+            TlsConfig(cert_pem=CERTIFICATE, key_file=KEY, key_pem=KEY)
+        assert "hunter2" not in f"{caught.value} {caught.value!r} {caught.value.args}"
+
+    def test_a_path_may_have_bytes_that_are_no_text(self) -> None:
+        path = os.fsdecode(b"ca-\xff.crt")
+        assert TlsConfig(ca_file=path).ca_file == path
+
+    def test_of_what_stands_in_its_place_only_the_type_is_shown(self) -> None:
+        with pytest.raises(
+            InvalidConfig, match=r"ClientConfig\.tls .*of type dict.*a TlsConfig"
+        ) as e:
+            client(tls={"key_pem": "hunter2"})
+        assert "hunter2" not in f"{e.value} {e.value!r} {e.value.args}"
 
     def test_inline_reads_the_files(self, tmp_path: Path) -> None:
         for name in ("ca", "cert"):

@@ -301,6 +301,14 @@ WRONG: dict[str, tuple[str, str, str]] = {
         "cluster.a.tls.certs.domain",
         "a host name, without a port",
     ),
+    "texts for files": (
+        with_tls(
+            'tls_policy = "verified"\ntls_source = "files"\n[cluster.a.tls.certs]\n'
+            f'ca_cert = """{CERTIFICATE}"""'
+        ),
+        "cluster.a.tls.certs.ca_cert",
+        'the path of a file; with tls_source = "inline", PEM text',
+    ),
 }
 
 
@@ -342,10 +350,13 @@ def test_a_file_that_python_does_not_read(path: Path, value: str) -> None:
         load(written(path, f"a = {value}\n{OFFICIAL}"))
 
 
-@pytest.mark.parametrize("key", ['["hunter2"]', '"hunter2"'])
-def test_a_secret_is_not_shown_in_an_error(path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [("inline", '["hunter2"]'), ("inline", '"hunter2"'), ("files", f'"""{KEY}"""')],
+)
+def test_a_secret_is_not_shown_in_an_error(path: Path, source: str, key: str) -> None:
     text = with_tls(
-        'tls_policy = "verified"\ntls_source = "inline"\n[cluster.a.tls.certs]\n'
+        f'tls_policy = "verified"\ntls_source = "{source}"\n[cluster.a.tls.certs]\n'
         f'cert = """{CERTIFICATE}"""\nkey = {key}\n'
     )
     with pytest.raises(InvalidProfile) as caught:

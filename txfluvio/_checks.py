@@ -2,7 +2,7 @@
 
 Vocabulary that is private to this package. Each complaint is an
 :class:`~txfluvio.errors.InvalidConfig`, which names the setting; a value that must not be shown
-(``repr=False``) is not in it.
+(``repr=False``), or may be one in the wrong place (``Must.secret``), is not in it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,30 @@ LONGEST_TEXT = 32767
 Check = Callable[[Any, Any, Any], None]
 
 
+@attrs.frozen(repr=False)
 class NotShown:
-    """Stands in a complaint for a value that must not be shown."""
+    """Stands in a complaint for a value that must not be shown; at most its type is."""
+
+    kind: type | None = None
 
     def __repr__(self) -> str:
-        return "(not shown)"
+        return "(not shown)" if self.kind is None else f"(not shown, of type {self.kind.__name__})"
 
 
 @attrs.frozen
 class Must:
-    """A validator: the value is what ``holds`` says, which is ``expected`` in words."""
+    """A validator: the value is what ``holds`` says, which is ``expected`` in words.
+
+    With ``secret``, of a value that is something else only the type is shown.
+    """
 
     expected: str
     holds: Callable[[Any], bool]
+    secret: bool = attrs.field(default=False, kw_only=True)
 
     def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not self.holds(value):
-            shown = value if attribute.repr else NotShown()
+            shown = self._shown(value) if attribute.repr else NotShown()
             raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, self.expected)
 
     def check(self, name: str, value: object) -> None:
@@ -47,7 +54,10 @@ class Must:
         :raises InvalidConfig: it is something else.
         """
         if not self.holds(value):
-            raise InvalidConfig(name, value, self.expected)
+            raise InvalidConfig(name, self._shown(value), self.expected)
+
+    def _shown(self, value: object) -> object:
+        return NotShown(type(value)) if self.secret else value
 
 
 def or_none(check: Check) -> Check:

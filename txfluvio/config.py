@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from ._checks import (
+    Check,
     Must,
     NotShown,
     flag,
@@ -97,7 +98,6 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 _bytes = whole(1, 2**63 - 1, "bytes")
 _count = whole(1, 2**31 - 1, "a count")
-_path = Must("the path of a file", lambda value: isinstance(value, str) and value != "")
 _chain = Must(
     "a list of SmartModuleInvocation",
     lambda value: (
@@ -188,6 +188,23 @@ def _as_bytes(value: str | bytes | None) -> bytes | None:
     return value.encode() if isinstance(value, str) else value
 
 
+def _is_path(value: object) -> bool:
+    """Whether a file can have this path, and it is not the text that belongs into the file."""
+    try:
+        return (
+            isinstance(value, str)
+            and os.fsencode(value) != b""
+            and not any(mark in value for mark in ("-----BEGIN ", "\n", "\0"))
+        )
+    except UnicodeEncodeError:
+        return False
+
+
+def _path_of(part: str) -> Check:
+    expected = f"the path of a file; PEM text goes into {part}_pem"
+    return or_none(Must(expected, _is_path, secret=True))
+
+
 def _as_path(value: str | os.PathLike[str] | None) -> str | None:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -198,8 +215,8 @@ class TlsConfig:
 
     The server is verified: against the system's authorities, or only against those given by
     ``ca_file`` or ``ca_pem``. With a certificate and a key the client shows who it is. Each of the
-    three comes from a file or as PEM text, not both. Not verifying has to be asked for by name,
-    :meth:`insecure_anonymous`.
+    three comes from a file or as PEM text, not both; a text given for a path is refused and not
+    shown. Not verifying has to be asked for by name, :meth:`insecure_anonymous`.
 
     Files are read for the first connection, and once more for one that is made after they have
     changed: who renews a certificate need not restart anything.
@@ -230,15 +247,17 @@ class TlsConfig:
             )
         ),
     )
-    ca_file: str | None = attrs.field(default=None, converter=_as_path, validator=or_none(_path))
+    ca_file: str | None = attrs.field(default=None, converter=_as_path, validator=_path_of("ca"))
     ca_pem: bytes | None = attrs.field(
         default=None, converter=_as_bytes, validator=or_none(_pem), repr=False
     )
-    cert_file: str | None = attrs.field(default=None, converter=_as_path, validator=or_none(_path))
+    cert_file: str | None = attrs.field(
+        default=None, converter=_as_path, validator=_path_of("cert")
+    )
     cert_pem: bytes | None = attrs.field(
         default=None, converter=_as_bytes, validator=or_none(_pem), repr=False
     )
-    key_file: str | None = attrs.field(default=None, converter=_as_path, validator=or_none(_path))
+    key_file: str | None = attrs.field(default=None, converter=_as_path, validator=_path_of("key"))
     key_pem: bytes | None = attrs.field(
         default=None, converter=_as_bytes, validator=or_none(_pem), repr=False
     )
@@ -337,7 +356,9 @@ class ClientConfig:
     )
     tls: TlsConfig | None = attrs.field(
         default=None,
-        validator=or_none(Must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig))),
+        validator=or_none(
+            Must("a TlsConfig or None", lambda value: isinstance(value, TlsConfig), secret=True)
+        ),
     )
     client_id: str = attrs.field(
         default="txfluvio",

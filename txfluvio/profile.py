@@ -299,11 +299,13 @@ def _tls(table: _Table) -> TlsConfig | None:
     try:
         return TlsConfig(**given)
     except InvalidConfig as error:
-        setting = error.setting.rpartition(".")[2]
+        setting, expected = error.setting.rpartition(".")[2], error.expected
+        if setting.endswith("_file"):
+            expected = 'the path of a file; with tls_source = "inline", PEM text'
         keys = {
             f"{part}_{source}": key for key, part in _CERTS.items() for source in ("file", "pem")
         }
-        certs.fail(keys.get(setting, "domain"), f"expected {error.expected}", error)
+        certs.fail(keys.get(setting, "domain"), f"expected {expected}", error)
 
 
 def add_cluster(

@@ -170,6 +170,13 @@ def test_what_is_wrong_is_said_in_one_line(arguments: tuple[str, ...], complaint
     assert "\n" not in str(raised.value)
 
 
+def test_a_key_in_place_of_its_file_is_not_shown() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"
+    with pytest.raises(UsageError, match="the path of a file") as raised:
+        parse("--tls-cert", "client.crt", "--tls-key", key, "orders")
+    assert "hunter2" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
