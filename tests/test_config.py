@@ -215,6 +215,10 @@ def test_sizes_and_counts_are_positive_whole_numbers(cls: type[Any], name: str) 
         (TlsConfig, "server_name", "x" * 254),
         (TlsConfig, "ca_file", ""),
         (TlsConfig, "ca_pem", "/etc/ca.crt"),
+        (TlsConfig, "ca_pem", "\ud800"),
+        (TlsConfig, "cert_pem", "\ud800"),
+        (TlsConfig, "key_pem", "\ud800"),
+        (TlsConfig, "insecure_anonymous", "yes"),
         (TlsConfig, "minimum_version", "1.2"),
     ],
 )
@@ -352,7 +356,7 @@ class TestTls:
         assert config.anonymous
 
     def test_authorities_and_not_verifying_contradict_each_other(self) -> None:
-        with pytest.raises(InvalidConfig, match=r"TlsConfig\.anonymous"):
+        with pytest.raises(InvalidConfig, match=r"TlsConfig\.insecure_anonymous"):
             TlsConfig(ca_pem=CERTIFICATE, insecure_anonymous=True)
 
     def test_a_certificate_comes_with_its_key(self) -> None:

@@ -46,7 +46,8 @@ class Must:
     def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if not self.holds(value):
             shown = self._shown(value) if attribute.repr else NotShown()
-            raise InvalidConfig(f"{type(instance).__name__}.{attribute.name}", shown, self.expected)
+            setting = f"{type(instance).__name__}.{attribute.alias}"
+            raise InvalidConfig(setting, shown, self.expected)
 
     def check(self, name: str, value: object) -> None:
         """The same for an argument of this name.

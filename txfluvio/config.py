@@ -185,7 +185,10 @@ class RetryPolicy:
 
 
 def _as_bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+    try:
+        return value.encode() if isinstance(value, str) else value
+    except UnicodeEncodeError:
+        return b""  # No PEM text, and refused as such.
 
 
 def _is_path(value: object) -> bool:
@@ -279,7 +282,7 @@ class TlsConfig:
             )
         if self.anonymous and (self.ca_file is not None or self.ca_pem is not None):
             raise InvalidConfig(
-                "TlsConfig.anonymous", True, "no authorities to verify by, or False"
+                "TlsConfig.insecure_anonymous", True, "no authorities to verify by, or False"
             )
 
     @classmethod
