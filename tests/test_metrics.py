@@ -10,13 +10,20 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.test.requesthelper import DummyRequest
 from zope.interface.verify import verifyObject
 
 from txfluvio import FluvioClient, Offset
-from txfluvio.config import RetryPolicy
-from txfluvio.errors import Disconnected, FluvioError, TopicNotFound, broker_error
+from txfluvio.config import ClientConfig, RetryPolicy
+from txfluvio.errors import (
+    Disconnected,
+    FluvioError,
+    InvalidConfig,
+    TopicNotFound,
+    broker_error,
+)
 from txfluvio.interfaces import IMetrics
 from txfluvio.metrics import NOTHING, ClientFacts, NoMetrics, SeveralMetrics, error_code
 from txfluvio.prometheus import MetricsResource, PrometheusMetrics
@@ -307,6 +314,15 @@ def test_all_of_them_are_metrics(metrics: object) -> None:
     assert verifyObject(IMetrics, metrics)
 
 
+@pytest.mark.parametrize("wrong", [3, PrometheusMetrics, print])
+def test_what_is_no_metrics_is_refused_by_name(wrong: Any) -> None:
+    config = ClientConfig(endpoint="sc.test:9003")
+    with pytest.raises(InvalidConfig, match=r"FluvioClient\.metrics .*an IMetrics"):
+        FluvioClient(Clock(), config, metrics=wrong)
+    with pytest.raises(InvalidConfig, match=r"SeveralMetrics\.each .*an IMetrics"):
+        SeveralMetrics(NOTHING, wrong)
+
+
 def test_several_are_told_the_same() -> None:
     notes = [Notes(), Notes()]
     several = SeveralMetrics(*notes)
@@ -327,8 +343,11 @@ class Broken(NoMetrics):
     """Fails whatever it is told, but for the beginning."""
 
     def __getattribute__(self, name: str) -> Any:
-        if name == "attach":
+        if name == "attach" or name not in IMetrics:
             return super().__getattribute__(name)
+        return self._fail
+
+    def _fail(self, *facts: object) -> None:
         raise RuntimeError("no room on the disk")
 
 

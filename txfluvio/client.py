@@ -30,8 +30,8 @@ from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
 from .consumer.service import STOP_TIMEOUT
 from .errors import AlreadyRunning, ClientClosed, InvalidConfig, UnknownSetting
-from .interfaces import IFluvioClient, IMetrics
-from .metrics import NOTHING, ClientFacts, SeveralMetrics
+from .interfaces import IFluvioClient
+from .metrics import NOTHING, ClientFacts, SeveralMetrics, is_metrics
 from .offset import Offset
 from .producer import Budget, Producer
 from .transport.dialer import Dialer, TcpDialer
@@ -60,8 +60,9 @@ class FluvioClient(Service):
     :param dialer: makes the connections; None: over TCP, and TLS where the configuration says so.
     :param rng: decides what is left to chance, which is how long to wait before trying again.
     :param now: the time of day that records are stamped with, in seconds since the Unix epoch.
-    :param metrics: is told what happens, such as a
+    :param metrics: an :class:`~txfluvio.interfaces.IMetrics` that is told what happens, such as a
         :class:`~txfluvio.prometheus.PrometheusMetrics`; None: nobody is.
+    :raises InvalidConfig: ``config`` or ``metrics`` is something else.
     """
 
     _log = Logger()
@@ -74,10 +75,12 @@ class FluvioClient(Service):
         dialer: Dialer | None = None,
         rng: Random | None = None,
         now: Callable[[], float] = time.time,
-        metrics: IMetrics | None = None,
+        metrics: Any = None,
     ) -> None:
         if not isinstance(config, ClientConfig):
             raise InvalidConfig("FluvioClient.config", config, "a ClientConfig")
+        if metrics is not None:
+            is_metrics.check("FluvioClient.metrics", metrics)
         self._config = config
         self._clock = cast(IReactorTime, reactor)
         self._dialer = TcpDialer(cast(IReactorTCP, reactor), config) if dialer is None else dialer

@@ -3,6 +3,10 @@
 Vocabulary for all floors, without any implementation. ``verifyObject(IPartitioner, mine)`` says
 whether an object of one's own fits. What each call means in all its cases stands with the class
 that this library has for it.
+
+A type checker does not know that a class implements a zope interface; mypy does with the plugin of
+``mypy-zope``. Therefore parameters that take such an object are ``Any``, and are checked when they
+are given; only a program with annotations such as ``client: IFluvioClient`` needs the plugin.
 """
 
 from __future__ import annotations

@@ -9,11 +9,13 @@ connection, never by record, so that whoever is told nothing pays nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ._checks import Must
 from .errors import BrokerError, FluvioError
 from .interfaces import IMetrics
 
@@ -42,6 +44,16 @@ class ClientFacts:
 def error_code(error: FluvioError) -> str:
     """A short name for a kind of error: the code, if a server gave one, or else its class."""
     return str(error.code) if isinstance(error, BrokerError) else type(error).__name__
+
+
+def _is_told(value: object) -> bool:
+    """Whether it has all the methods; a class is not what is made of it."""
+    has_all = all(callable(getattr(value, name, None)) for name in IMetrics)
+    return has_all and not isinstance(value, type)
+
+
+is_metrics = Must("an IMetrics", _is_told)
+"""The check of an argument that is to be told."""
 
 
 @implementer(IMetrics)
@@ -84,13 +96,16 @@ class SeveralMetrics:
     What one of them raises is logged, and concerns neither the others nor the client, which is in
     the middle of things. A client tells by way of this also where there is one.
 
-    :param each: those to tell.
+    :param each: those to tell, each an :class:`~txfluvio.interfaces.IMetrics`.
+    :raises InvalidConfig: one is something else.
     """
 
     _log = Logger()
 
-    def __init__(self, *each: IMetrics) -> None:
-        self._each = each
+    def __init__(self, *each: Any) -> None:
+        for one in each:
+            is_metrics.check("SeveralMetrics.each", one)
+        self._each: tuple[IMetrics, ...] = each
 
     def attach(self, facts: Callable[[], ClientFacts]) -> None:
         """A client was made; what one of them raises is raised."""
