@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from random import Random
 from typing import Any
 
@@ -21,6 +23,7 @@ from txfluvio.errors import (
     Disconnected,
     FluvioError,
     InvalidConfig,
+    MissingPackage,
     TopicNotFound,
     broker_error,
 )
@@ -321,6 +324,16 @@ def test_what_is_no_metrics_is_refused_by_name(wrong: Any) -> None:
         FluvioClient(Clock(), config, metrics=wrong)
     with pytest.raises(InvalidConfig, match=r"SeveralMetrics\.each .*an IMetrics"):
         SeveralMetrics(NOTHING, wrong)
+
+
+def test_without_prometheus_client_importing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    monkeypatch.delitem(sys.modules, "txfluvio.prometheus")
+    with pytest.raises(MissingPackage, match=r"install txfluvio\[metrics\]") as raised:
+        import_module("txfluvio.prometheus")
+    assert isinstance(raised.value, ImportError)
 
 
 def test_several_are_told_the_same() -> None:

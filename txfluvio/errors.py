@@ -140,8 +140,8 @@ class InvalidTransforms(InvalidFile):
 
 
 @attrs.define(slots=False)
-class MissingPackage(UsageError):
-    """What was asked for needs a package that is not installed.
+class MissingPackage(UsageError, ImportError):
+    """What was asked for needs a package that is not installed; also an ``ImportError``.
 
     :ivar purpose: what for.
     :ivar package: its name.

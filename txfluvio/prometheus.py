@@ -1,6 +1,7 @@
 """Metrics for Prometheus: what a client tells, counted with ``prometheus_client``.
 
-Comes with the extra ``txfluvio[metrics]``. :class:`PrometheusMetrics` is what a client is given,
+Comes with the extra ``txfluvio[metrics]``, without which importing it is a
+:class:`~txfluvio.errors.MissingPackage`. :class:`PrometheusMetrics` is what a client is given,
 :class:`MetricsResource` what a ``twisted.web`` site serves. What can be asked for at any time (what
 is in flight, buffered, behind) is asked for when Prometheus asks, in the reactor's thread, where
 the client lives; ``prometheus_client.twisted`` would do that in another one.
@@ -12,16 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from weakref import WeakMethod
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from .errors import FluvioError
+from .errors import FluvioError, MissingPackage
 from .interfaces import IMetrics
 from .metrics import ClientFacts, error_code
+
+try:
+    from prometheus_client import CollectorRegistry, Counter, Histogram
+    from prometheus_client.core import GaugeMetricFamily, Metric
+    from prometheus_client.exposition import choose_encoder
+except ModuleNotFoundError as error:
+    raise MissingPackage("txfluvio.prometheus", "prometheus_client", "metrics") from error
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds: the bounds of the latency histograms."""
