@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.golden import recordings
+from tests.golden import ARCHIVE, recordings
 from txfluvio.errors import UsageError
 from txfluvio.testing.__main__ import main
 from txfluvio.testing.replay import Outcome, player, replay
@@ -545,13 +545,13 @@ class TestCommand:
             "0 comparisons; recordings: 0 the same, 1 different\n"
         )
 
-    def test_a_file_of_something_else_is_status_2(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    def test_a_file_of_something_else_is_named_and_status_2(
+        self, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        file = tmp_path / "bytes.jsonl"
-        file.write_bytes(b"\xff\xfe")
-        assert main(["replay", str(file)]) == 2
-        assert "can't decode byte 0xff" in capsys.readouterr().err
+        assert main(["replay", str(ARCHIVE)]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"python -m txfluvio.testing replay: {ARCHIVE}: is no text")
+        assert "expected a recording, JSON lines" in told
 
 
 def test_a_connection_of_mirrors_is_replayed_as_far_as_it_is_a_client_s() -> None:

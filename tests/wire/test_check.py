@@ -249,3 +249,11 @@ class TestCommand:
     ) -> None:
         assert main(["check", str(tmp_path / "none.jsonl")]) == 2
         assert "none.jsonl" in capsys.readouterr().err
+
+    def test_a_file_that_is_no_text_is_named_and_status_2(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["check", str(golden.ARCHIVE)]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"python -m txfluvio.wire check: {golden.ARCHIVE}: is no text")
+        assert "expected a recording, JSON lines" in told

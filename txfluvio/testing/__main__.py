@@ -21,19 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
-    except (FluvioError, OSError, UnicodeDecodeError) as error:
+    except (FluvioError, OSError) as error:
         print(f"{options.parser.prog}: {error}", file=sys.stderr)
         return 2
     return status
 
 
 def _replay(options: argparse.Namespace) -> int:
+    from ..wire.dump import text_of
     from ..wire.recordings import lines_of
     from .replay import replay, replay_mutated
 
     different = compared = broken = 0
     for name in options.files:
-        lines = lines_of(Path(name).read_text(encoding="utf-8"))
+        lines = lines_of(text_of(name))
         try:
             outcome = replay(lines)
             promises = replay_mutated(lines, options.mutate, options.seed)

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever reads has seen enough; Python's own last flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, UnicodeDecodeError, FluvioError) as error:
+    except (OSError, FluvioError) as error:
         print(f"{options.parser.prog}: {error}", file=sys.stderr)
         return 2
     return status

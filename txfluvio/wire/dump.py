@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import ProtocolError, UsageError
+from ..errors import InvalidFile, ProtocolError, UsageError
 from .codes import ErrorCode
 from .compression import Compression
 from .framing import Frames
@@ -305,5 +305,12 @@ def describe_recording(
 
 
 def text_of(name: str) -> str:
-    """The text of a file, or of standard input for ``-``."""
-    return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    """The text of a file, or of standard input for ``-``.
+
+    :raises InvalidFile: it is no text.
+    """
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        reason = "is no text: expected a recording, JSON lines; unpack an archive first"
+        raise InvalidFile(name, "", reason) from error
