@@ -6,12 +6,14 @@ import gc
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from tests import golden
+from txfluvio.testing.fuzz.__main__ import main
 from txfluvio.testing.fuzz.corpus import LARGEST, Case
 from txfluvio.testing.fuzz.ends import BrokerEnd, ClientEnd, End
 from txfluvio.testing.fuzz.run import BLOCK, MOST_MEMORY, resident, run_block
@@ -163,3 +165,13 @@ def test_what_the_fake_does_with_large_frames_grows_with_them(
         assert_linear(end, produced(shape(LARGEST)), produced(shape(8 * LARGEST)))
     finally:
         end.stop()
+
+
+def test_without_recordings_the_command_says_how_to_name_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none.tar.xz"
+    assert main(["--recordings", str(missing)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"python -m txfluvio.testing.fuzz: {missing}: there is no such file")
+    assert "--recordings" in told

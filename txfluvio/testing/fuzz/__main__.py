@@ -24,7 +24,8 @@ _SHOWN = 20
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     numbers = range(options.first, options.first + options.frames)
     began = time.monotonic()
     total = Outcome()
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if len(total.findings) >= _SHOWN:
                 break
     except UsageError as error:
-        print(f"fuzz: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted", end="", file=sys.stderr)
@@ -45,12 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("fuzz", description=__doc__.partition("\n")[0])
+    description = __doc__.partition("\n")[0]
+    parser = argparse.ArgumentParser("python -m txfluvio.testing.fuzz", description=description)
     parser.add_argument("--frames", type=int, default=10_000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="decides, with its number, a frame")
     parser.add_argument("--first", type=int, default=0, help="the number of the first")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--recordings", type=Path, default=Path(RECORDINGS))
+    parser.add_argument(
+        "--recordings",
+        type=Path,
+        default=Path(RECORDINGS),
+        metavar="ARCHIVE",
+        help=f"a tar file of recordings [{RECORDINGS}, which a checkout has]",
+    )
     return parser
 
 

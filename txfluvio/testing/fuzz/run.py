@@ -135,7 +135,10 @@ def run(archive: Path, seed: int, numbers: Sequence[int], processes: int) -> Ite
     :raises UsageError: there are no recordings.
     """
     if not archive.is_file():
-        raise UsageError(f"{archive}: no recordings there; say where they are")
+        raise UsageError(
+            f"{archive}: there is no such file: expected recordings, which are not installed;"
+            " a checkout of the project has them, or name others by --recordings"
+        )
     blocks = [numbers[start : start + BLOCK] for start in range(0, len(numbers), BLOCK)]
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _begin, (archive, seed)) as pool:
