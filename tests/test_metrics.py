@@ -31,6 +31,7 @@ from txfluvio.interfaces import IMetrics
 from txfluvio.metrics import NOTHING, ClientFacts, NoMetrics, SeveralMetrics, error_code
 from txfluvio.prometheus import MetricsResource, PrometheusMetrics
 from txfluvio.transport.dialer import MemoryDialer
+from txfluvio.wire.records import encode_batch
 
 from .client_kit import ClientCase
 
@@ -289,6 +290,20 @@ class Prometheus(MeteredCase):
         MetricsResource(self.metrics).render(request)
         (content_type,) = request.responseHeaders.getRawHeaders("content-type", [])
         self.assertTrue(content_type.startswith("text/plain"))
+
+    def test_what_a_metric_says_of_itself_begins_with_what_it_counts(self) -> None:
+        for family in self.metrics.registry.collect():
+            unit = family.name.rpartition("_")[2]
+            if unit in ("bytes", "seconds", "batches", "records", "replies", "connections"):
+                self.assertTrue(family.documentation.startswith(unit.capitalize()), family.name)
+
+    def test_bytes_that_are_produced_and_received_have_the_header_of_their_batch(self) -> None:
+        client = self.metered(self.metrics)
+        self.produce(client, b"x" * 100)
+        self.consume(client)
+        produced = self.value("produced_bytes_total", topic="orders")
+        self.assertEqual(produced, len(encode_batch([b"x" * 100])))
+        self.assertEqual(self.value("received_bytes_total", topic="orders"), produced)
 
     def test_a_registry_that_has_them_already_refuses_them_and_gets_nothing_twice(self) -> None:
         registry = self.metrics.registry

@@ -96,12 +96,12 @@ class IMetrics(Interface):
     def produced(topic: str, partition: int, records: int, size: int, seconds: float) -> None:
         """A batch was stored.
 
-        :param size: bytes, before compression.
+        :param size: bytes of the batch with its header, before compression.
         :param seconds: since its first record was taken in.
         """
 
     def received(topic: str, partition: int, size: int) -> None:
-        """A reply has brought records of so many bytes, compressed as they are stored."""
+        """A reply has brought so many bytes of batches, headers and all, compressed as stored."""
 
     def consumed(topic: str, partition: int, records: int) -> None:
         """So many records were handed out."""

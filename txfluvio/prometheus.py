@@ -50,15 +50,31 @@ class _Facts:
         self._clients = [client for client in self._clients if client() is not None]
         every = [ask() for client in self._clients if (ask := client()) is not None]
         for name, meaning, values in (
-            ("connections", "Connections.", [facts.connections for facts in every]),
-            ("requests_in_flight", "Requests without a reply.", [f.in_flight for f in every]),
-            ("producer_buffered_bytes", "Without an outcome.", [f.buffered for f in every]),
-            ("consumer_buffered_bytes", "Counted against the budget.", [f.held for f in every]),
+            (
+                "connections",
+                "Connections that there are.",
+                [facts.connections for facts in every],
+            ),
+            (
+                "requests_in_flight",
+                "Requests that wait for their reply, streams not counted.",
+                [facts.in_flight for facts in every],
+            ),
+            (
+                "producer_buffered_bytes",
+                "Bytes of records that producers have taken in and that have no outcome yet.",
+                [facts.buffered for facts in every],
+            ),
+            (
+                "consumer_buffered_bytes",
+                "Bytes of records that consumers have received and not handed out, or ask for.",
+                [facts.held for facts in every],
+            ),
         ):
             yield GaugeMetricFamily(f"{self._prefix}_{name}", meaning, value=sum(values))
         lag = GaugeMetricFamily(
             f"{self._prefix}_consumer_lag",
-            "Offsets from what was handed out to the high watermark.",
+            "Offsets from the record that was handed out last to the high watermark.",
             labels=["topic", "partition"],
         )
         behind: dict[tuple[str, int], int] = {}
@@ -93,18 +109,32 @@ class PrometheusMetrics:
             name = f"{prefix}_{name}"
             return Histogram(name, meaning, [label], registry=self.registry, buckets=BUCKETS)
 
-        self._connects = counter("connects", "Connections made.")
-        self._reconnects = counter("reconnects", "Connections made again after a loss.")
-        self._disconnects = counter("disconnects", "Connections lost.")
-        self._requests = histogram("request_seconds", "From a request to its reply.", "api")
-        self._records_out = counter("produced_records", "Records stored.", "topic")
-        self._bytes_out = counter("produced_bytes", "Their bytes, uncompressed.", "topic")
-        self._batches_out = counter("produced_batches", "Batches stored.", "topic")
-        self._delivery = histogram("delivery_seconds", "From send() to being stored.", "topic")
-        self._records_in = counter("consumed_records", "Records handed out.", "topic")
-        self._bytes_in = counter("received_bytes", "Bytes of records as they came.", "topic")
+        self._connects = counter("connects", "Connections that were made.")
+        self._reconnects = counter("reconnects", "Connections that were made again after a loss.")
+        self._disconnects = counter("disconnects", "Connections that were lost.")
+        self._requests = histogram("request_seconds", "Seconds from a request to its reply.", "api")
+        self._records_out = counter("produced_records", "Records that were stored.", "topic")
+        self._bytes_out = counter(
+            "produced_bytes",
+            "Bytes of the batches that were stored, with each batch's header, before compression.",
+            "topic",
+        )
+        self._batches_out = counter("produced_batches", "Batches that were stored.", "topic")
+        self._delivery = histogram(
+            "delivery_seconds",
+            "Seconds from the first send() of a batch to its being stored.",
+            "topic",
+        )
+        self._records_in = counter("consumed_records", "Records that were handed out.", "topic")
+        self._bytes_in = counter(
+            "received_bytes",
+            "Bytes of batches as received, with each batch's header, compressed as stored.",
+            "topic",
+        )
         self._pushes_in = counter("received_replies", "Replies that brought records.", "topic")
-        self._errors = counter("errors", "What went wrong.", "operation", "code")
+        self._errors = counter(
+            "errors", "Errors, those after which it is tried again included.", "operation", "code"
+        )
         # Last: a registry that has these names already has refused the others by now.
         self._facts = _Facts(prefix)
         self.registry.register(self._facts)
