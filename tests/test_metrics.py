@@ -273,6 +273,12 @@ class Prometheus(MeteredCase):
         del client
         self.assertEqual(self.value("connections"), 0)
 
+    def test_facts_may_come_from_any_function(self) -> None:
+        self.metrics.attach(
+            lambda: ClientFacts(connections=7, in_flight=0, buffered=0, held=0, lag={})
+        )
+        self.assertEqual(self.value("connections"), 7)
+
     def test_the_resource_speaks_the_format_of_prometheus(self) -> None:
         self.produce(self.metered(self.metrics), b"x")
         request = DummyRequest([b"metrics"])

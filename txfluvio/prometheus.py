@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from inspect import ismethod
 from weakref import WeakMethod
 
 from twisted.web.resource import Resource
@@ -37,11 +38,11 @@ class _Facts:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._clients: list[WeakMethod[Callable[[], ClientFacts]]] = []
+        self._clients: list[Callable[[], Callable[[], ClientFacts] | None]] = []
 
     def add(self, facts: Callable[[], ClientFacts]) -> None:
-        """Ask a client, too, as long as there is anybody else who has it."""
-        self._clients.append(WeakMethod(facts))
+        """Ask a client, too; by a method, as long as there is anybody else who has it."""
+        self._clients.append(WeakMethod(facts) if ismethod(facts) else lambda: facts)
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -147,7 +148,11 @@ class PrometheusMetrics:
     # IMetrics
 
     def attach(self, facts: Callable[[], ClientFacts]) -> None:
-        """A client was made: ask it when asked."""
+        """A client was made: ask it when asked.
+
+        A method does not keep its object, the client; any other function is kept and asked for
+        ever.
+        """
         self._facts.add(facts)
 
     def connected(self, address: str) -> None:
