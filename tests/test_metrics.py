@@ -399,6 +399,10 @@ class WhatMetricsRaise(MeteredCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
+def test_codes_that_nobody_knows_are_counted_as_one() -> None:
+    assert error_code(broker_error(4711)) == error_code(broker_error(-4712)) == "unknown"
+    assert error_code(broker_error(60)) == "60"
+
+
 def test_an_error_without_a_code_is_counted_by_its_name() -> None:
-    assert error_code(broker_error(4711)) == "4711"
     assert error_code(Disconnected("a:1", "gone")) == "Disconnected"

@@ -1000,6 +1000,9 @@ _PLAIN: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 
+KNOWN_CODES: Final = frozenset({*BROKER_ERRORS, *_PLAIN})
+"""The codes that this version knows, with a class of their own or without."""
+
 
 def broker_error(
     code: int,

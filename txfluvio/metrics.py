@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ._checks import Must
-from .errors import BrokerError, FluvioError
+from .errors import KNOWN_CODES, BrokerError, FluvioError
 from .interfaces import IMetrics
 
 
@@ -42,8 +42,14 @@ class ClientFacts:
 
 
 def error_code(error: FluvioError) -> str:
-    """A short name for a kind of error: the code, if a server gave one, or else its class."""
-    return str(error.code) if isinstance(error, BrokerError) else type(error).__name__
+    """A short name for a kind of error: the code, if a server gave one, or else its class.
+
+    It is ``"unknown"`` for all codes that this version does not know, so that no server can make
+    many names.
+    """
+    if not isinstance(error, BrokerError):
+        return type(error).__name__
+    return str(error.code) if error.code in KNOWN_CODES else "unknown"
 
 
 def _is_told(value: object) -> bool:
