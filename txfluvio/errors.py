@@ -682,7 +682,7 @@ class TopicNotFound(TopicError):
 
     code = 2001
     effect = Effect.NONE
-    says = "there is no such topic: create it first"
+    says = "there is no such topic: check the name, or whether it was created"
 
 
 class TopicAlreadyExists(TopicError):
