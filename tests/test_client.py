@@ -649,6 +649,16 @@ class Making(SynchronousTestCase):
         producer = self.client.producer("orders", base, batch_size=100)
         self.assertEqual((producer.config.linger, producer.config.batch_size), (0.5, 100))
 
+    def test_settings_that_are_none_are_refused_and_not_shown(self) -> None:
+        error = self.assertRaises(
+            InvalidConfig,
+            FluvioClient,
+            Clock(),
+            {"tls": {"key_pem": "secret"}},
+        )
+        self.assertEqual(error.setting, "FluvioClient.config")
+        self.assertNotIn("secret", str(error))
+
     def test_a_setting_that_is_wrong_or_unknown_is_named(self) -> None:
         for setting, make in (
             ("ProducerConfig.linger", lambda: self.client.producer("orders", linger=-1)),

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ._checks import NotShown
 from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
 from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
@@ -78,7 +79,7 @@ class FluvioClient(Service):
         metrics: Any = None,
     ) -> None:
         if not isinstance(config, ClientConfig):
-            raise InvalidConfig("FluvioClient.config", config, "a ClientConfig")
+            raise InvalidConfig("FluvioClient.config", NotShown(type(config)), "a ClientConfig")
         if metrics is not None:
             is_metrics.check("FluvioClient.metrics", metrics)
         self._config = config
