@@ -344,7 +344,8 @@ class ClientConfig:
     :ivar retry: the waits between attempts, and how long they go on.
     :ivar max_connections: connections the client may hold at once.
     :ivar max_frame_size: bytes of one frame from a server; whoever asked for a larger one, a long
-        list or a watch of it included, gets a :class:`~txfluvio.errors.ProtocolError`.
+        list or a watch of it included, gets a :class:`~txfluvio.errors.ProtocolError`. The answer
+        with which a server tells its versions may have 64 KiB at most.
     :ivar max_decompressed_size: bytes one batch may become by decompression.
     :ivar max_decompression_ratio: how many times its size a batch may become; None: any, since
         honest batches of equal records reach ten thousand and the size above is bounded.

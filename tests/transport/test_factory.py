@@ -18,7 +18,7 @@ from txfluvio.config import ClientConfig
 from txfluvio.errors import ConnectFailed, HandshakeFailed, TlsRequired
 from txfluvio.testing.semver import is_semver
 from txfluvio.transport.factory import FluvioFactory, client_version, connect
-from txfluvio.transport.protocol import CLOSE_GRACE, FluvioProtocol
+from txfluvio.transport.protocol import CLOSE_GRACE, MAX_GREETING, FluvioProtocol
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.schema import evolve
 from txfluvio.wire.versions import ApiVersionsRequest
@@ -123,6 +123,15 @@ class ConnectTests(PeerTestCase):
         self.network.pump()
         failed = self.failureResultOf(connecting, HandshakeFailed).value
         self.assertIn("ApiVersionsResponse.api_keys", str(failed))
+        self.assert_nothing_left()
+
+    def test_an_answer_that_is_far_too_long_fails_the_handshake_at_its_beginning(self) -> None:
+        self.peers.greeting = None
+        connecting = self.dial()
+        self.peer.transport.write((MAX_GREETING + 1).to_bytes(4, "big"))
+        self.network.pump()
+        failed = self.failureResultOf(connecting, HandshakeFailed).value
+        self.assertIn(f"over the limit of {MAX_GREETING} for the first one", str(failed))
         self.assert_nothing_left()
 
     def test_a_web_server_is_recognised(self) -> None:

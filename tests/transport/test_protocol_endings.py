@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionLost
 from tests.transport.peer import ANSWER, ASK, OPEN, SPU_VERSIONS, PeerTestCase
 from txfluvio.errors import Disconnected, Effect, FluvioError, ProtocolError, RequestTimedOut
 from txfluvio.transport.memory import Direction
-from txfluvio.transport.protocol import CLOSE_GRACE
+from txfluvio.transport.protocol import CLOSE_GRACE, MAX_GREETING
 from txfluvio.wire.headers import encode_reply
 from txfluvio.wire.sc import TOPIC, WatchRequest
 from txfluvio.wire.schema import evolve
@@ -435,6 +435,13 @@ class SilenceTests(PeerTestCase):
         self.assertIsInstance(closed.__cause__, RequestTimedOut)
         self.assertEqual(len(end), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_whose_answer_is_far_too_long_is_no_peer(self) -> None:
+        ranges = SPU_VERSIONS.api_keys * (MAX_GREETING // 6)
+        self.peer.greeting = evolve(SPU_VERSIONS, api_keys=ranges[: MAX_GREETING // 6])
+        self.clock.advance(30)
+        self.network.pump()
+        self.assertIn(f"over the limit of {MAX_GREETING}", str(self.successResultOf(self.closed)))
 
     def test_one_that_was_heard_is_not_asked(self) -> None:
         stream = self.protocol.open_stream(OPEN)

@@ -114,6 +114,20 @@ def test_a_frame_of_exactly_the_limit_is_taken() -> None:
         Frames(max_frame_size=2).feed(frame(b"abc"))
 
 
+@pytest.mark.parametrize("cut", range(13))
+def test_the_first_frame_may_have_a_limit_of_its_own(cut: int) -> None:
+    stream = frame(b"abc") + frame(b"abcd")
+    frames = Frames(max_frame_size=4, first=3)
+    assert frames.feed(stream[:cut]) + frames.feed(stream[cut:]) == [b"abc", b"abcd"]
+    with pytest.raises(ProtocolError, match="4 bytes is over the limit of 3 for the first one"):
+        Frames(max_frame_size=4, first=3).feed(frame(b"abcd"))
+
+
+def test_the_limit_for_the_first_frame_raises_no_other() -> None:
+    with pytest.raises(ProtocolError, match="over the limit of 2: raise max_frame_size"):
+        Frames(max_frame_size=2, first=3).feed(frame(b"abc"))
+
+
 def test_the_default_limit_is_above_the_largest_batch() -> None:
     assert DEFAULT_MAX_FRAME_SIZE > 32 * 1024 * 1024
     with pytest.raises(ProtocolError):

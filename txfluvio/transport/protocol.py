@@ -61,6 +61,10 @@ _LAST_CORRELATION_ID: Final = 2**31 - 1
 MAX_ABANDONED: Final = 10_000
 """A connection is closed on which more requests than this are unanswered though nobody waits."""
 
+MAX_GREETING: Final = 64 * 1024
+"""The most bytes of an answer to ApiVersions; servers send less than 100. It takes thirty times as
+much once it is read, and it is read before anything is known of the peer."""
+
 _OPENING: Final = 8
 """How many of a peer's first bytes are kept until it has proven to speak Fluvio."""
 
@@ -138,7 +142,7 @@ class FluvioProtocol:
         self._lost = False
         self._aborting = False
         self._all_told = False
-        self._frames = Frames(config.max_frame_size)
+        self._frames = Frames(config.max_frame_size, first=MAX_GREETING)
         self._opening: bytes | None = b""
         self._unfinished_since: float | None = None
         self._frame_watched = False
@@ -479,6 +483,12 @@ class FluvioProtocol:
             self._broken(error)
             return
         try:
+            if len(frame) > MAX_GREETING and waiter.api is self._hello.api:
+                raise ProtocolError(
+                    f"an answer to {waiter.api.name} of {len(frame)} bytes is over the limit of"
+                    f" {MAX_GREETING}",
+                    message="frame",
+                )
             reply = waiter.api.reply.decode(frame, waiter.version, REPLY_BODY)
         except ProtocolError as error:
             self._unreadable(waiter, error)

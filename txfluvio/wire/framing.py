@@ -33,10 +33,14 @@ class Frames:
     ones, so that a frame that drips in byte by byte takes no more memory than its size.
 
     :param max_frame_size: the largest frame accepted, in bytes without the prefix.
+    :param first: the largest that the first one may be, if that is less.
     """
 
-    def __init__(self, max_frame_size: int = DEFAULT_MAX_FRAME_SIZE) -> None:
-        self._limit = max_frame_size
+    def __init__(
+        self, max_frame_size: int = DEFAULT_MAX_FRAME_SIZE, first: int | None = None
+    ) -> None:
+        self._later = max_frame_size
+        self._limit = max_frame_size if first is None else min(first, max_frame_size)
         self._pieces: list[bytes | bytearray] = []
         self._held = 0
         self._size = 0
@@ -83,6 +87,7 @@ class Frames:
             (size,) = _SIZE.unpack_from(data)
             if size == len(data) - _PREFIX and size <= self._limit:
                 # Nearly always there is one frame and nothing else.
+                self._limit = self._later
                 return [data[_PREFIX:]]
         frames: list[bytes] = []
         pos = 0
@@ -97,6 +102,7 @@ class Frames:
             whole = b"".join([*self._pieces, memoryview(data)[:missing]])
             self._pieces = []
             if size:
+                self._limit = self._later
                 frames.append(whole)
                 pos = missing
                 size = 0
@@ -119,6 +125,7 @@ class Frames:
             stop = pos + size
             if stop > end:
                 break
+            self._limit = self._later
             # Where this is all there is, it is no copy.
             frames.append(data[pos:stop])
             pos = stop
@@ -140,10 +147,11 @@ class Frames:
 
     def _refusal(self, size: int) -> ProtocolError:
         if size > self._limit:
-            reason = (
-                f"a frame of {size} bytes is over the limit of {self._limit}:"
-                " raise max_frame_size if it is an honest one"
-            )
+            reason = f"a frame of {size} bytes is over the limit of {self._limit}"
+            if self._limit == self._later:
+                reason += ": raise max_frame_size if it is an honest one"
+            else:
+                reason += " for the first one"
         else:
             reason = f"a frame of {size} bytes"
         return ProtocolError(reason, message="frame", field="size", position=0)
