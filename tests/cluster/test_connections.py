@@ -435,6 +435,35 @@ class AskingTheSc(Started):
             self.successResultOf(call)
         self.stopped()
 
+    def test_one_of_many_that_wait_their_turn_is_cancelled_without_a_search(self) -> None:
+        compared: list[object] = []
+
+        def compare(one: object, other: object) -> bool:
+            compared.append(other)
+            return one is other
+
+        self.patch(Deferred, "__eq__", compare)
+        calls = [self.cluster.sc_request(LIST) for _ in range(SC_CALLS + 100)]
+        for call in reversed(calls):
+            call.cancel()
+            self.failureResultOf(call, CancelledError)
+        self.assertLess(len(compared), 100)
+        self.stopped()
+
+    def test_turns_come_in_the_order_in_which_they_were_asked_for(self) -> None:
+        first = [self.cluster.sc_request(LIST) for _ in range(SC_CALLS)]
+        self.advance()
+        asked = self.sc.take(SC_CALLS)
+        messages = [DeleteRequest(kind=TOPIC, key=name) for name in ("a", "b", "c")]
+        others = [self.cluster.sc_request(message) for message in messages]
+        for one in asked[:3]:
+            one.reply(LISTED)
+            self.advance()
+        self.assertEqual([one.message for one in self.sc.take(3)], messages)
+        self.stopped()
+        for call in (*first[3:], *others):
+            self.failureResultOf(call, ClientClosed)
+
     def test_waiting_for_ones_turn_counts_towards_the_deadline(self) -> None:
         calls = [self.cluster.sc_request(LIST) for _ in range(SC_CALLS)]
         waiting = self.cluster.sc_request(DELETE, timeout=3.0)
