@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 
+from tests.costs import calls_of
 from txfluvio.cluster.connections import COMMITTED_CONNECTIONS, SC_CALLS
 from txfluvio.config import TlsConfig
 from txfluvio.errors import (
@@ -242,6 +243,16 @@ class OfTheirOwn(Started):
         refused = self.cluster.open_connection(5001)
         error = self.failureResultOf(refused, LimitReached).value
         self.assertEqual((error.setting, error.limit), ("ClientConfig.max_connections", 2))
+        self.stopped()
+
+    def test_one_more_costs_the_same_however_many_there_are(self) -> None:
+        costs = []
+        for _ in range(2):
+            costs.append(calls_of(lambda: self.cluster.open_connection(5001)))
+            for _ in range(50):
+                self.now(self.cluster.open_connection(5001))
+        few, many = costs
+        self.assertLess(many, few + 10)
         self.stopped()
 
     def test_one_that_has_ended_does_not_count(self) -> None:

@@ -100,11 +100,9 @@ class Connections:
         """
         if self._closed:
             return fail(ClientClosed())
-        # Not those that are as good as gone: whoever is told of a loss dials again before it is
-        # told here. One that closes in peace counts, since it may keep its socket for seconds.
-        taken = len(self._dialling) + sum(not protocol.given_back for protocol in self._open)
-        if taken >= self._config.max_connections:
-            limit = self._config.max_connections
+        limit = self._config.max_connections
+        # They are looked through only where that may matter: all may be dialled anew at once.
+        if len(self) >= limit and self._taken() >= limit:
             return fail(LimitReached("ClientConfig.max_connections", limit))
         attempt = maybeDeferred(self._dialer.dial, host, port, server_name=server_name)
         self._dialling[attempt] = None
@@ -135,6 +133,14 @@ class Connections:
             return named
 
         return attempt.addCallbacks(dialled, failed)
+
+    def _taken(self) -> int:
+        """How many count towards ``max_connections``.
+
+        Not those that are as good as gone: whoever is told of a loss dials again before it is told
+        here. One that closes in peace counts, since it may keep its socket for seconds.
+        """
+        return len(self._dialling) + sum(not protocol.given_back for protocol in self._open)
 
     def close(self, *, hurried: bool = False) -> Deferred[None]:
         """Give up dialling, close what is open; fires when the last connection is gone.
