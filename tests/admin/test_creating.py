@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 
 from tests.cluster.objects import changed, deleted, everything, partition, spu, topic, updated
+from tests.costs import calls_of
 from txfluvio.admin import (
     PartitionResolution,
 )
@@ -133,6 +134,35 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.sc.one().reply(ListResponse(kind=TOPIC, objects=()))
         self.advance()
         self.assertEqual(self.successResultOf(listing), [])
+        self.stopped()
+
+    def test_those_that_wait_for_their_turn_are_not_looked_for_in_the_metadata(self) -> None:
+        creating = [self.admin.create_topic(f"topic-{number}") for number in range(SC_CALLS)]
+        self.advance()
+        message = changed(TOPIC, *updated(topic("another")))
+        few = calls_of(lambda: self.tell(self.watching, message))
+        creating += [self.admin.create_topic(f"more-{number}") for number in range(100)]
+        self.advance()
+        many = calls_of(lambda: self.tell(self.watching, message))
+        self.assertLess(many, few + 100)
+        self.stopped()
+        for one in creating:
+            self.failureResultOf(one, ClientClosed)
+
+    def test_one_that_shows_while_it_waits_for_its_turn_is_created_when_that_comes(self) -> None:
+        for number in range(SC_CALLS):
+            self.addCleanup(self.admin.create_topic(f"topic-{number}").addErrback, lambda _: None)
+        creating = self.admin.create_topic("orders")
+        self.advance()
+        asked = self.sc.take(SC_CALLS)
+        self.show(topic("orders"), partition("orders-0"))
+        self.assertNoResult(creating)
+        code = error(Code.TOPIC_INVALID_CONFIGURATION)
+        asked[0].reply(StatusResponse(name="topic-0", error_code=code))
+        self.advance()
+        self.advance()
+        self.successResultOf(creating)
+        self.assertTrue(asked[0].connection.closed)
         self.stopped()
 
     def test_a_reply_counts_when_the_metadata_shows_it(self) -> None:

@@ -782,8 +782,20 @@ class Admin:
     ) -> None:
         """Create what is done when the SC says so, or when the metadata shows it."""
         left = TimeLeft.of(self._clock, seconds)
-        answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds)
-        showing: Deferred[Any] = self._cluster.wait_for(usable.holds_as_asked, missing="")
+        turn: Deferred[Any] = Deferred()
+
+        def look() -> None:
+            if not turn.called:
+                turn.callback(None)
+
+        answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds, on_turn=look)
+        # Not before: each that is looked for is asked about with every message of the metadata. Nor
+        # at once: what is being sent can not be cancelled from within.
+        showing: Deferred[Any] = turn.addCallback(
+            lambda _: deferLater(
+                self._clock, 0, self._cluster.wait_for, usable.holds_as_asked, missing=""
+            )
+        )
         try:
             result, first = await DeferredList(
                 [answering, showing],

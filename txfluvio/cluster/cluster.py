@@ -278,7 +278,11 @@ class Cluster:
     # The SC
 
     def sc_request(
-        self, message: Request[ReplyT], *, timeout: float | None = None
+        self,
+        message: Request[ReplyT],
+        *,
+        timeout: float | None = None,
+        on_turn: Callable[[], object] = lambda: None,
     ) -> Deferred[ReplyT]:
         """The reply of the SC to a call.
 
@@ -287,11 +291,12 @@ class Cluster:
         closes its connection; it may take effect all the same.
 
         :param timeout: seconds for all of it; None: ``request_timeout``.
+        :param on_turn: called, before each attempt, when no others are to be waited for any more.
         """
         again = may_succeed if isinstance(message, ListRequest) else nothing_happened
         return self.run(
             self.retrying.call(
-                lambda left: self._sc.call(message, left),
+                lambda left: self._sc.call(message, left, on_turn),
                 seconds=self._seconds(timeout),
                 again=again,
             )

@@ -315,13 +315,19 @@ class ScCalls:
         self._turns = _Turns(SC_CALLS)
         self._idle: list[FluvioProtocol] = []
 
-    async def call(self, message: Request[ReplyT], seconds: float) -> ReplyT:
+    async def call(
+        self,
+        message: Request[ReplyT],
+        seconds: float,
+        on_turn: Callable[[], object] = lambda: None,
+    ) -> ReplyT:
         """The reply to a request.
 
         If it does not come in time, or is no longer waited for, the connection it would come on is
         closed, since what is asked next would wait behind it.
 
         :param seconds: for waiting one's turn, connecting, and the reply.
+        :param on_turn: called when it is its turn.
         :raises RequestTimedOut: with an effect of none if the request had not left.
         """
         left = TimeLeft.of(self._clock, seconds)
@@ -331,6 +337,7 @@ class ScCalls:
 
         await within(self._turns.acquire(), left, late)
         try:
+            on_turn()
             protocol = self._take()
             if protocol is None:
                 protocol = await within(self._connections.to_sc(), left, late)
