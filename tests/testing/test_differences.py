@@ -64,6 +64,9 @@ from txfluvio.wire.spu import (
     ConsumerOffset,
     Duration,
     FetchConsumerOffsetsRequest,
+    FetchPartition,
+    FetchRequest,
+    FetchTopic,
     Lookback,
     PartitionProduceData,
     StartMirrorRequest,
@@ -279,6 +282,17 @@ def test_endless_frames(size: int) -> None:
     client = kit.client()
     client.raw.send_bytes(size.to_bytes(4, "big", signed=True))
     assert client.closed
+
+
+def test_fetches_without_end() -> None:
+    kit = Kit()
+    kit.client().produce(encode_batch([bytes(2**20)]))
+    asked = FetchPartition(partition_index=0, fetch_offset=0)
+    topics = (FetchTopic(name="orders", fetch_partitions=(asked,) * 40),)
+    reply = kit.client().ask(FetchRequest(max_bytes=2**31 - 1, topics=topics))
+    found = [len(one.records) > 2**20 for one in reply.topics[0].partitions]
+    assert found == [True] * 32 + [False] * 8
+    assert kit.said("the rest is left out")
 
 
 # What is not there

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..wire.codes import NO_ERROR, Code, error
+from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
 from ..wire.schema import evolve
 from ..wire.spu import (
     FetchOffsetPartitionResponse,
@@ -26,26 +27,47 @@ if TYPE_CHECKING:
     from .spu import Spu
 
 
+MAX_FETCHED: Final = DEFAULT_MAX_FRAME_SIZE // 2
+"""Once the answer to a Fetch has as many bytes of records, what comes after is answered without."""
+
 _NOT_LEADER = error(Code.PARTITION_NOT_LEADER)
 
 
 def fetch(spu: Spu, message: FetchRequest, request: Incoming, connection: Connection) -> None:
-    """Read from each partition, as far as the limit of the request goes for each of them."""
+    """Read from each partition, as far as the limit of the request goes for each of them.
+
+    The answer is whole before it is sent, and a request may name a partition any number of times:
+    behind :data:`MAX_FETCHED` bytes nothing more is read.
+    """
+    fetched, full = 0, False
+
+    def read(topic: str, wanted: FetchPartition) -> PartitionResponse:
+        nonlocal fetched, full
+        full = fetched >= MAX_FETCHED
+        limit = 0 if full else message.max_bytes
+        answer = _read(spu, (topic, wanted.partition_index), wanted, message, limit, connection)
+        fetched += len(answer.records)
+        return answer
+
     topics = tuple(
         TopicFetchResponse(
             name=topic.name,
-            partitions=tuple(
-                _read(spu, (topic.name, one.partition_index), one, message, connection)
-                for one in topic.fetch_partitions
-            ),
+            partitions=tuple([read(topic.name, one) for one in topic.fetch_partitions]),
         )
         for topic in message.topics
     )
+    if full:
+        connection.complain(f"fetches more than {fetched} bytes at once: the rest is left out")
     connection.reply(FetchResponse(topics=topics), request)
 
 
 def _read(
-    spu: Spu, key: Key, wanted: FetchPartition, message: FetchRequest, connection: Connection
+    spu: Spu,
+    key: Key,
+    wanted: FetchPartition,
+    message: FetchRequest,
+    limit: int,
+    connection: Connection,
 ) -> PartitionResponse:
     answer = PartitionResponse(partition_index=wanted.partition_index)
     replica = spu.leads(key)
@@ -53,7 +75,7 @@ def _read(
         return evolve(answer, error_code=error(Code.NOT_LEADER_FOR_PARTITION))
     start, isolation = wanted.fetch_offset, message.isolation_level
     try:
-        found = replica.log.read(start, isolation, message.max_bytes)
+        found = replica.log.read(start, isolation, limit)
     except ReadError as reason:
         return evolve(answer, error_code=reason.error)
     if found.above_hw:
