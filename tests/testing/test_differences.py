@@ -31,11 +31,11 @@ from txfluvio.testing.replay.comparison import VOLATILE, alike
 from txfluvio.testing.replay.conversation import Conversation
 from txfluvio.testing.replica import Key
 from txfluvio.testing.smartmodules import Limits, SmartModuleRecord, filter
-from txfluvio.testing.stored_offsets import STORED_OFFSETS
+from txfluvio.testing.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code, ReplicaKey, error
-from txfluvio.wire.records import RecordSet, encode_batch
+from txfluvio.wire.records import Batch, RecordSet, encode_batch
 from txfluvio.wire.sc import (
     MIRROR,
     PARTITION,
@@ -259,6 +259,17 @@ def test_stored_offsets_anew() -> None:
     assert stored(client) == []
     store(client, 6)
     assert stored(client) == [("worker", ORDERS, 6)]
+
+
+def test_checkpoints_of_many_offsets() -> None:
+    kit = kit_with_offsets()
+    offsets = kit.spu.stored_offsets
+    assert offsets is not None
+    for number in range(7 * FLUSH_THRESHOLD):
+        offsets.put(("orders", number), "worker", 0)
+    log = kit.spu.replicas[STORED_OFFSETS].log
+    tags = [value[0] for one in log for value in Batch(one.data, 0).values()]
+    assert tags.count(2) == 3
 
 
 # What clients get wrong

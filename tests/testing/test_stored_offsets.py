@@ -322,6 +322,19 @@ def test_after_many_changes_everything_is_written_behind_a_checkpoint() -> None:
     assert sorted(stored(kit.client())) == [("a", ORDERS, FLUSH_THRESHOLD - 2), ("b", ORDERS, 0)]
 
 
+def test_a_change_takes_no_more_of_the_log_where_many_offsets_are_stored() -> None:
+    def growth(partitions: int) -> float:
+        kit = kit_with_offsets()
+        offsets, log = kit.spu.stored_offsets, kit.spu.replicas[STORED_OFFSETS].log
+        assert offsets is not None
+        changes = 3 * max(partitions, FLUSH_THRESHOLD)
+        for number in range(changes):
+            offsets.put(("orders", number % partitions), "worker", number)
+        return log.size / changes
+
+    assert growth(10 * FLUSH_THRESHOLD) < 2 * growth(1)
+
+
 def test_records_of_others_in_the_topic_mean_nothing() -> None:
     kit = kit_with_offsets()
     kit.fill(3, key=STORED_OFFSETS)

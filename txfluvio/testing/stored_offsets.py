@@ -1,8 +1,9 @@
 """Offsets that consumers have stored, kept in the log of ``consumer-offset/0``.
 
 Every change is a record of that topic, so the offsets survive whatever its log survives; after
-more than a hundred changes everything is written again behind a checkpoint, before which nobody
-needs to read (``fluvio-kv-storage/src/log.rs``, ``fluvio-spu/src/kv/consumer.rs``).
+more than a hundred changes, and more than there were offsets by then, everything is written again
+behind a checkpoint, before which nobody needs to read (``fluvio-kv-storage/src/log.rs``,
+``fluvio-spu/src/kv/consumer.rs``).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ STORED_OFFSETS: Key = ("consumer-offset", 0)
 """The partition whose leader knows the stored offsets."""
 
 FLUSH_THRESHOLD = 100
-"""More changes than this since the last checkpoint write another one."""
+"""More changes than this since the last checkpoint write another one. They are also to be more than
+the offsets in that, so that what is written grows with the changes and not with their square."""
 
 _VERSION = 0
 
@@ -80,6 +82,7 @@ class StoredOffsets:
         self._now = now
         self._values: dict[_OffsetKey, _OffsetValue] = {}
         self._changes = 0
+        self._last_checkpoint = 0
         for stored in replica.log:
             self._replay_batch(Batch(stored.data, 0))
 
@@ -167,8 +170,9 @@ class StoredOffsets:
 
     def _changed(self) -> None:
         self._changes += 1
-        if self._changes > FLUSH_THRESHOLD:
+        if self._changes > max(FLUSH_THRESHOLD, self._last_checkpoint):
             self._changes = 0
+            self._last_checkpoint = len(self._values)
             self._append(_CHECKPOINT, *[_updated(*item) for item in self._values.items()])
 
     def _append(self, *records: bytes) -> None:
