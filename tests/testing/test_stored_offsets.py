@@ -365,3 +365,23 @@ def test_offsets_of_a_partition_that_is_gone_are_forgotten_though_the_topic_take
     assert offsets is not None
     offsets.forget(ORDERS)
     assert offsets.all() == ()
+
+
+def test_the_offsets_of_a_partition_that_is_gone_are_found_without_a_look_at_the_others() -> None:
+    compared: list[object] = []
+
+    class Topic(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return str.__eq__(self, other)
+
+    kit = kit_with_offsets()
+    offsets = kit.spu.stored_offsets
+    assert offsets is not None
+    for number in range(50):
+        offsets.put((f"topic-{number}", 0), "worker", 0)
+    offsets.forget((Topic("topic-7"), 0))
+    assert len(offsets.all()) == 49
+    assert len(compared) < 5

@@ -8,7 +8,7 @@ behind a checkpoint, before which nobody needs to read (``fluvio-kv-storage/src/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from twisted.logger import Logger
 
@@ -80,7 +80,8 @@ class StoredOffsets:
     def __init__(self, replica: Replica, now: Callable[[], float]) -> None:
         self._replica = replica
         self._now = now
-        self._values: dict[_OffsetKey, _OffsetValue] = {}
+        # By partition and consumer: what is stored of a partition goes with it.
+        self._values: dict[Key, dict[str, _OffsetValue]] = {}
         self._changes = 0
         self._last_checkpoint = 0
         for stored in replica.log:
@@ -94,7 +95,7 @@ class StoredOffsets:
         key = _key(partition, consumer_id)
         value = _OffsetValue(offset=offset, modified_time=int(self._now()))
         self._append(_updated(key, value))
-        self._values[key] = value
+        self._set(key, value)
         self._changed()
 
     def delete(self, partition: Key, consumer_id: str) -> None:
@@ -103,7 +104,7 @@ class StoredOffsets:
         :raises AppendError: the partition does not take it.
         """
         key = _key(partition, consumer_id)
-        self._values.pop(key, None)
+        self._drop(key)
         self._append(_Entry(entry=_Deleted(key=key.encode(_VERSION))).encode(_VERSION))
         self._changed()
 
@@ -113,12 +114,10 @@ class StoredOffsets:
         They are forgotten even where the log does not take that; after a restart they are back.
         """
         topic, number = partition
-        gone = [key for key in self._values if (key.topic, key.partition) == (topic, number)]
-        for key in gone:
-            del self._values[key]
+        gone = self._values.pop(partition, {})
         try:
-            for key in gone:
-                self.delete(partition, key.consumer_id)
+            for consumer_id in gone:
+                self.delete(partition, consumer_id)
         except AppendError as reason:
             _log.warn(
                 "that the offsets in {topic}/{number} are gone is not written down: {reason}",
@@ -129,7 +128,7 @@ class StoredOffsets:
 
     def get(self, partition: Key, consumer_id: str) -> int | None:
         """The offset stored, if any."""
-        value = self._values.get(_key(partition, consumer_id))
+        value = self._values.get(partition, {}).get(consumer_id)
         return None if value is None else value.offset
 
     def all(self) -> tuple[ConsumerOffset, ...]:
@@ -141,8 +140,23 @@ class StoredOffsets:
                 offset=value.offset,
                 modified_time=value.modified_time,
             )
-            for key, value in self._values.items()
+            for key, value in self._items()
         )
+
+    def _items(self) -> Iterator[tuple[_OffsetKey, _OffsetValue]]:
+        for partition, consumers in self._values.items():
+            for consumer_id, value in consumers.items():
+                yield _key(partition, consumer_id), value
+
+    def _set(self, key: _OffsetKey, value: _OffsetValue) -> None:
+        self._values.setdefault((key.topic, key.partition), {})[key.consumer_id] = value
+
+    def _drop(self, key: _OffsetKey) -> None:
+        partition = (key.topic, key.partition)
+        consumers = self._values.get(partition, {})
+        consumers.pop(key.consumer_id, None)
+        if not consumers:
+            self._values.pop(partition, None)
 
     def _replay_batch(self, batch: Batch) -> None:
         try:
@@ -161,9 +175,9 @@ class StoredOffsets:
                 return
             key = _OffsetKey.decode(entry.key, _VERSION)
             if isinstance(entry, _Updated):
-                self._values[key] = _OffsetValue.decode(entry.value, _VERSION)
+                self._set(key, _OffsetValue.decode(entry.value, _VERSION))
             else:
-                self._values.pop(key, None)
+                self._drop(key)
         except ProtocolError:
             # Anybody may produce to the topic; what is no entry says nothing.
             return
@@ -172,8 +186,9 @@ class StoredOffsets:
         self._changes += 1
         if self._changes > max(FLUSH_THRESHOLD, self._last_checkpoint):
             self._changes = 0
-            self._last_checkpoint = len(self._values)
-            self._append(_CHECKPOINT, *[_updated(*item) for item in self._values.items()])
+            stored = [_updated(*item) for item in self._items()]
+            self._last_checkpoint = len(stored)
+            self._append(_CHECKPOINT, *stored)
 
     def _append(self, *records: bytes) -> None:
         self._replica.append([Batch(encode_batch(records), 0)], self._now())
