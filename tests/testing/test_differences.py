@@ -56,6 +56,7 @@ from txfluvio.wire.sc import (
     TopicResolution,
     TopicSpec,
     TopicStorage,
+    WatchRequest,
     WatchResponse,
 )
 from txfluvio.wire.schema import evolve
@@ -304,6 +305,24 @@ def test_fetches_without_end() -> None:
     found = [len(one.records) > 2**20 for one in reply.topics[0].partitions]
     assert found == [True] * 32 + [False] * 8
     assert kit.said("the rest is left out")
+
+
+def test_streams_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("txfluvio.testing.stream.MAX_STREAMS", 3)
+    monkeypatch.setattr("txfluvio.testing.sc.MAX_WATCHES", 3)
+    kit, sc = Kit(), ScKit()
+    consumer, watcher = kit.client(), sc.client()
+    for _ in range(3):
+        consumer.stream()
+        watcher.send(WatchRequest(kind=TOPIC))
+    assert (consumer.closed, watcher.closed) == (False, False)
+    consumer.stream()
+    watcher.send(WatchRequest(kind=TOPIC))
+    assert (consumer.closed, watcher.closed) == (True, True)
+    assert [one.text for one in (*kit.complaints, *sc.complaints)] == [
+        "closed: more than 3 streams",
+        "closed: more than 3 watches",
+    ]
 
 
 # What is not there

@@ -68,6 +68,9 @@ MIRRORING_LABEL = "MirroringConnect"
 CLASSIC = (CreateRequest, DeleteRequest, ListRequest, WatchRequest)
 """The calls that had another form before version 11."""
 
+MAX_WATCHES = 1_000
+"""The most watches of one connection, and mirrorings. Clients need one watch of each kind."""
+
 FIRST_TIMEOUT = 7
 """The first version at which a Create says how long it may take."""
 
@@ -150,6 +153,8 @@ class Sc:
     def _understood(
         self, message: Message, request: Incoming, session: _Session
     ) -> Deferred[None] | None:
+        if isinstance(message, WatchRequest | MirroringRequest) and session.full:
+            raise ProtocolError(f"more than {MAX_WATCHES} watches")
         if isinstance(message, WatchRequest):
             return self._watch(message, request, session)
         if isinstance(message, MirroringRequest):
@@ -265,6 +270,11 @@ class _Session:
     def watched(self) -> bool:
         """Whether something is pushed here."""
         return bool(self._stops)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more can be pushed here."""
+        return len(self._stops) >= MAX_WATCHES
 
     def live(self, stop: Callable[[], None]) -> None:
         """Something is pushed from now on, until the connection ends."""

@@ -8,11 +8,11 @@ was at the last read, where the consumer is (unknown after a push), and where th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
-from ..errors import UsageError
+from ..errors import ProtocolError, UsageError
 from ..wire.codes import NO_ERROR, Code, ErrorCode, error
 from ..wire.records import RecordSet
 from ..wire.spu import (
@@ -40,6 +40,10 @@ TOPIC_DELETED = -2
 
 UNLIMITED = 0xFFFF_FFFF
 """The largest limit: a number of 32 bits without a sign."""
+
+MAX_STREAMS: Final = 65_536
+"""The most streams of one connection, those that are over included: there is no closing them. A
+client may have one for each partition of a cluster."""
 
 _log = Logger()
 
@@ -237,7 +241,10 @@ class Stream:
 def open_stream(
     spu: Spu, message: StreamFetchRequest, request: Incoming, connection: Connection
 ) -> None:
-    """Open a stream; one that can not be opened is told so by a push."""
+    """Open a stream; one that can not be opened is told so by a push.
+
+    :raises ProtocolError: the connection has :data:`MAX_STREAMS` already.
+    """
     replica = spu.leads((message.topic, message.partition))
     if replica is None:
         partition = PartitionResponse(
@@ -247,6 +254,8 @@ def open_stream(
         connection.push(push, request)
         return
     streams = spu.session(connection).streams
+    if len(streams) >= MAX_STREAMS:
+        raise ProtocolError(f"more than {MAX_STREAMS} streams")
     number = len(streams) + 1
     stream = streams[number] = Stream(number, replica, message, request, connection)
     chain = None
