@@ -136,6 +136,14 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.assertEqual(self.successResultOf(listing), [])
         self.stopped()
 
+    def test_of_one_that_was_sent_nobody_knows_when_the_client_closes(self) -> None:
+        creating = self.admin.create_topic("orders")
+        self.advance()
+        self.sc.one()
+        self.stopped()
+        error = self.failureResultOf(creating, ClientClosed).value
+        self.assertIs(error.effect, Effect.UNKNOWN)
+
     def test_those_that_wait_for_their_turn_are_not_looked_for_in_the_metadata(self) -> None:
         creating = [self.admin.create_topic(f"topic-{number}") for number in range(SC_CALLS)]
         self.advance()

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from .._checks import member
 from ..cluster import Cluster, TimeLeft, Topology, ask_stored_offsets
 from ..errors import (
+    ClientClosed,
     Effect,
     InvalidConfig,
     RequestTimedOut,
@@ -808,6 +809,9 @@ class Admin:
             if isinstance(reason, RequestTimedOut):
                 lacking = usable.missing(self._cluster.topology)
                 raise WaitTimedOut(lacking, seconds, effect=reason.effect) from reason
+            if isinstance(reason, ClientClosed):
+                # Who waits for metadata is told first, and they do not know what was sent.
+                reason.effect = Effect.UNKNOWN
             error.subFailure.raiseException()
         finally:
             showing.cancel()
