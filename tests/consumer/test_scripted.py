@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
-from txfluvio.config import ConsumerConfig, OffsetStrategy
+from txfluvio.config import ConsumerConfig, OffsetReset, OffsetStrategy
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import FIRST_LOOK
 from txfluvio.errors import (
@@ -391,6 +391,46 @@ class Errors(ScriptedCase):
         self.assertIsNot(self.stream.connection, old.connection)
         self.push(batch(50))
         self.assertEqual(self.offsets(1), [50])
+
+
+class RefusedWhereItBegins(ScriptedCase):
+    """The log begins above the high watermark, and what is to start there is refused."""
+
+    SETTINGS = {"reset": OffsetReset.EARLIEST}
+    FIRST = 110
+
+    def refused(self) -> None:
+        self.push(code=error(Code.OTHER, text="no"))
+
+    def begun(self) -> Asked:
+        self.tell_ends(first=self.FIRST)
+        return self.opened(at=self.FIRST)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.consumer.seek(0, self.FIRST)
+        self.advance()
+        self.stream = self.begun()
+
+    def test_each_reset_waits_longer_than_the_one_before(self) -> None:
+        policy = self.config.retry
+        for delay in (policy.initial, 2 * policy.initial, 4 * policy.initial):
+            self.refused()
+            self.advance(0.9 * delay)
+            self.silent()
+            self.advance(0.1 * delay)
+            self.stream = self.begun()
+
+    def test_the_next_one_is_soon_where_something_has_come_in_between(self) -> None:
+        for _ in range(2):
+            self.refused()
+            self.advance(self.config.retry.maximum)
+            self.stream = self.begun()
+        self.push(batch(self.FIRST))
+        self.acknowledged(self.FIRST + 1)
+        self.refused()
+        self.advance(self.config.retry.initial)
+        self.begun()
 
 
 class BrokenLogs(ScriptedCase):

@@ -351,7 +351,11 @@ class PartitionStream:
             lost = self._place.beyond(self.high_watermark, error)
             if lost is not None:
                 self.fail(lost)
-            self.interrupt()
+                self.interrupt()
+            else:
+                # With a delay: what it is reset to may be refused in the same way, and again.
+                error.retriable = True
+                self.interrupt(error)
         elif error.retriable or self._place.can_reset(error):
             error.retriable = True
             self.interrupt(error)
