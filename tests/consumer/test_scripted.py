@@ -393,6 +393,22 @@ class Errors(ScriptedCase):
         self.assertEqual(self.offsets(1), [50])
 
 
+class NegativeEnds(ScriptedCase):
+    def looked_again(self, first: int, end: int) -> None:
+        """Where the reader has asked for the ends of the log again, these are told."""
+        self.consumer.seek(0, 5)
+        self.advance()
+        self.tell_ends(first, end)
+
+    def test_a_log_that_begins_below_zero_is_the_peers_mistake(self) -> None:
+        self.looked_again(-1, 100)
+        self.failureResultOf(self.next(), ProtocolError)
+
+    def test_a_high_watermark_below_zero_is_the_peers_mistake(self) -> None:
+        self.looked_again(0, -1)
+        self.failureResultOf(self.next(), ProtocolError)
+
+
 class RefusedWhereItBegins(ScriptedCase):
     """The log begins above the high watermark, and what is to start there is refused."""
 

@@ -57,12 +57,19 @@ class Target:
         """The first offset in the log, and the high watermark.
 
         :raises BrokerError: the error in the reply; its zeros would pass for an empty log.
+        :raises ProtocolError: one of them is negative, which no log's is. The first may be above
+            the high watermark, where retention goes on while a replica is down.
         """
         for topic in reply.topics:
             for found in topic.partitions:
                 if (topic.name, found.partition_index) == (self.topic, self.partition):
                     self.check(found.error_code)
-                    return found.start_offset, found.last_stable_offset
+                    ends = found.start_offset, found.last_stable_offset
+                    if min(ends) < 0:
+                        raise ProtocolError(
+                            f"{self} from {ends[0]} to {ends[1]}", message=type(reply).__name__
+                        )
+                    return ends
         raise self._left_out(reply)
 
     def fetch(self, offset: int, max_bytes: int, isolation: Isolation) -> FetchRequest:
