@@ -114,6 +114,47 @@ def test_what_comes_after_the_first_answer_without_it_is_another() -> None:
     assert after.topic("orders").born > before.version
 
 
+# The same objects
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        everything(SPU, spu(5001), spu(5002)),
+        everything(TOPIC, topic("orders", 2)),
+        everything(PARTITION, partition("orders-0", 5001), partition("orders-1", 5002)),
+        changed(SPU, *updated(spu(5001))),
+        changed(TOPIC, *updated(topic("orders", 2))),
+        changed(PARTITION, *updated(partition("orders-1", 5002))),
+    ],
+)
+def test_what_is_told_again_is_the_same_object(again: WatchResponse) -> None:
+    before = a_cluster()
+    after = before.fold(again)
+    assert after.spus is before.spus
+    assert after.topic("orders") is before.topic("orders")
+
+
+def test_where_one_changes_the_others_are_the_same_objects() -> None:
+    before = a_cluster()
+    after = fold(
+        everything(SPU, spu(5001), spu(5002, port=9999)),
+        everything(PARTITION, partition("orders-0", 5001), partition("orders-1", 5001)),
+        onto=before,
+    )
+    assert after.spu(5001) is before.spu(5001)
+    assert after.partition("orders", 0) is before.partition("orders", 0)
+    assert after.partition("orders", 1).leader == 5001
+
+
+def test_what_was_deleted_and_made_again_is_another_object() -> None:
+    before = a_cluster()
+    same = partition("orders-0", 5001)
+    after = before.fold(changed(PARTITION, *deleted(same), *updated(same)))
+    assert after.partition("orders", 0) is not before.partition("orders", 0)
+    assert after.partition("orders", 0).born > before.version
+
+
 # Folding
 
 

@@ -2,7 +2,8 @@
 
 Pure: no connection, no clock. A :class:`Topology` is an immutable snapshot; the watcher replaces
 it by ``topology.fold(message)`` for every message of its watches on the SC, and everybody else
-asks it. The rules of folding are those of the SC's watch engine:
+asks it. What a message does not change is the same object in the next snapshot, also where all is
+told again. The rules of folding are those of the SC's watch engine:
 
 * Epoch 0 means that the SC has not loaded its objects yet; such an answer says nothing.
 * The first answer after that is the whole truth, even if it is empty.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -40,6 +41,8 @@ from ..wire.sc import (
     TopicStatus,
     WatchResponse,
 )
+
+T = TypeVar("T")
 
 WATCHED: Final = (SPU, PARTITION, TOPIC)
 """The kinds of objects that a topology is made of."""
@@ -247,13 +250,15 @@ class Topology:
         return after._with_topics(told)
 
     def _with_spus(self, told: Told) -> Topology:
-        named = {} if told.whole else {spu.name: spu for spu in self.spus.values()}
+        known = {spu.name: spu for spu in self.spus.values()}
+        named = {} if told.whole else dict(known)
         for name, object_ in told.objects.items():
             if object_ is None:
                 named.pop(name, None)
             else:
-                named[name] = self._spu_info(object_)
-        return attrs.evolve(self, spus=MappingProxyType({spu.id: spu for spu in named.values()}))
+                named[name] = _kept(known.get(name), self._spu_info(object_))
+        spus = MappingProxyType({spu.id: spu for spu in named.values()})
+        return attrs.evolve(self, spus=_kept(self.spus, spus))
 
     def _spu_info(self, object_: Metadata) -> SpuInfo:
         spec = object_.spec
@@ -282,7 +287,12 @@ class Topology:
                 continue
             known = None if key in told.deleted else before.get(number)
             born = self.version if known is None else known.born
-            touched[topic][number] = _partition_info(topic, number, object_, born)
+            touched[topic][number] = _kept(known, _partition_info(topic, number, object_, born))
+        touched = {
+            topic: numbers
+            for topic, numbers in touched.items()
+            if numbers != self._partitions.get(topic, _NOTHING)
+        }
         partitions = {**self._partitions, **touched}
         for topic, numbers in touched.items():
             if not numbers:
@@ -308,7 +318,7 @@ class Topology:
                     f"topic {name} with {count} partitions, over {MAX_PARTITIONS}",
                     field="partitions",
                 )
-            topics[name] = TopicInfo(
+            found = TopicInfo(
                 name=name,
                 spec=object_.spec,
                 status=object_.status,
@@ -316,6 +326,7 @@ class Topology:
                 partitions=MappingProxyType(dict(self._partitions.get(name, _NOTHING))),
                 born=self.version if known is None else known.born,
             )
+            topics[name] = _kept(known, found)
         return attrs.evolve(self, topics=MappingProxyType(topics))
 
     def __repr__(self) -> str:
@@ -358,6 +369,11 @@ def partition_key(key: str) -> tuple[str, int]:
     if number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER:
         return topic, int(number)
     return key, NO_NUMBER
+
+
+def _kept(known: T | None, told: T) -> T:
+    """What was told, as the object it was known as if it is equal."""
+    return known if known is not None and known == told else told
 
 
 def _partition_info(topic: str, number: int, object_: Metadata, born: int) -> PartitionInfo:
