@@ -155,6 +155,50 @@ def test_what_was_deleted_and_made_again_is_another_object() -> None:
     assert after.partition("orders", 0).born > before.version
 
 
+# What has changed
+
+
+def test_of_a_topic_the_partitions_that_were_told_otherwise_have_changed() -> None:
+    before = a_cluster()
+    after = before.fold(changed(PARTITION, *updated(partition("orders-1", 5001))))
+    assert list(after.changed("orders", before)) == [1]
+
+
+def test_a_partition_that_came_and_one_that_went_have_changed() -> None:
+    before = a_cluster().fold(changed(PARTITION, *deleted(partition("orders-0"))))
+    after = before.fold(everything(PARTITION, partition("orders-0")))
+    assert sorted(after.changed("orders", before)) == [0, 1]
+
+
+def test_what_is_told_of_another_topic_changes_none() -> None:
+    before = a_cluster()
+    after = fold(
+        changed(TOPIC, *updated(topic("payments"))),
+        changed(PARTITION, *updated(partition("payments-0"))),
+        onto=before,
+    )
+    assert list(after.changed("orders", before)) == []
+    assert list(after.changed("nowhere", before)) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        changed(SPU, *updated(spu(5002, online=False))),
+        changed(TOPIC, *updated(topic("orders", 3))),
+        changed(TOPIC, *deleted(topic("orders"))),
+    ],
+)
+def test_another_state_of_an_spu_or_of_the_topic_changes_all(told: WatchResponse) -> None:
+    before = a_cluster()
+    after = before.fold(told)
+    assert all(number in after.changed("orders", before) for number in (0, 1, 2))
+
+
+def test_all_have_changed_since_nothing_was_known() -> None:
+    assert 0 in a_cluster().changed("orders", Topology())
+
+
 # Folding
 
 

@@ -17,7 +17,7 @@ before its topic, or outlive it for a moment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -60,6 +60,7 @@ _LONGEST_NUMBER = 10
 MAX_PARTITIONS: Final = 100_000
 """Partitions that a topic may have. The number alone, in a few bytes, would have a consumer of the
 topic open so many streams."""
+_EVERY_NUMBER: Final = range(2**32)
 _READABLE = (PartitionResolution.ONLINE, PartitionResolution.OUT_OF_STORAGE)
 
 
@@ -224,6 +225,22 @@ class Topology:
             for number in range(info.partition_count)
             if not self.serves(topic, number, born_after=born_after)
         ]
+
+    def changed(self, topic: str, since: Topology) -> Collection[int]:
+        """The partitions of a topic that may be served otherwise than in an earlier snapshot.
+
+        :return: their numbers; every possible one where the topic or the SPUs have changed.
+        """
+        now, then = self.topics.get(topic), since.topics.get(topic)
+        if not since.loaded or self.spus is not since.spus:
+            return _EVERY_NUMBER
+        if now is then:
+            return ()
+        if now is None or then is None or now.partition_count != then.partition_count:
+            return _EVERY_NUMBER
+        # Without a call for each: there may be thousands, of which a message is about one.
+        changed = [n for n, found in now.partitions.items() if then.partitions.get(n) is not found]
+        return changed + [n for n in then.partitions if n not in now.partitions]
 
     def restarted(self) -> Topology:
         """The topology to fold the messages of a new connection into.

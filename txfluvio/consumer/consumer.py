@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from operator import is_
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -135,6 +136,7 @@ class Consumer:
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
         self._asking: dict[Deferred[int], None] = {}
+        self._topology = cluster.topology
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
         self._when_gone: Waiting[None] = Waiting()
@@ -511,7 +513,7 @@ class Consumer:
         if self.closed:
             raise ConsumerClosed
         self._state = _State.RUNNING
-        self._topology_changed(self._cluster.topology)
+        self._grow()
         if self._config.offsets is OffsetStrategy.AUTO:
             self._flusher.start()
 
@@ -524,6 +526,7 @@ class Consumer:
         if self.closed:
             # The user's offset store may have done that, or go on though it was cancelled.
             raise ConsumerClosed
+        self._topology = self._cluster.topology
         self._unsubscribe = self._cluster.subscribe(self._topology_changed)
         self._add(chosen, self._start_at, stored)
         placed = Deferred.fromCoroutine(self._all_placed())
@@ -575,14 +578,27 @@ class Consumer:
         return chosen
 
     def _topology_changed(self, topology: Topology) -> None:
-        for stream in self._streams.values():
-            stream.topology_changed(topology)
+        before, self._topology = self._topology, topology
+        topics = [topology.topics.get(name) for name in self._topics]
+        known = [before.topics.get(name) for name in self._topics]
+        if topology.spus is before.spus and all(map(is_, topics, known)):
+            return
+        changed = {name: topology.changed(name, before) for name in self._topics}
+        for target, stream in self._streams.items():
+            if target.partition in changed[target.topic]:
+                stream.topology_changed(topology)
+        if [t and t.partition_count for t in topics] != [t and t.partition_count for t in known]:
+            self._grow()
+
+    def _grow(self) -> None:
+        """Read the partitions that were added, too."""
+        topics = self._topology.topics
         if self._state is _State.RUNNING and self._reading.stop is None:
             targets = [
                 Target(name, number)
                 for name, selection in self._selections.items()
-                if selection.grows and name in topology.topics
-                for number in selection.choose(range(topology.topics[name].partition_count))
+                if selection.grows and name in topics
+                for number in selection.choose(range(topics[name].partition_count))
             ]
             self._add([t for t in targets if t not in self._streams], Offset.beginning(), {})
 

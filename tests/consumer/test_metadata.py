@@ -1,0 +1,62 @@
+"""What a consumer does about messages on the cluster: no more than what they are about takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import txfluvio.consumer
+from txfluvio.testing.store import Item
+from txfluvio.wire.schema import evolve
+
+from .kit import ConsumerCase
+
+PACKAGE = str(Path(txfluvio.consumer.__file__).parent)
+FEW, MANY = 10, 40
+
+
+def calls(action: Callable[[], object]) -> int:
+    """How many calls of functions of the consumer's there are, comprehensions included."""
+    count = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call" and frame.f_code.co_filename.startswith(PACKAGE)
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        action()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+class Messages(ConsumerCase):
+    TOPICS = {"few": FEW, "many": MANY, "other": 1}
+
+    def change(self, partition: str) -> None:
+        """Let the SC tell of a change in the state of a partition that changes no leader."""
+        store = self.broker.cluster.metadata.partitions
+        item = store.get(partition)
+        assert item is not None
+        version = self.cluster.topology.version
+        store.put(Item(item.name, item.spec, evolve(item.status, size=item.status.size + 1)))
+        self.turn()
+        self.assertGreater(self.cluster.topology.version, version)
+
+    def cost(self, topic: str, change: str) -> int:
+        """Calls that a consumer of a topic makes for a change of a partition."""
+        consumer = self.started(topic)
+        self.wait(2.0)
+        count = calls(lambda: self.change(change))
+        self.result(consumer.close())
+        return count
+
+    def test_one_about_another_topic_takes_the_same_however_many_are_read(self) -> None:
+        self.assertEqual(self.cost("many", "other-0"), self.cost("few", "other-0"))
+
+    def test_one_about_a_partition_makes_no_other_look(self) -> None:
+        self.assertEqual(self.cost("many", "many-3"), self.cost("few", "few-3"))
