@@ -20,7 +20,7 @@ from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.sc import PARTITION, SMART_MODULE, SPU, TOPIC
 
 from .kit import SC, ClusterCase, MemoryDialer
-from .objects import changed, everything, partition, spu, topic, updated
+from .objects import changed, deleted, everything, partition, spu, topic, updated
 
 
 class Loading(ClusterCase):
@@ -300,6 +300,41 @@ class Waiting(ClusterCase):
         self.assertNoResult(waiting)
         self.tell(watches, changed(PARTITION, *updated(partition("orders-0"))))
         self.assertEqual(self.successResultOf(waiting), 5001)
+        self.stopped()
+
+    def test_one_about_a_partition_is_asked_when_something_of_it_has_changed(self) -> None:
+        watches = self.started()
+        asked = 0
+
+        def never(_: Topology) -> None:
+            nonlocal asked
+            asked += 1
+
+        waiting: Deferred[None] = self.cluster.wait_for(never, missing="", about=("orders", 0))
+        for message, times in [
+            (changed(TOPIC, *updated(topic("payments"))), 1),
+            (changed(PARTITION, *updated(partition("payments-0"))), 1),
+            (changed(PARTITION, *updated(partition("orders-0", 5002))), 2),
+            (changed(SPU, *updated(spu(5002))), 3),
+            (changed(TOPIC, *updated(topic("orders", 2))), 4),
+            (changed(PARTITION, *updated(partition("orders-1"))), 4),
+            (changed(TOPIC, *deleted(topic("orders", 2))), 5),
+        ]:
+            self.tell(watches, message)
+            self.assertEqual(asked, times)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.stopped()
+
+    def test_one_about_a_partition_is_asked_once_the_cluster_is_known(self) -> None:
+        starting = self.cluster.start()
+        waiting = self.cluster.wait_for(
+            lambda topology: topology.partition("orders", 0), missing="", about=("orders", 0)
+        )
+        self.advance()
+        self.tell(self.watches(), *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+        self.successResultOf(starting)
+        self.failureResultOf(waiting, TopicNotFound)
         self.stopped()
 
     def test_nothing_is_concluded_from_a_cluster_that_is_not_known_yet(self) -> None:

@@ -60,3 +60,16 @@ class Messages(ConsumerCase):
 
     def test_one_about_a_partition_makes_no_other_look(self) -> None:
         self.assertEqual(self.cost("many", "many-3"), self.cost("few", "few-3"))
+
+
+class WithoutLeaders(Messages):
+    """So it is where all partitions that are read wait for a leader."""
+
+    def cost(self, topic: str, change: str) -> int:
+        consumer = self.started(topic)
+        self.result(self.broker.spu_down(5001))
+        self.wait(2.0)
+        count = calls(lambda: self.change(change))
+        self.result(self.broker.spu_up(5001))
+        self.result(consumer.close())
+        return count

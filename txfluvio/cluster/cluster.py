@@ -177,18 +177,21 @@ class Cluster:
         *,
         missing: str | Callable[[Topology], str],
         timeout: float | None = None,
+        about: tuple[str, int] | None = None,
     ) -> Deferred[T]:
         """Fires with what ``condition`` returns, as soon as that is not None.
 
-        It is asked now and for every new topology; what it raises is what the Deferred fails with.
-        Cancelling ends the waiting.
+        It is asked now and for every new topology, or those in which what it is about has changed;
+        what it raises is what the Deferred fails with. Cancelling ends the waiting.
 
         :param missing: what is being waited for, for the error: a text, or a function of the
             topology of that moment.
         :param timeout: seconds, after which it fails with
             :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
+        :param about: the topic and number of the one partition that the condition looks at, its
+            SPU and its topic included; None: it looks at more, or at something else.
         """
-        return self._watcher.wait_for(condition, missing=missing, timeout=timeout)
+        return self._watcher.wait_for(condition, missing=missing, timeout=timeout, about=about)
 
     def find(self, look: Callable[[Topology], T], *, missing: str, timeout: float) -> Deferred[T]:
         """Fires with what ``look`` finds.

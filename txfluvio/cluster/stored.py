@@ -37,6 +37,7 @@ async def ask_stored_offsets(
         lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),
         missing=f"{OFFSETS_TOPIC}/0 has no online leader",
         timeout=seconds,
+        about=(OFFSETS_TOPIC, 0),
     )
     reply = await cluster.spu_request(leader, request, timeout=left.seconds)
     if reply.error_code:

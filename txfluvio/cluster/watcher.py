@@ -53,11 +53,13 @@ class ConnectionState(enum.Enum):
 class _Waiter:
     """Somebody who waits for a condition.
 
+    :ivar about: the partition that the condition is about, by topic and number, if it is one.
     :ivar patient: whether to go on waiting after an error that will not go away by itself.
     """
 
     condition: Callable[[Topology], Any]
     missing: str | Callable[[Topology], str]
+    about: tuple[str, int] | None
     patient: bool
     deferred: Deferred[Any]
     call: IDelayedCall | None = None
@@ -134,17 +136,21 @@ class Watcher:
         *,
         missing: str | Callable[[Topology], str],
         timeout: float | None = None,
+        about: tuple[str, int] | None = None,
         patient: bool = True,
     ) -> Deferred[T]:
         """Fires with what ``condition`` returns, as soon as that is not None.
 
-        It is asked now, if there is a topology, and for every new one. What it raises is what the
-        Deferred fails with. Cancelling ends the waiting.
+        It is asked now, if there is a topology, and for every new one, or those in which what it
+        is about has changed. What it raises is what the Deferred fails with. Cancelling ends the
+        waiting.
 
         :param missing: what the condition waits for, for the error: a text, or a function of the
             topology of that moment.
         :param timeout: seconds, after which it fails with
             :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
+        :param about: the topic and number of the one partition that the condition looks at, its
+            SPU and its topic included; None: it looks at more, or at something else.
         :param patient: if not, an error on the way to the SC that will not go away by itself ends
             the waiting.
         """
@@ -157,7 +163,7 @@ class Watcher:
             self._dismiss(waiter)
 
         deferred: Deferred[T] = Deferred(cancelled)
-        waiter = _Waiter(condition, missing, patient, deferred)
+        waiter = _Waiter(condition, missing, about, patient, deferred)
         self._waiters[waiter] = None
         if timeout is not None:
             # A late reactor, or a clock set forward, leaves less than nothing.
@@ -256,7 +262,7 @@ class Watcher:
     def _replace(self, topology: Topology) -> None:
         if self.state is ConnectionState.STOPPED:
             return
-        self.topology = topology
+        before, self.topology = self.topology, topology
         self.state = ConnectionState.CONNECTED
         self.last_error = None
         # Subscribers first: whoever has waited for the change finds them knowing it.
@@ -266,9 +272,20 @@ class Watcher:
                     on_change(topology)
                 except Exception:
                     self._log.failure("{on_change!r} failed", on_change=on_change)
-        for waiter in list(self._waiters):
+        for waiter in self._concerned(before):
             if waiter in self._waiters:
                 self._ask(waiter)
+
+    def _concerned(self, before: Topology) -> list[_Waiter]:
+        """Those who wait for something that may have changed since, in the order they came."""
+        abouts = [waiter.about for waiter in self._waiters]
+        topics = dict.fromkeys([about[0] for about in abouts if about is not None])
+        changed = {topic: self.topology.changed(topic, before) for topic in topics}
+        return [
+            waiter
+            for waiter, about in zip(self._waiters, abouts, strict=True)
+            if about is None or about[1] in changed[about[0]]
+        ]
 
     def _failed(self, error: FluvioError) -> None:
         self.last_error = error

@@ -527,7 +527,10 @@ class PartitionStream:
             return topology.leader_of(target.topic, target.partition)
 
         return self._cluster.wait_for(
-            leader, missing=f"{target} has no online leader", timeout=timeout
+            leader,
+            missing=f"{target} has no online leader",
+            timeout=timeout,
+            about=(target.topic, target.partition),
         )
 
     async def _find_place(self, session: Session) -> None:

@@ -342,7 +342,10 @@ class Sender:
         try:
             await self._wait(
                 shared.cluster.wait_for(
-                    another, missing=f"{self._what} has no other leader", timeout=self._delay
+                    another,
+                    missing=f"{self._what} has no other leader",
+                    timeout=self._delay,
+                    about=(shared.topic, self.partition),
                 )
             )
         except WaitTimedOut:
@@ -350,9 +353,14 @@ class Sender:
 
     async def _leader(self) -> int:
         """Wait until there is one."""
-        missing = f"partition {self.partition} of {self._shared.topic} has no online leader"
+        topic = self._shared.topic
+        missing = f"partition {self.partition} of {topic} has no online leader"
         self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
-        return await self._wait(self._shared.cluster.wait_for(self._find, missing=missing))
+        return await self._wait(
+            self._shared.cluster.wait_for(
+                self._find, missing=missing, about=(topic, self.partition)
+            )
+        )
 
     def _find(self, topology: Topology) -> int | None:
         topology.partition(self._shared.topic, self.partition)
