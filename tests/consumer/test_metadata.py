@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from types import FrameType
-
 import txfluvio.consumer
 from txfluvio.testing.store import Item
 from txfluvio.wire.schema import evolve
 
+from ..counting import calls
 from .kit import ConsumerCase
 
-PACKAGE = str(Path(txfluvio.consumer.__file__).parent)
 FEW, MANY = 10, 40
-
-
-def calls(action: Callable[[], object]) -> int:
-    """How many calls of functions of the consumer's there are, comprehensions included."""
-    count = 0
-
-    def profile(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event == "call" and frame.f_code.co_filename.startswith(PACKAGE)
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        action()
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 class Messages(ConsumerCase):
@@ -51,7 +29,7 @@ class Messages(ConsumerCase):
         """Calls that a consumer of a topic makes for a change of a partition."""
         consumer = self.started(topic)
         self.wait(2.0)
-        count = calls(lambda: self.change(change))
+        count = calls(txfluvio.consumer, lambda: self.change(change))
         self.result(consumer.close())
         return count
 
@@ -69,7 +47,7 @@ class WithoutLeaders(Messages):
         consumer = self.started(topic)
         self.result(self.broker.spu_down(5001))
         self.wait(2.0)
-        count = calls(lambda: self.change(change))
+        count = calls(txfluvio.consumer, lambda: self.change(change))
         self.result(self.broker.spu_up(5001))
         self.result(consumer.close())
         return count

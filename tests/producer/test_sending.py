@@ -12,7 +12,6 @@ from zope.interface import implementer
 
 from tests.cluster.objects import partition, spu, topic
 from tests.producer.kit import DAWN, NAME, ProducerTestCase
-from txfluvio.cluster.topology import PartitionInfo
 from txfluvio.config import Isolation
 from txfluvio.errors import (
     InvalidRecord,
@@ -20,7 +19,7 @@ from txfluvio.errors import (
     RecordTooLarge,
 )
 from txfluvio.interfaces import IPartitioner
-from txfluvio.producer import RecordMetadata, SiphashRoundRobinPartitioner, placement
+from txfluvio.producer import RecordMetadata, SiphashRoundRobinPartitioner
 from txfluvio.producer.checks import size_alone
 from txfluvio.wire.sc import PARTITION, SPU, TOPIC, Deduplication, PartitionResolution
 
@@ -230,25 +229,14 @@ class PartitionTests(ProducerTestCase):
         self.assertEqual(self.placed(), {0: [b"a"], 1: [b"b"], 2: [b"c"], 3: [b"d"]})
 
     def test_a_change_of_another_topic_is_not_looked_into(self) -> None:
-        looked_at: list[PartitionInfo] = []
-        takes_turns = placement._takes_turns
-
-        def looking(partition: PartitionInfo) -> bool:
-            looked_at.append(partition)
-            return takes_turns(partition)
-
-        producer = self.started()
-        self.patch(placement, "_takes_turns", looking)
+        self.started()
+        before = self.cluster.topology.topic("orders").taking_turns
         self.sc.tell(TOPIC, topic("other", 2))
         self.sc.tell(PARTITION, partition("other-0"))
         self.sc.tell(SPU, spu(7))
         self.turn()
         self.assertIn(7, self.cluster.topology.spus)
-        self.assertEqual(looked_at, [])
-        self.make_topic(4)
-        self.turn()
-        producer.send_many([b"a", b"b", b"c", b"d"])
-        self.assertEqual(self.placed(), {0: [b"a"], 1: [b"b"], 2: [b"c"], 3: [b"d"]})
+        self.assertIs(self.cluster.topology.topic("orders").taking_turns, before)
 
     def test_the_users_own_partitioner_decides(self) -> None:
         @implementer(IPartitioner)

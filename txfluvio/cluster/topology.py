@@ -18,6 +18,7 @@ before its topic, or outlive it for a moment.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -102,7 +103,7 @@ class PartitionInfo:
     born: int = 0
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)
 class TopicInfo:
     """One topic.
 
@@ -118,6 +119,21 @@ class TopicInfo:
     partition_count: int
     partitions: Mapping[int, PartitionInfo]
     born: int
+
+    @cached_property
+    def taking_turns(self) -> tuple[int, ...]:
+        """The partitions that take turns with records without a key, by number, in order: those
+        that are online and have room on their disk.
+
+        All producers of the topic ask for it: it is found when the first does.
+        """
+        full = PartitionResolution.OUT_OF_STORAGE
+        numbers = [
+            number
+            for number, found in self.partitions.items()
+            if found.online and found.status.resolution is not full
+        ]
+        return tuple(sorted(numbers))
 
 
 def partition_count(spec: TopicSpec) -> int:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Any
 
-from ..cluster import PartitionInfo, TopicInfo
+from ..cluster import TopicInfo
 from ..errors import InvalidRecord, PartitionNotFound
-from ..wire.sc import PartitionResolution
 from .checks import Keys
 from .outcomes import Lot
 from .partitioner import SiphashRoundRobinPartitioner
@@ -37,18 +36,15 @@ class Placement:
         self.custom = type(partitioner) is not SiphashRoundRobinPartitioner
         self._followed: TopicInfo | None = None
         self._count = 0
-        self._online: tuple[int, ...] = ()
 
     def follow(self, topic: TopicInfo) -> None:
         """Use the partitions that the topic has now."""
-        # A change of another topic is a snapshot too, in which this one is the same object.
-        if topic is self._followed:
-            return
         self._followed = topic
         self._count = topic.partition_count
-        self._online = tuple(
-            sorted(number for number, found in topic.partitions.items() if _takes_turns(found))
-        )
+
+    @property
+    def _online(self) -> tuple[int, ...]:
+        return () if self._followed is None else self._followed.taking_turns
 
     def place(self, key: bytes | None, value: bytes, partition: int | None) -> int:
         """The partition of a record.
@@ -68,8 +64,9 @@ class Placement:
             self._check(partition)
             return [Lot(partition, keys, values, range(len(values)))] if values else []
         if self.custom:
+            online = self._online
             places = [
-                self._choose(key, value, self._count, self._online)
+                self._choose(key, value, self._count, online)
                 for key, value in zip(keys or repeat(None), values, strict=False)
             ]
             # A set has no place for what is no number, and one for True and 1.
@@ -101,8 +98,9 @@ class Placement:
         unkeyed = keys.count(None) == len(keys)
         if places.count(None) == len(places):
             return self.sort(None if unkeyed else keys, values, None)
+        online = self._online
         chosen = [
-            self._choose(key, value, self._count, self._online) if place is None else place
+            self._choose(key, value, self._count, online) if place is None else place
             for place, key, value in zip(places, keys, values, strict=True)
         ]
         return _sorted(chosen, None if unkeyed else keys, values)
@@ -127,8 +125,3 @@ def _sorted(places: list[int], keys: Keys, values: list[bytes]) -> list[Lot]:
         Lot(place, keys and [keys[p] for p in taken], [values[p] for p in taken], taken)
         for place, taken in positions.items()
     ]
-
-
-def _takes_turns(partition: PartitionInfo) -> bool:
-    """Whether records without a key go there: not where the disk is full."""
-    return partition.online and partition.status.resolution is PartitionResolution.ONLINE
