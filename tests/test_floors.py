@@ -22,6 +22,7 @@ WORDS = frozenset(
         "_callers",
         "_checks",
         "_sites",
+        "_wording",
         "config",
         "errors",
         "interfaces",

@@ -67,3 +67,10 @@ def test_partitions_that_are_added_are_looked_at() -> None:
     assert usable.holds(topology) is True
     topology = topology.fold(changed(TOPIC, *updated(topic("big", 3))))
     assert usable.holds(topology) is None
+
+
+def test_of_many_partitions_without_a_leader_the_first_are_named() -> None:
+    missing = Usable("big", -1).missing(known(13))
+    assert missing.endswith(
+        "no online leader for partitions 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more"
+    )

@@ -437,6 +437,16 @@ class Leaderless(ConsumerCase):
         self.assertIn(f"orders/{lost}", str(error))
 
 
+class ManyLeaderless(ConsumerCase):
+    TOPICS = {"orders": 12}
+
+    def test_of_many_partitions_without_a_leader_the_first_are_named(self) -> None:
+        self.result(self.broker.spu_down(5001))
+        self.wait(1.0)
+        error = self.failure(self.consumer(start=BEGINNING).start(), WaitTimedOut)
+        self.assertIn("orders/8, orders/9 and 2 more is not known", str(error))
+
+
 class Arguments(ConsumerCase):
     def test_what_can_not_be_is_refused_at_the_call(self) -> None:
         cases: tuple[dict[str, Any], ...] = (

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from .._wording import enumerated
 from ..cluster import Topology, partition_count
 from ..errors import InvalidConfig
 from ..wire import sc
@@ -149,6 +150,6 @@ class Usable:
         found = topology.topic(self.name)
         if found.partition_count < self.at_least:
             return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
-        numbers = ", ".join(map(str, topology.leaderless(self.name, born_after=self.born_after)))
+        numbers = enumerated(topology.leaderless(self.name, born_after=self.born_after))
         state = found.status.resolution.name.lower().replace("_", " ")
         return f"topic {self.name} ({state}) has no online leader for partitions {numbers}"

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .._checks import is_number
+from .._wording import enumerated
 from ..cluster import Chain, Cluster, TimeLeft, Topology, within
 from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
@@ -560,7 +561,7 @@ class Consumer:
             await self._outlet.turn()
 
     def _why_not_placed(self) -> str:
-        lost = ", ".join(str(target) for target, s in self._streams.items() if not s.placed)
+        lost = enumerated([target for target, s in self._streams.items() if not s.placed])
         return f"where to start in {lost} is not known: nobody leads it, or its leader is silent"
 
     def _choose(self, topology: Topology) -> list[Target]:
