@@ -6,8 +6,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+import txfluvio.consumer
 from txfluvio.consumer.offsets import Bookmark, Flusher
 from txfluvio.errors import BrokerError, ConsumerClosed, Disconnected
+
+from ..counting import calls
 
 
 class Updates:
@@ -83,6 +86,14 @@ class Storing(SynchronousTestCase):
         self.assertEqual(self.updates.offsets, [9, 19])
         self.updates.answer()
         self.successResultOf(later)
+
+    def test_another_who_waits_costs_the_same_however_many_do(self) -> None:
+        self.bookmark.processed = 5
+        self.bookmark.flush()
+        first = calls(txfluvio.consumer, self.bookmark.flush)
+        for _ in range(20):
+            self.bookmark.flush()
+        self.assertEqual(calls(txfluvio.consumer, self.bookmark.flush), first)
 
     def test_what_is_on_its_way_answers_those_who_ask_for_the_same(self) -> None:
         self.bookmark.processed = 5

@@ -133,8 +133,9 @@ class Bookmark:
         self._failure = None
 
     def _send(self) -> None:
-        asked = any(number > self._round for number in self._waiters.values())
-        if self._store is not None and self._storing is None and asked:
+        if self._store is None or self._storing is not None:
+            return
+        if any(number > self._round for number in self._waiters.values()):
             assert self.processed is not None
             self._round += 1
             self._sent = self.processed
