@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.backlog import CHUNK_RECORDS, CHUNK_SIZE
+from txfluvio.consumer.stream import PartitionStream
 from txfluvio.errors import (
     AlreadyRunning,
     ClientClosed,
@@ -385,6 +386,30 @@ class Pausing(ConsumerCase):
             self.turn()
             consumer.resume(0)
         self.assertEqual(self.offsets(seen), list(range(7)))
+
+
+class PausingMany(ConsumerCase):
+    COUNT = 20
+    TOPICS = {"orders": COUNT}
+
+    def test_no_other_that_waits_for_its_turn_is_looked_at(self) -> None:
+        for partition in range(self.COUNT):
+            self.append(1, partition=partition)
+        consumer = self.started(start=BEGINNING)
+        self.wait(1.0)
+        compared = 0
+
+        def counted(one: object, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return one is other
+
+        self.patch(PartitionStream, "__eq__", counted)
+        for partition in reversed(range(1, self.COUNT)):
+            consumer.pause(partition)
+        self.assertEqual(compared, 0)
+        self.assertEqual(self.read(consumer, 1)[0].partition, 0)
+        self.nothing_comes(consumer)
 
 
 class Seeking(ConsumerCase):

@@ -8,7 +8,7 @@ never inside the arrival of a push. A wait that is cancelled has taken nothing.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -34,7 +34,7 @@ class Outlet:
         self._budget = budget
         self._finished = finished
         self._clock = clock
-        self._ring: deque[PartitionStream] = deque()
+        self._ring: OrderedDict[PartitionStream, None] = OrderedDict()
         self._waiter: Deferred[None] | None = None
         self._waking: IDelayedCall | None = None
         self._closed = False
@@ -83,9 +83,7 @@ class Outlet:
 
     def withdraw(self, stream: PartitionStream) -> None:
         """A stream takes no turn until it is offered again."""
-        if stream.listed:
-            stream.listed = False
-            self._ring.remove(stream)
+        self._ring.pop(stream, None)
 
     def position(self, stream: PartitionStream) -> int:
         """The offset of the next record to be handed out."""
@@ -98,8 +96,7 @@ class Outlet:
     def close(self) -> None:
         """Hand out nothing more; whoever waits is told that this is the end."""
         self._closed = True
-        for stream in list(self._ring):
-            self.withdraw(stream)
+        self._ring.clear()
         self.hand.put_down()
         if self._waking is not None:
             self._waking.cancel()
@@ -112,9 +109,8 @@ class Outlet:
 
     def _line_up(self, stream: PartitionStream) -> None:
         has_something = bool(stream.backlog) or stream.failure is not None
-        if has_something and not stream.listed and not stream.paused:
-            stream.listed = True
-            self._ring.append(stream)
+        if has_something and not stream.paused:
+            self._ring.setdefault(stream)
 
     def _pick_up(self) -> bool:
         """Whether a chunk with records is in hand now.
@@ -123,8 +119,7 @@ class Outlet:
         """
         if not self._ring:
             return False
-        stream = self._ring.popleft()
-        stream.listed = False
+        stream, _ = self._ring.popitem(last=False)
         try:
             chunk = self._take(stream)
         finally:

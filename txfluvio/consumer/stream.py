@@ -129,7 +129,6 @@ class PartitionStream:
     :ivar high_watermark: the end of what is replicated, as of the last reply.
     :ivar touched: whether records were handed out.
     :ivar paused: whether records are not to be handed out.
-    :ivar listed: the owner's: whether it waits for its turn.
     """
 
     _log = Logger()
@@ -162,7 +161,6 @@ class PartitionStream:
         self.high_watermark = 0
         self.touched = False
         self.paused = False
-        self.listed = False
         self._owner = owner
         self._cluster = cluster
         self._reading = reading
