@@ -11,6 +11,8 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
+import txfluvio.producer
+from tests.counting import calls
 from tests.producer.kit import FIRST_RETRY, NAME, ProducerTestCase
 from txfluvio.cluster.watcher import Watcher
 from txfluvio.errors import (
@@ -265,6 +267,31 @@ class FlushTests(ProducerTestCase):
     def in_a_turn(self, deferred: Deferred[None]) -> Deferred[None]:
         self.turn()
         return deferred
+
+
+class FlushAfterManyTests(ProducerTestCase):
+    partitions = 40
+
+    def cost(self, used: int) -> int:
+        """Calls that it takes to flush a record, where so many partitions were used before."""
+        producer = self.started(linger=60.0)
+
+        def flush() -> None:
+            flushed = producer.flush()
+            self.turn()
+            self.successResultOf(flushed)
+
+        for partition in range(used):
+            producer.send(b"a", partition=partition)
+        flush()
+        flush()
+        producer.send(b"b", partition=0)
+        count = calls(txfluvio.producer, flush)
+        producer.close()
+        return count
+
+    def test_partitions_that_hold_nothing_are_not_looked_at(self) -> None:
+        self.assertEqual(self.cost(40), self.cost(10))
 
 
 class CloseTests(ProducerTestCase):

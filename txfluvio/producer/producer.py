@@ -47,8 +47,9 @@ from .turn import Turn
 PERIOD = 0.01
 """The part of the delivery time-out that passes at least from one look at what is late to the next.
 
-So much later than after the time-out a record may be given up. To look goes over all partitions,
-which would take too long for each of thousands that come to their ends one after the other.
+So much later than after the time-out a record may be given up. To look goes over all partitions
+with records, which would take too long for each of thousands that come to their ends one after the
+other.
 """
 
 
@@ -123,6 +124,7 @@ class Producer:
         self._origin = Origin(topic, self._withdrawn, self._emptied)
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
+        self._filled: dict[Sender, None] = {}
         self._flushes: dict[Countdown, None] = {}
         self._latest_flush: Countdown | None = None
         self._closes: dict[Deferred[None], None] = {}
@@ -351,6 +353,7 @@ class Producer:
             sent.lots.rotate(-1)
         else:
             sent.lots.popleft()
+        self._filled[sender] = None
         self._intake.hold(grown)
         self._turn.stir(sender)
 
@@ -369,8 +372,16 @@ class Producer:
             sender = self._senders[partition] = Sender(partition, self._shared)
         return sender
 
+    def _holding(self) -> list[Sender]:
+        """The senders with records that have no outcome, in the order in which they got some.
+
+        Of many partitions that were used sometime, few may be in use.
+        """
+        self._filled = {sender: None for sender in self._filled if sender.since is not None}
+        return list(self._filled)
+
     def _hurry(self) -> None:
-        for sender in self._senders.values():
+        for sender in self._holding():
             if len(sender.queue):
                 self._turn.stir(sender)
 
@@ -389,13 +400,13 @@ class Producer:
         with self._telling:
             for sent in self._intake.late(now, timeout):
                 sent.give_up(lambda partition: self._no_room(partition, timeout))
-            for sender in list(self._senders.values()):
+            for sender in self._holding():
                 sender.expire(now)
         self._expire_call = None
         if self._state is _State.CLOSED:
             return
         # Everywhere those that came first are first.
-        fronts = [self._intake.since, *(sender.since for sender in self._senders.values())]
+        fronts = [self._intake.since, *(sender.since for sender in self._holding())]
         times = [since for since in fronts if since is not None]
         if times:
             delay = max(min(times) + timeout - now, timeout * PERIOD)
@@ -420,7 +431,7 @@ class Producer:
             return fail(self._not_running())
         self._land()
         countdown = Countdown(self._flushed, self._latest_flush)
-        for sender in self._senders.values():
+        for sender in self._holding():
             countdown.watch(sender.held)
         countdown.follow(reversed(self._intake))
         self._telling.hold(countdown)
