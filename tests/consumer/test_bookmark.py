@@ -10,7 +10,7 @@ import txfluvio.consumer
 from txfluvio.consumer.offsets import Bookmark, Flusher
 from txfluvio.errors import BrokerError, ConsumerClosed, Disconnected
 
-from ..counting import calls
+from ..costs import calls_of
 
 
 class Updates:
@@ -90,10 +90,10 @@ class Storing(SynchronousTestCase):
     def test_another_who_waits_costs_the_same_however_many_do(self) -> None:
         self.bookmark.processed = 5
         self.bookmark.flush()
-        first = calls(txfluvio.consumer, self.bookmark.flush)
+        first = calls_of(self.bookmark.flush, txfluvio.consumer)
         for _ in range(20):
             self.bookmark.flush()
-        self.assertEqual(calls(txfluvio.consumer, self.bookmark.flush), first)
+        self.assertEqual(calls_of(self.bookmark.flush, txfluvio.consumer), first)
 
     def test_what_is_on_its_way_answers_those_who_ask_for_the_same(self) -> None:
         self.bookmark.processed = 5

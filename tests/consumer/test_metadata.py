@@ -6,7 +6,7 @@ import txfluvio.consumer
 from txfluvio.testing.store import Item
 from txfluvio.wire.schema import evolve
 
-from ..counting import calls
+from ..costs import calls_of
 from .kit import ConsumerCase
 
 FEW, MANY = 10, 40
@@ -29,7 +29,7 @@ class Messages(ConsumerCase):
         """Calls that a consumer of a topic makes for a change of a partition."""
         consumer = self.started(topic)
         self.wait(2.0)
-        count = calls(txfluvio.consumer, lambda: self.change(change))
+        count = calls_of(lambda: self.change(change), txfluvio.consumer)
         self.result(consumer.close())
         return count
 
@@ -47,7 +47,7 @@ class WithoutLeaders(Messages):
         consumer = self.started(topic)
         self.result(self.broker.spu_down(5001))
         self.wait(2.0)
-        count = calls(txfluvio.consumer, lambda: self.change(change))
+        count = calls_of(lambda: self.change(change), txfluvio.consumer)
         self.result(self.broker.spu_up(5001))
         self.result(consumer.close())
         return count

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface import implementer
 
 import txfluvio.producer
-from tests.counting import calls
+from tests.costs import calls_of
 from tests.producer.kit import FIRST_RETRY, NAME, ProducerTestCase
 from txfluvio.cluster.watcher import Watcher
 from txfluvio.errors import (
@@ -286,7 +286,7 @@ class FlushAfterManyTests(ProducerTestCase):
         flush()
         flush()
         producer.send(b"b", partition=0)
-        count = calls(txfluvio.producer, flush)
+        count = calls_of(flush, txfluvio.producer)
         producer.close()
         return count
 

@@ -8,7 +8,7 @@ from txfluvio.producer.placement import Placement
 from txfluvio.wire.sc import PARTITION, TOPIC, PartitionResolution
 
 from ..cluster.objects import everything, partition, topic
-from ..counting import calls
+from ..costs import calls_of
 
 ONLINE, FULL = PartitionResolution.ONLINE, PartitionResolution.OUT_OF_STORAGE
 OFFLINE = PartitionResolution.OFFLINE
@@ -38,8 +38,8 @@ def test_a_change_is_taken_up_between_two_records() -> None:
 def test_following_changes_takes_the_same_however_many_partitions_there_are() -> None:
     few, many = orders(*[ONLINE] * 3), orders(*[ONLINE] * 30)
     placement = Placement("orders")
-    assert calls(txfluvio, lambda: placement.follow(many)) == calls(
-        txfluvio, lambda: placement.follow(few)
+    assert calls_of(lambda: placement.follow(many), txfluvio) == calls_of(
+        lambda: placement.follow(few), txfluvio
     )
 
 
