@@ -503,7 +503,8 @@ class PartitionNotFound(FluvioError):
 
 @attrs.define(slots=False)
 class LogTruncated(FluvioError):
-    """The log now ends before the position: an election made a shorter log the leader's.
+    """The log now ends before the position: an election made a shorter log the leader's, or the
+    log was made anew.
 
     Records between ``end`` and ``position`` were delivered and no longer exist. ``OffsetReset``
     says what a consumer does about it.
@@ -515,7 +516,7 @@ class LogTruncated(FluvioError):
     end: int
     says = (
         "{0.topic}/{0.partition}: the log ends at {0.end}, before the position {0.position}:"
-        " an election cut it; seek, or set ConsumerConfig.reset"
+        " it was cut by an election, or made anew; seek, or choose a reset"
     )
 
 
@@ -551,7 +552,7 @@ class OffsetOutOfRange(BrokerError):
 
     code = 1
     effect = Effect.NONE
-    says = "the offset is beyond the end of the log: seek, or set ConsumerConfig.reset"
+    says = "the offset is beyond the end of the log: seek, or choose a reset"
 
 
 class NotLeaderForPartition(BrokerError):
@@ -618,7 +619,7 @@ class OffsetEvicted(BrokerError):
     next_available: int
     says = (
         "offset {0.offset} is gone by retention, the log starts at {0.next_available}:"
-        " seek there, or set ConsumerConfig.reset"
+        " seek there, or choose a reset"
     )
 
 

@@ -311,6 +311,52 @@ class Resuming(TailCase):
         self.assertEqual(self.statuses, [])
 
 
+class BeyondTheLog(TailCase):
+    """What is stored is of a log that is longer than the one there is now."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.produce("logs-a", b"0")
+        self.printed("-c", "me", "-B", "-d", "logs-a")
+        self.paper.printed, self.statuses = b"", []
+        for spu in self.broker.cluster.spus.values():
+            if spu.stored_offsets is not None:
+                spu.stored_offsets.put(("logs-a", 0), "me", 5)
+
+    def test_following_ends_with_words_that_an_operator_can_use(self) -> None:
+        self.printed("-c", "me", "logs-a", status=1)
+        self.assertEqual(
+            self.said,
+            [
+                "fluvio-tail: logs-a/0: the log ends at 1, before the position 6: it was cut by an"
+                " election, or made anew; seek, or choose a reset\n"
+            ],
+        )
+
+    def test_a_reset_goes_on_where_it_says(self) -> None:
+        self.assertEqual(
+            self.printed("-c", "me", "--reset", "earliest", "logs-a", status=None), [b"0"]
+        )
+
+    def test_to_the_end_it_is_said_that_nothing_is_printed(self) -> None:
+        self.assertEqual(self.printed("-c", "me", "-d", "logs-a"), [])
+        self.assertEqual(
+            self.said,
+            [
+                "fluvio-tail: logs-a/0: begins at offset 6, beyond the end of the log as its leader"
+                " tells it, 1: nothing of it is printed\n"
+            ],
+        )
+
+    def test_a_start_that_was_typed_is_said_too(self) -> None:
+        self.printed("--start", "2", "-d", "logs-a")
+        self.assertIn("logs-a/0: begins at offset 2", "".join(self.said))
+
+    def test_what_begins_at_the_end_is_not(self) -> None:
+        self.printed("--start", "1", "-d", "logs-a")
+        self.assertEqual(self.said, [])
+
+
 class Waiting(TailCase):
     def test_an_unknown_topic_ends_it(self) -> None:
         self.printed("nowhere", status=1)

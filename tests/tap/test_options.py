@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
-from txfluvio.config import Isolation, OffsetStrategy
+from txfluvio.config import Isolation, OffsetReset, OffsetStrategy
 from txfluvio.offset import Offset
 from txfluvio.tap.options import Names, Options, Settings
 
@@ -102,6 +102,11 @@ def test_isolation_has_the_spellings_of_fluvio(spelling: str) -> None:
     assert settings.consumer.isolation is Isolation.READ_COMMITTED
 
 
+def test_what_to_do_where_the_offset_is_gone() -> None:
+    assert parse("orders").consumer.reset is OffsetReset.ERROR
+    assert parse("--reset", "earliest", "orders").consumer.reset is OffsetReset.EARLIEST
+
+
 def test_metrics_are_for_this_machine_unless_told() -> None:
     assert parse("--metrics", "9100", "orders").metrics == ("127.0.0.1", 9100)
     assert parse("--metrics", "0.0.0.0:9100", "orders").metrics == ("0.0.0.0", 9100)
@@ -145,6 +150,7 @@ def test_any_tls_option_means_tls() -> None:
         (("-F", "x", "-k", "t"), "--format and --key-value exclude each other"),
         (("-O", "table", "t"), "--output takes dynamic, text, binary, json, raw, not 'table'"),
         (("--isolation", "maybe", "t"), "--isolation takes read_committed"),
+        (("--reset", "never", "t"), "--reset takes earliest, latest or error, not 'never'"),
         (("--stats", "0", "t"), "--stats takes seconds"),
         (("--stats", "nan", "t"), "--stats takes seconds"),
         (("--metrics", "x", "t"), "--metrics takes PORT or HOST:PORT"),

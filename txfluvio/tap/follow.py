@@ -6,7 +6,7 @@ the client, and knows neither processes nor terminals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import attrs
@@ -55,6 +55,7 @@ class Follower:
     :param format: how records look.
     :param sink: where they go.
     :param tally: kept up to date.
+    :param say: takes a line for whoever runs it.
     """
 
     _log = Logger()
@@ -67,6 +68,7 @@ class Follower:
         format: Format,
         sink: Sink,
         tally: Tally,
+        say: Callable[[str], object],
         clock: IReactorTime,
         rng: Random,
     ) -> None:
@@ -75,6 +77,7 @@ class Follower:
         self._format = format
         self._sink = sink
         self._tally = tally
+        self._say = say
         self._clock = clock
         self._rng = rng
         self._left = settings.lines
@@ -188,6 +191,7 @@ class Follower:
         consumer = await self._open(name, start, memory)
         self._tally.consumers[name] = consumer
         try:
+            await self._tell_beyond(name, consumer)
             await self._print(consumer)
         finally:
             del self._tally.consumers[name]
@@ -216,6 +220,29 @@ class Follower:
                 return consumer
             await deferLater(self._clock, delay)
         raise AssertionError("a policy's delays have no end")
+
+    async def _tell_beyond(self, name: str, consumer: Consumer) -> None:
+        """Say of which partitions nothing is printed since they start behind the end of the log.
+
+        Records above the high watermark may be there, and may have been printed before, so it is
+        no failure. One that goes on opens a stream there, and so comes to know.
+        """
+        if self._settings.stop is None:
+            return
+        at_end = [number for (_, number), lag in consumer.known_lag().items() if lag == 0]
+        if not at_end or self._settings.start.kind not in (OffsetKind.STORED, OffsetKind.ABSOLUTE):
+            return
+        asking = self._client.consumer(
+            name, start=Offset.end(), stop=Offset.end(), partitions=at_end
+        )
+        async with asking as ends:
+            for number in at_end:
+                position, end = consumer.position(number), ends.position(number)
+                if position is not None and end is not None and position > end:
+                    self._say(
+                        f"{name}/{number}: begins at offset {position}, beyond the end of the log"
+                        f" as its leader tells it, {end}: nothing of it is printed"
+                    )
 
     async def _print(self, consumer: Consumer) -> None:
         exact = self._left is not None and self._settings.consumer.consumer_id is not None

@@ -17,7 +17,14 @@ from typing import Any, cast
 import attrs
 from twisted.python.usage import UsageError
 
-from ..config import ClientConfig, ConsumerConfig, Isolation, OffsetStrategy, TlsConfig
+from ..config import (
+    ClientConfig,
+    ConsumerConfig,
+    Isolation,
+    OffsetReset,
+    OffsetStrategy,
+    TlsConfig,
+)
 from ..errors import FluvioError
 from ..offset import Offset
 from ..smartmodule import SmartModuleInvocation
@@ -176,6 +183,7 @@ class Options(ClusterOptions):
         ["lines", "n", None, "Stop after so many records"],
         ["maxbytes", "b", None, "Bytes of records that one reply may bring"],
         ["isolation", None, None, "read_committed or read_uncommitted (the default)"],
+        ["reset", None, None, "Where the offset to go on at is gone: earliest, latest, or error"],
         ["smartmodule", None, None, "Run this SmartModule of the cluster over the records"],
         ["smartmodule-path", None, None, "Run the SmartModule in this file over the records"],
         ["aggregate-initial", None, None, "What an aggregate SmartModule starts from"],
@@ -309,6 +317,13 @@ class Options(ClusterOptions):
                     f"not {self['isolation']!r}"
                 )
             changes["isolation"] = isolation
+        if self["reset"] is not None:
+            try:
+                changes["reset"] = OffsetReset(self["reset"].lower())
+            except ValueError:
+                raise UsageError(
+                    f"--reset takes earliest, latest or error, not {self['reset']!r}"
+                ) from None
         return ConsumerConfig(smartmodules=self._chain(), **changes)
 
     def _chain(self) -> list[SmartModuleInvocation]:

@@ -200,6 +200,7 @@ class Tail(Service):
                 format=settings.format(coloured),
                 sink=sink,
                 tally=self._tally,
+                say=self._line,
                 clock=self._reactor,
                 rng=self._rng,
             )
