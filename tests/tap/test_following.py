@@ -254,6 +254,44 @@ class SeveralTopics(TailCase):
         self.assertEqual(self.statuses, [1])
         self.assertIn("logs-a", "".join(self.said))
 
+    def test_a_topic_of_a_pattern_that_lacks_a_partition_is_left_out(self) -> None:
+        self.produce("orders", b"o1", partition=1)
+        self.assertEqual(self.printed("-B", "-d", "-p", "1", "*"), [b"o1"])
+        self.assertEqual(
+            sorted(self.said),
+            [
+                f"fluvio-tail: topic {name} has no partition 1: it has 1, numbered from 0;"
+                " it is left out\n"
+                for name in ("logs-a", "logs-b")
+            ],
+        )
+
+    def test_one_that_comes_to_be_is_too_and_is_said_once(self) -> None:
+        self.tail("-p", "1", "order*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.create_topic("orders-b"))
+        self.wait(2.0)
+        self.produce("orders", b"o1", partition=1)
+        self.wait(310.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"o1\n", []))
+        self.assertEqual(len(self.said), 1, self.said)
+
+    def test_one_that_is_made_again_with_what_it_lacked_is_read(self) -> None:
+        self.tail("-p", "1", "logs-a*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.wait(1.0)
+        self.result(self.client.admin.create_topic("logs-a", partitions=2))
+        self.produce("logs-a", b"new", partition=1)
+        self.wait(2.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"new\n", []))
+
+    def test_a_topic_that_was_named_may_not_lack_one(self) -> None:
+        self.printed("-B", "-d", "-p", "1", "orders", "logs-a", status=1)
+        self.assertIn("topic logs-a has no partition 1", "".join(self.said))
+
     def test_a_pattern_that_nothing_matches(self) -> None:
         self.assertEqual(self.printed("-d", "nothing-*", status=1), [])
         self.assertIn("fluvio-tail: topics like nothing-*: there is no such topic", self.said[0])

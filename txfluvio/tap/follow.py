@@ -21,7 +21,7 @@ from ..admin.watching import ChangeKind
 from ..client import FluvioClient
 from ..config import MIB
 from ..consumer import Consumer
-from ..errors import FluvioError, TopicDeleted, TopicNotFound
+from ..errors import FluvioError, PartitionNotFound, TopicDeleted, TopicNotFound
 from ..offset import Offset, OffsetKind
 from ..wire.records import Record
 from .formats import Format
@@ -85,6 +85,7 @@ class Follower:
         self._readers: dict[str, Deferred[None]] = {}
         self._watching = False
         self._there: set[str] = set()
+        self._left_out: set[str] = set()
         self._done: Deferred[None] = Deferred()
 
     async def run(self) -> None:
@@ -137,9 +138,10 @@ class Follower:
                     continue
                 if change.kind is ChangeKind.DELETED:
                     self._there.discard(change.name)
+                    self._left_out.discard(change.name)
                     continue
                 self._there.add(change.name)
-                if change.name not in self._readers:
+                if change.name not in self._readers and change.name not in self._left_out:
                     self._begin(change.name, self._first_of_new(), LEAST_BUFFER)
 
     def _first_of_new(self) -> Offset:
@@ -175,6 +177,12 @@ class Follower:
             except (TopicDeleted, TopicNotFound):
                 if self._done.called or not self._may_go(name):
                     raise
+            except PartitionNotFound as error:
+                if self._done.called or name in self._settings.topics.exact:
+                    raise
+                self._left_out.add(name)
+                self._say(f"{error}; it is left out")
+                return
             else:
                 return
             self._log.info("topic {name} was deleted", name=name)
