@@ -39,7 +39,7 @@ def produce(ready: RunningBroker, topic: str, *values: str) -> None:
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBroker]:
-    topics = ("lines", "live", "rotated", "many")
+    topics = ("lines", "live", "rotated", "many", "nohup")
     with broker(
         tmp_path_factory.mktemp("tail"), *(f"--topic={name}" for name in topics)
     ) as running:
@@ -131,6 +131,29 @@ def test_ends_on_a_signal_also_while_nobody_takes_its_output(ready: RunningBroke
         process.terminate()
         assert process.wait(timeout=DEADLINE) == 0
         assert process.stdout.read().endswith(b"\n")
+
+
+def test_a_terminal_that_is_closed_ends_it_with_offsets_stored(ready: RunningBroker) -> None:
+    command = [*TAIL, "--cluster", ready.sc, "-c", "hangup", "-B", "lines"]
+    with running(*command) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(3)] == [b"one\n", b"two\n", b"three\n"]
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=DEADLINE) == 0
+    again = run(*command, "-d")
+    assert (again.returncode, again.stdout) == (0, b"")
+
+
+def test_under_nohup_it_goes_on_when_the_terminal_is_closed(ready: RunningBroker) -> None:
+    with running("nohup", *TAIL, "--cluster", ready.sc, "-B", "nohup") as process:
+        assert process.stdout is not None
+        produce(ready, "nohup", "before")
+        assert process.stdout.readline() == b"before\n"
+        process.send_signal(signal.SIGHUP)
+        produce(ready, "nohup", "after")
+        assert process.stdout.readline() == b"after\n"
+        process.terminate()
+        assert process.wait(timeout=DEADLINE) == 0
 
 
 @pytest.mark.parametrize("command", [TAIL, [*TWIST, "fluvio-tail"]], ids=["itself", "twist"])

@@ -274,8 +274,11 @@ def makeService(options: Options) -> Tail:
             cast(Any, reactor).stop()
 
     tail = Tail(reactor, settings, open_sink=sink, ended=ended, terminal=Terminal.of_process())
-    if path is not None and hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: cast(Any, reactor).callFromThread(tail.reopen))
+    if hasattr(signal, "SIGHUP"):
+        if path is not None:
+            signal.signal(signal.SIGHUP, lambda *_: cast(Any, reactor).callFromThread(tail.reopen))
+        elif signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # Not under nohup.
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     return tail
 
 
