@@ -81,7 +81,38 @@ def test_what_is_no_json_says_why() -> None:
     assert b'"error": "Expecting value' in pretty_json(b"nonsense")
 
 
-@pytest.mark.parametrize("value", [b"NaN", b'{"a": -Infinity}', b"[1e999]", b"1" * 5000])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"[]",
+        b"{}",
+        b'""',
+        b"[[], {}, [{}]]",
+        b'{"a": {"b": [1, null, true]}, "c": "x,y:[{}]"}',
+        rb'["\"", "\\", "\/", "\u00fc\n", "a\\\"b"]',
+        '{"ü": "\u2028"}'.encode("utf-16"),
+        '["ü"]'.encode("utf-8-sig"),
+    ],
+)
+def test_json_looks_as_python_writes_it(value: bytes) -> None:
+    expected = json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    assert pretty_json(value).decode() == expected
+
+
+@pytest.mark.parametrize("number", ["1e400", "-0.10", "1E5", "1" * 5000, "0.1000000000000000055"])
+def test_numbers_stay_as_they_were_written(number: str) -> None:
+    assert pretty_json(f'{{"n":{number}}}'.encode()).decode() == f'{{\n  "n": {number}\n}}'
+
+
+def test_a_key_that_is_there_twice_is_shown_twice() -> None:
+    assert pretty_json(b'{"a":1,"a":2}') == b'{\n  "a": 1,\n  "a": 2\n}'
+
+
+def test_many_brackets_do_not_become_a_great_many_spaces() -> None:
+    assert len(pretty_json(b"[" * 900 + b"]" * 900)) < 900 * 2 * 202
+
+
+@pytest.mark.parametrize("value", [b"NaN", b'{"a": -Infinity}', b"[1"])
 def test_numbers_that_json_does_not_have_say_so(value: bytes) -> None:
     (only,) = json.loads(pretty_json(value))
     assert only == "error"

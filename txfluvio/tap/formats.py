@@ -1,7 +1,8 @@
 """How a record looks: what ``-O``, ``-F`` and ``-k`` of ``fluvio-tail`` choose; pure.
 
 The looks are those of ``fluvio consume``, so that scripts made for it go on working, with two
-differences: ``raw`` is raw (every byte as it was produced), and JSON keeps the order of its keys.
+differences: ``raw`` is raw (every byte as it was produced), and JSON keeps its keys and numbers as
+they were written.
 
 A :class:`Format` turns a list of records into bytes, since one test over all values of a batch
 costs a small part of one test for each.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn, TypeAlias
 
@@ -27,6 +28,10 @@ _PEEK = 1024
 _DUMP_END = b"-" * 78 + b"\n"
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _MAGIC = (b"%PDF", b"\x89PNG")
+_JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]|[^][{}:,"\s]+')
+_OPENING, _CLOSING = frozenset("[{"), frozenset("]}")
+_MOST_INDENTED = 100
+"""Levels of JSON, or a few brackets would become a great many spaces."""
 _VARIABLE = re.compile(r"\{\{\{?\s*([^{}]*?)\s*\}\}\}?")
 
 
@@ -75,17 +80,46 @@ def dynamic(value: bytes) -> bytes:
 
 
 def pretty_json(value: bytes) -> bytes:
-    """The value, if it is JSON, over several lines; else an object that says why it is none."""
+    """The value, if it is JSON, over several lines; else an object that says why it is none.
+
+    Numbers stay as they were written, however large.
+    """
+    return "".join(_json_pieces(value)).encode("utf-8", "replace")
+
+
+def _json_pieces(value: bytes) -> Iterator[str]:
     try:
-        shown = _as_json(json.loads(value, parse_constant=_no_json))
+        text = value.decode(json.detect_encoding(value), "surrogatepass")
+        # Only looked at; what Python would make of its numbers is not what was written.
+        json.loads(text, parse_int=len, parse_float=len, parse_constant=_no_json)
     except (ValueError, RecursionError) as error:
-        shown = _as_json({"error": str(error)})
-    return shown.encode("utf-8", "replace")
+        text = json.dumps({"error": str(error)})
+    return _indented(text)
 
 
-def _as_json(value: object) -> str:
-    # A number that is too large for Python is no JSON as Python would write it.
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+def _indented(text: str) -> Iterator[str]:
+    """What is JSON, over several lines, token by token."""
+    depth = 0
+    opened = False
+    for token in _JSON_TOKEN.findall(text):
+        closes = token in _CLOSING
+        depth -= closes
+        if opened != closes:
+            yield _new_line(depth)
+        opened = token in _OPENING
+        depth += opened
+        if token == ",":
+            yield "," + _new_line(depth)
+        elif token == ":":
+            yield ": "
+        elif "\\" in token:
+            yield json.dumps(json.loads(token), ensure_ascii=False)
+        else:
+            yield token
+
+
+def _new_line(depth: int) -> str:
+    return "\n" + "  " * min(depth, _MOST_INDENTED)
 
 
 def _no_json(name: str) -> NoReturn:
