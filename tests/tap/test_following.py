@@ -436,6 +436,17 @@ class Outputs(TailCase):
         self.assertEqual(self.paper.printed, b"")
         self.assertFalse(self.paper.open)
 
+    def test_between_pieces_of_a_large_dump_it_can_be_stopped(self) -> None:
+        self.produce("logs-a", b"\0" * 700_000)
+        full: Deferred[None] = Deferred()
+        self.paper.full = full
+        tail = self.tail("-B", "-O", "binary", "logs-a")
+        self.wait(1.0)
+        full.callback(None)
+        self.result(tail.stopService())
+        self.assertTrue(0 < len(self.paper.printed) < 700_000, len(self.paper.printed))
+        self.assertTrue(self.paper.printed.endswith(b"|\n"))
+
     def test_a_closed_pipe_is_a_quiet_end(self) -> None:
         self.produce("logs-a", b"x")
         self.paper.failing = BrokenPipeError()

@@ -8,6 +8,7 @@ import pytest
 
 from txfluvio.tap.formats import (
     OUTPUTS,
+    PIECE,
     Format,
     KeyValueFormat,
     TemplateFormat,
@@ -132,6 +133,34 @@ def test_a_list_looks_like_its_records_one_by_one(show: object, odd: bytes) -> N
     format = Format(show)  # type: ignore[arg-type]
     records = [record(b"a"), record(odd), record(b"\xbc"), record(b"b")]
     assert format.lines(records) == b"".join(format.lines([each]) for each in records)
+
+
+LARGE = b"\0" * (PIECE + 1)
+LARGE_JSON = json.dumps([{"n": n} for n in range(PIECE // 8)]).encode()
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("keys", [False, True])
+@pytest.mark.parametrize("large", [LARGE, LARGE_JSON, b"x" * len(LARGE)])
+def test_pieces_are_the_same_together(output: str, keys: bool, large: bytes) -> None:
+    """Each is of whole lines."""
+    show = OUTPUTS[output]
+    format = KeyValueFormat(show) if keys else Format(show)
+    records = [record(b"a", b"k"), record(large, b"k"), record(b"b"), record(b"1" * PIECE)]
+    pieces = list(format.pieces(records))
+    assert b"".join(pieces) == format.lines(records)
+    assert all(piece.endswith(b"\n") for piece in pieces)
+
+
+@pytest.mark.parametrize(("output", "value"), [("binary", LARGE), ("json", LARGE_JSON)])
+def test_a_large_value_of_many_lines_is_in_pieces(output: str, value: bytes) -> None:
+    pieces = list(Format(OUTPUTS[output]).pieces([record(value)]))
+    assert max(map(len, pieces)) < 2 * PIECE
+
+
+def test_what_is_not_much_is_one_piece() -> None:
+    records = [record(b"x" * 1024)] * (PIECE // 1024)
+    assert len(list(Format().pieces(records))) == 1
 
 
 def test_keys_and_values() -> None:

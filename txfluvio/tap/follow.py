@@ -278,7 +278,9 @@ class Follower:
         if self._left is not None:
             records = records[: self._left]
             self._left -= len(records)
-        printed = self._format.lines(records)
-        await self._sink.write(printed)
+        for index, piece in enumerate(self._format.pieces(records)):
+            if index:
+                await deferLater(self._clock, 0)
+            await self._sink.write(piece)
+            self._tally.size += len(piece)
         self._tally.records += len(records)
-        self._tally.size += len(printed)

@@ -5,15 +5,17 @@ differences: ``raw`` is raw (every byte as it was produced), and JSON keeps its 
 they were written.
 
 A :class:`Format` turns a list of records into bytes, since one test over all values of a batch
-costs a small part of one test for each.
+costs a small part of one test for each. Much at once comes in pieces, so that nothing else has to
+wait for all of it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import NoReturn, TypeAlias
 
 from ..wire.records import Record
@@ -21,11 +23,16 @@ from ..wire.records import Record
 Show: TypeAlias = Callable[[bytes], bytes]
 """From a record's value to what is printed of it, without the end of the line."""
 
+PIECE = 256 * 1024
+"""Bytes of values that are made into one piece, if none is larger; a chunk of a consumer has no
+more."""
+
 NOT_KNOWN = "NA"
 """In place of a timestamp or an offset that a record does not have."""
 
 _PEEK = 1024
-_DUMP_END = b"-" * 78 + b"\n"
+_DUMP_END = "-" * 78 + "\n"
+_SHOWN = bytes(byte if 0x20 <= byte < 0x7F else b" ."[byte == 0x0A] for byte in range(256))
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _MAGIC = (b"%PDF", b"\x89PNG")
 _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]|[^][{}:,"\s]+')
@@ -49,19 +56,15 @@ def as_text(value: bytes) -> bytes:
 
 def hex_dump(value: bytes) -> bytes:
     """Sixteen bytes a line, as numbers and as characters, and a line of dashes."""
-    lines = []
+    return "".join(_dump_pieces(value)).encode()
+
+
+def _dump_pieces(value: bytes) -> Iterator[str]:
     for start in range(0, len(value), 16):
         row = value[start : start + 16]
-        halves = (row[:8].hex(" "), row[8:].hex(" "))
-        shown = "".join(_character(byte) for byte in row)
-        lines.append(f"{start:08x}  {halves[0]:<23}  {halves[1]:<23}  |{shown:<16}|\n".encode())
-    return b"".join(lines) + _DUMP_END
-
-
-def _character(byte: int) -> str:
-    if 0x20 <= byte < 0x7F:
-        return chr(byte)
-    return "." if byte == 0x0A else " "
+        left, right, shown = row[:8].hex(" "), row[8:].hex(" "), row.translate(_SHOWN).decode()
+        yield f"{start:08x}  {left:<23}  {right:<23}  |{shown:<16}|\n"
+    yield _DUMP_END
 
 
 def raw(value: bytes) -> bytes:
@@ -101,7 +104,8 @@ def _indented(text: str) -> Iterator[str]:
     """What is JSON, over several lines, token by token."""
     depth = 0
     opened = False
-    for token in _JSON_TOKEN.findall(text):
+    for match in _JSON_TOKEN.finditer(text):
+        token = match[0]
         closes = token in _CLOSING
         depth -= closes
         if opened != closes:
@@ -136,6 +140,10 @@ OUTPUTS: dict[str, Show] = {
 """What ``-O`` can be."""
 
 _PLAIN = (raw, text, dynamic)
+_IN_PARTS: dict[Show, Callable[[bytes], Iterator[str]]] = {
+    hex_dump: _dump_pieces,
+    pretty_json: _json_pieces,
+}
 
 
 class Format:
@@ -153,6 +161,52 @@ class Format:
             if self._show is raw or _is_text(together):
                 return together
         return b"\n".join(map(self._show, values[:-1])) + b"\n"
+
+    def pieces(self, records: Sequence[Record]) -> Iterator[bytes]:
+        """The same in pieces, each of whole lines and none that takes long to make."""
+        small: list[Record] = []
+        size = 0
+        for record in records:
+            added = len(record.value)
+            if small and size + added > PIECE:
+                yield self.lines(small)
+                small, size = [], 0
+            if added > PIECE:
+                yield from self._pieces_of(record)
+            else:
+                small.append(record)
+                size += added
+        if small:
+            yield self.lines(small)
+
+    def _pieces_of(self, record: Record) -> Iterator[bytes]:
+        """One record that is large."""
+        show = self._show
+        if show is dynamic and is_binary(record.value):
+            show = hex_dump
+        parts = _IN_PARTS.get(show)
+        if parts is None:
+            yield self.lines([record])
+        else:
+            yield from _whole_lines(chain(self._before(record), parts(record.value), "\n"))
+
+    def _before(self, record: Record) -> str:
+        """What stands before the value."""
+        return ""
+
+
+def _whole_lines(parts: Iterable[str]) -> Iterator[bytes]:
+    """A text that comes in parts, in pieces of whole lines."""
+    made: list[str] = []
+    size = 0
+    for part in parts:
+        made.append(part)
+        size += len(part)
+        if size > PIECE and "\n" in part:
+            whole, end, rest = "".join(made).rpartition("\n")
+            yield (whole + end).encode("utf-8", "replace")
+            made, size = [rest], len(rest)
+    yield "".join(made).encode("utf-8", "replace")
 
 
 def _is_text(values: bytes) -> bool:
@@ -176,14 +230,17 @@ class KeyValueFormat(Format):
 
     def __init__(self, show: Show, *, coloured: bool = False) -> None:
         super().__init__(show)
-        self._frame = b"\x1b[36m[%s]\x1b[0m %s\n" if coloured else b"[%s] %s\n"
+        self._frame = "\x1b[36m[%s]\x1b[0m " if coloured else "[%s] "
 
     def lines(self, records: Sequence[Record]) -> bytes:
-        show, frame = self._show, self._frame
+        show, frame = self._show, self._frame.encode() + b"%s\n"
         return b"".join(
             frame % (b"null" if record.key is None else as_text(record.key), show(record.value))
             for record in records
         )
+
+    def _before(self, record: Record) -> str:
+        return self._frame % _key(record)
 
 
 def _key(record: Record) -> str:
