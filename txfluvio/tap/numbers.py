@@ -24,6 +24,6 @@ def whole_option(name: str, text: str, low: int = 0, high: int = LARGEST) -> int
     """
     number = whole_number(text, low, high)
     if number is None:
-        range_ = f"{low} or more" if high > 65_535 else f"{low} to {high}"
+        range_ = f"{low} or more" if high == LARGEST else f"{low} to {high}"
         raise UsageError(f"--{name} takes a whole number, {range_}, not {text!r}")
     return number

@@ -25,14 +25,14 @@ from ..config import (
     OffsetStrategy,
     TlsConfig,
 )
-from ..errors import FluvioError
+from ..errors import FluvioError, InvalidConfig
 from ..offset import Offset
 from ..smartmodule import SmartModuleInvocation
 from ..transforms import load_transforms
 from ._process import LoggingElsewhere
 from .addresses import where_to_serve
 from .formats import OUTPUTS, Format, KeyValueFormat, TemplateFormat
-from .numbers import whole_option
+from .numbers import LARGEST, whole_option
 
 STORING_INTERVAL = 2.0
 """Seconds between two times that the offsets of ``--consumer`` are stored."""
@@ -147,7 +147,12 @@ class ClusterOptions(LoggingElsewhere):
             for other in ("profile", "profile-file"):
                 if self[other] is not None:
                     raise UsageError(f"--cluster and --{other} exclude each other")
-            config = ClientConfig(endpoint=self["cluster"])
+            try:
+                config = ClientConfig(endpoint=self["cluster"])
+            except InvalidConfig as error:
+                raise UsageError(
+                    f"--cluster takes {error.expected}, not {self['cluster']!r}"
+                ) from error
         else:
             config = ClientConfig.from_profile(self["profile"], self["profile-file"])
         tls = self._tls()
@@ -217,7 +222,7 @@ class Options(ClusterOptions):
 
     def opt_partition(self, text: str) -> None:
         """Read this partition, and no other that is not given too (repeatable)."""
-        self._partitions.append(whole_option("partition", text))
+        self._partitions.append(whole_option("partition", text, high=2**32 - 1))
 
     opt_p = opt_partition
 
@@ -287,7 +292,7 @@ class Options(ClusterOptions):
         return (start if self["consumer"] is None else Offset.stored(start)), starting
 
     def _stop(self) -> Offset | None:
-        last = self._number("end")
+        last = self._number("end", high=LARGEST - 1)
         if last is None:
             return Offset.end() if self["disable-continuous"] else None
         first = self._number("start")
@@ -304,11 +309,13 @@ class Options(ClusterOptions):
     def _consumer(self) -> ConsumerConfig:
         changes: dict[str, Any] = {}
         if self["consumer"] is not None:
+            if not self["consumer"]:
+                raise UsageError("--consumer takes a name, not ''")
             changes["consumer_id"] = self["consumer"]
             changes["offsets"] = OffsetStrategy.AUTO
             changes["flush_interval"] = STORING_INTERVAL
         if self["maxbytes"] is not None:
-            changes["max_bytes"] = self._number("maxbytes", at_least=1)
+            changes["max_bytes"] = self._number("maxbytes", at_least=1, high=2**31 - 1)
         if self["isolation"] is not None:
             isolation = _ISOLATIONS.get(self["isolation"].lower())
             if isolation is None:
@@ -377,8 +384,8 @@ class Options(ClusterOptions):
             raise UsageError("--metrics needs prometheus_client: pip install 'txfluvio[metrics]'")
         return address
 
-    def _number(self, name: str, at_least: int = 0) -> int | None:
-        return None if self[name] is None else whole_option(name, self[name], at_least)
+    def _number(self, name: str, at_least: int = 0, high: int = LARGEST) -> int | None:
+        return None if self[name] is None else whole_option(name, self[name], at_least, high)
 
     def _seconds(self, name: str) -> float | None:
         text = self[name]
