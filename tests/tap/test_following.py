@@ -410,6 +410,32 @@ class Waiting(TailCase):
         self.wait(15.0)
         self.assertEqual((self.paper.printed, self.statuses), (b"x\n", []))
 
+    def deleted_and_made_again(self, *arguments: str) -> None:
+        self.tail("--wait", "-B", *arguments, "logs-a")
+        self.wait(1.0)
+        self.produce("logs-a", b"old")
+        self.result(self.client.start())
+        self.result(self.client.admin.delete_topic("logs-a"))
+        self.wait(15.0)
+        self.result(self.client.admin.create_topic("logs-a"))
+        self.produce("logs-a", b"new")
+        self.wait(30.0)
+
+    def test_with_wait_a_topic_that_is_deleted_is_waited_for(self) -> None:
+        self.deleted_and_made_again()
+        self.assertEqual((self.paper.printed, self.statuses), (b"old\nnew\n", []), self.said)
+        self.assertEqual(
+            self.said, ["fluvio-tail: topic logs-a was deleted: waiting for one of this name\n"]
+        )
+
+    def test_one_that_stores_offsets_too(self) -> None:
+        self.deleted_and_made_again("-c", "me")
+        self.assertEqual((self.paper.printed, self.statuses), (b"old\nnew\n", []), self.said)
+
+    def test_with_an_end_to_come_to_it_is_not(self) -> None:
+        self.deleted_and_made_again("--end", "9")
+        self.assertEqual((self.paper.printed, self.statuses), (b"old\n", [1]))
+
     def test_a_cluster_that_is_not_there_ends_it_and_is_named(self) -> None:
         self.result(self.broker.stop())
         self.printed("orders", seconds=15.0, status=1)

@@ -175,7 +175,8 @@ class Follower:
             try:
                 await self._read(name, start, memory)
             except (TopicDeleted, TopicNotFound):
-                if self._done.called or not self._may_go(name):
+                patient = self._settings.wait and self._settings.continuous
+                if self._done.called or not (patient or self._may_go(name)):
                     raise
             except PartitionNotFound as error:
                 if self._done.called or name in self._settings.topics.exact:
@@ -185,10 +186,13 @@ class Follower:
                 return
             else:
                 return
-            self._log.info("topic {name} was deleted", name=name)
-            # One of the same name that came to be meanwhile is not told of again.
-            if name not in self._there:
-                return
+            if self._may_go(name):
+                self._log.info("topic {name} was deleted", name=name)
+                # One of the same name that came to be meanwhile is not told of again.
+                if name not in self._there:
+                    return
+            else:
+                self._say(f"topic {name} was deleted: waiting for one of this name")
             start, memory = self._first_of_new(), LEAST_BUFFER
 
     def _may_go(self, name: str) -> bool:
