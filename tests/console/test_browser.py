@@ -397,8 +397,10 @@ def test_of_a_real_cluster_there_is_nothing_to_do_and_a_console_may_come_back(pa
         assert page.text("nav").split() == ["Topics", "SPUs", "Consumers"]
         assert page.browser.find_elements(By.CSS_SELECTOR, "main form, main td button") == []
     page.until(lambda: "The console does not answer" in page.text("#trouble"))
+    assert page.text("#state") == "no answer"
     with console(page.fake, port):
         page.until(lambda: not page.text("#trouble"))
+        assert page.text("#state") == "connected"
         page.put("b")
         page.until(lambda: len(page.rows("Records")) == 2)
         page.browser.get("about:blank")

@@ -33,6 +33,7 @@ const page = {
       lost() {
         showTrouble("The console does not answer. Trying again until it does.");
         document.body.classList.add("stale");
+        at("state").textContent = "no answer";
         at("dot").className = "dot away";
       },
     });
