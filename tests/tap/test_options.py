@@ -150,6 +150,7 @@ def test_any_tls_option_means_tls() -> None:
         (("-n", "0", "t"), "--lines takes a whole number, 1 or more, not '0'"),
         (("-B", "-T", "3", "t"), "--beginning and --tail exclude each other"),
         (("--start", "5", "--end", "4", "t"), "--end takes an offset from --start"),
+        (("-H", "5", "--end", "4", "t"), "--end takes an offset from --head, 5, on, not 4"),
         (("-F", "{{nope}}", "t"), "not {{nope}}"),
         (("-F", "x", "-k", "t"), "--format and --key-value exclude each other"),
         (("-O", "table", "t"), "--output takes dynamic, text, binary, json, raw, not 'table'"),

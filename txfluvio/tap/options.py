@@ -295,9 +295,10 @@ class Options(ClusterOptions):
         last = self._number("end", high=LARGEST - 1)
         if last is None:
             return Offset.end() if self["disable-continuous"] else None
-        first = self._number("start")
-        if first is not None and last < first:
-            raise UsageError(f"--end takes an offset from --start, {first}, on, not {last}")
+        for name in ("start", "head"):
+            first = self._number(name)
+            if first is not None and last < first:
+                raise UsageError(f"--end takes an offset from --{name}, {first}, on, not {last}")
         within = Offset.nearest if self["disable-continuous"] else Offset.absolute
         return within(last + 1)
 
