@@ -621,6 +621,18 @@ class OnATerminal(TailCase):
         self.wait(1.0)
         self.assertEqual(len(self.said), 1)
 
+    def test_control_characters_are_shown_only_where_standard_output_is_the_terminal(self) -> None:
+        self.produce("logs-a", b"\x1b[2J")
+        for terminal, arguments, printed in (
+            (self.BOTH, (), b"\\x1b[2J\n"),
+            (self.BOTH, ("--to", "file"), b"\x1b[2J\n"),
+            (Terminal(output=False, errors=True, colour=True), (), b"\x1b[2J\n"),
+        ):
+            self.paper.printed = b""
+            self.tail("-B", "-d", *arguments, "logs-a", terminal=terminal)
+            self.wait(1.0)
+            self.assertEqual(self.paper.printed, printed)
+
     def test_keys_are_coloured_only_where_standard_output_is_the_terminal(self) -> None:
         self.produce("logs-a", b"x")
         for terminal, frame in (

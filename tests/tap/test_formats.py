@@ -168,6 +168,37 @@ def test_keys_and_values() -> None:
     assert KeyValueFormat(dynamic).lines(records) == b"[k] one\n[null] two\n[] three\n"
 
 
+CONTROLS = b"a\x1b[2J\x7f\xc2\x9b\r\tb\nc"
+SHOWN = b"a\\x1b[2J\\x7f\\x9b\\x0d\tb\nc"
+
+
+@pytest.mark.parametrize(
+    ("format", "printed"),
+    [
+        (Format(terminal=True), SHOWN + b"\n"),
+        (Format(), CONTROLS + b"\n"),
+        (Format(raw, terminal=True), CONTROLS + b"\n"),
+        (
+            KeyValueFormat(dynamic, coloured=True, terminal=True),
+            b"\x1b[36m[k\\x1b]\x1b[0m " + SHOWN + b"\n",
+        ),
+        (
+            TemplateFormat("\x1b[1m{{key}}={{value}}", terminal=True),
+            b"\x1b[1mk\\x1b=" + SHOWN + b"\n",
+        ),
+    ],
+)
+def test_what_is_in_a_record_does_nothing_to_a_terminal(format: Format, printed: bytes) -> None:
+    assert format.lines([record(CONTROLS, b"k\x1b")]) == printed
+
+
+def test_nor_does_a_large_one() -> None:
+    value = json.dumps(["\x9b"] * PIECE, ensure_ascii=False).encode()
+    format = Format(pretty_json, terminal=True)
+    assert b"".join(format.pieces([record(value)])) == format.lines([record(value)])
+    assert b"\xc2\x9b" not in format.lines([record(value)])
+
+
 def test_keys_stand_out_in_colour() -> None:
     coloured = KeyValueFormat(dynamic, coloured=True)
     assert coloured.lines([record(b"one", b"k")]) == b"\x1b[36m[k]\x1b[0m one\n"

@@ -39,6 +39,7 @@ _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]|[^][{}:,"\s]+')
 _OPENING, _CLOSING = frozenset("[{"), frozenset("]}")
 _MOST_INDENTED = 100
 """Levels of JSON, or a few brackets would become a great many spaces."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _VARIABLE = re.compile(r"\{\{\{?\s*([^{}]*?)\s*\}\}\}?")
 
 
@@ -146,21 +147,34 @@ _IN_PARTS: dict[Show, Callable[[bytes], Iterator[str]]] = {
 }
 
 
-class Format:
-    """What is printed of records; by default their values, a line each."""
+def _visible(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
-    def __init__(self, show: Show = dynamic) -> None:
+
+class Format:
+    """What is printed of records; by default their values, a line each.
+
+    :param terminal: whether it is for a terminal: except with ``raw``, control characters of keys
+        and values are shown as ``\\x1b``, so that they do nothing to it. Line ends and tabs stay.
+    """
+
+    def __init__(self, show: Show = dynamic, *, terminal: bool = False) -> None:
         self._show = show
+        self._see = _visible if terminal and show is not raw else str
+        self._shown = show if self._see is str else self._shown_on_terminal
+
+    def _shown_on_terminal(self, value: bytes) -> bytes:
+        return self._see(self._show(value).decode()).encode()
 
     def lines(self, records: Sequence[Record]) -> bytes:
         """What to print, every record with the end of its line."""
         values = [record.value for record in records]
         values.append(b"")
-        if self._show in _PLAIN:
+        if self._shown in _PLAIN:
             together = b"\n".join(values)
             if self._show is raw or _is_text(together):
                 return together
-        return b"\n".join(map(self._show, values[:-1])) + b"\n"
+        return b"\n".join(map(self._shown, values[:-1])) + b"\n"
 
     def pieces(self, records: Sequence[Record]) -> Iterator[bytes]:
         """The same in pieces, each of whole lines and none that takes long to make."""
@@ -188,7 +202,9 @@ class Format:
         if parts is None:
             yield self.lines([record])
         else:
-            yield from _whole_lines(chain(self._before(record), parts(record.value), "\n"))
+            yield from _whole_lines(
+                chain(self._before(record), map(self._see, parts(record.value)), "\n")
+            )
 
     def _before(self, record: Record) -> str:
         """What stands before the value."""
@@ -228,19 +244,23 @@ class KeyValueFormat(Format):
     :param coloured: whether the key stands out.
     """
 
-    def __init__(self, show: Show, *, coloured: bool = False) -> None:
-        super().__init__(show)
+    def __init__(self, show: Show, *, coloured: bool = False, terminal: bool = False) -> None:
+        super().__init__(show, terminal=terminal)
         self._frame = "\x1b[36m[%s]\x1b[0m " if coloured else "[%s] "
 
     def lines(self, records: Sequence[Record]) -> bytes:
-        show, frame = self._show, self._frame.encode() + b"%s\n"
+        show, frame = self._shown, self._frame.encode() + b"%s\n"
+        key = as_text if self._see is str else self._key_on_terminal
         return b"".join(
-            frame % (b"null" if record.key is None else as_text(record.key), show(record.value))
+            frame % (b"null" if record.key is None else key(record.key), show(record.value))
             for record in records
         )
 
+    def _key_on_terminal(self, key: bytes) -> bytes:
+        return self._see(key.decode("utf-8", "replace")).encode()
+
     def _before(self, record: Record) -> str:
-        return self._frame % _key(record)
+        return self._frame % self._see(_key(record))
 
 
 def _key(record: Record) -> str:
@@ -282,8 +302,8 @@ class TemplateFormat(Format):
     :raises ValueError: there is no such variable; the message says which there are.
     """
 
-    def __init__(self, template: str) -> None:
-        super().__init__()
+    def __init__(self, template: str, *, terminal: bool = False) -> None:
+        super().__init__(terminal=terminal)
         parts = _VARIABLE.split(template)
         for name in parts[1::2]:
             if name not in VARIABLES:
@@ -297,9 +317,10 @@ class TemplateFormat(Format):
         filled = zip(self._parts, others, strict=True)
         pieces = list(filled)
         found = []
+        see = self._see
         for record in records:
             found.append(first)
             for variable, behind in pieces:
-                found += (variable(record), behind)
+                found += (see(variable(record)), behind)
             found.append("\n")
         return "".join(found).encode("utf-8", "replace")

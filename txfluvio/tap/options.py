@@ -86,7 +86,7 @@ class Settings:
     :ivar stop: the first offset not to print, in each partition; None: go on for ever.
     :ivar starting: the start in words.
     :ivar consumer: how to read.
-    :ivar format: how records look.
+    :ivar format: how records look, by whether it is on a terminal, and one with colours.
     :ivar lines: how many records to print; None: all.
     :ivar wait: whether to wait for the cluster and the topics.
     :ivar to: the file to append to; None: standard output.
@@ -102,7 +102,9 @@ class Settings:
     stop: Offset | None = None
     starting: str = ""
     consumer: ConsumerConfig = attrs.field(factory=ConsumerConfig)
-    format: Callable[[bool], Format] = attrs.field(default=lambda coloured: Format())
+    format: Callable[[bool, bool], Format] = attrs.field(
+        default=lambda terminal, coloured: Format(terminal=terminal)
+    )
     lines: int | None = None
     wait: bool = False
     to: str | None = None
@@ -359,23 +361,25 @@ class Options(ClusterOptions):
         name = self["smartmodule"]
         return [SmartModuleInvocation(name, params=self._params, accumulator=accumulator)]
 
-    def _format(self) -> Callable[[bool], Format]:
+    def _format(self) -> Callable[[bool, bool], Format]:
         template, output = self["format"], self["output"]
         if template is not None:
             for other in ("output", "key-value"):
                 if self[other]:
                     raise UsageError(f"--format and --{other} exclude each other")
             try:
-                filled = TemplateFormat(template)
+                TemplateFormat(template)
             except ValueError as error:
                 raise UsageError(f"--format knows {error}") from error
-            return lambda coloured: filled
+            return lambda terminal, coloured: TemplateFormat(template, terminal=terminal)
         show = OUTPUTS.get("dynamic" if output is None else output.lower())
         if show is None:
             raise UsageError(f"--output takes {', '.join(OUTPUTS)}, not {output!r}")
         if self["key-value"]:
-            return lambda coloured: KeyValueFormat(show, coloured=coloured)
-        return lambda coloured: Format(show)
+            return lambda terminal, coloured: KeyValueFormat(
+                show, coloured=coloured, terminal=terminal
+            )
+        return lambda terminal, coloured: Format(show, terminal=terminal)
 
     # Values
 

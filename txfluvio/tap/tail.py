@@ -31,6 +31,7 @@ from ..transport.dialer import Dialer
 from ._process import BUG, DONE, FAILED, exit_with, run_command, tell
 from .figures import BOLD, PLAIN, Progress, Stats
 from .follow import Follower, Tally
+from .formats import Format
 from .options import Options, Settings
 from .outages import Outages
 from .output import Descriptor, Erasing, Sink, open_sink
@@ -180,13 +181,13 @@ class Tail(Service):
             if settings.stats is not None:
                 self._stats = Stats(self._tally, settings.stats, self._line, self._reactor)
                 self._stats.start()
-            await self._follow(sink, coloured=to_terminal and terminal.colour)
+            await self._follow(sink, settings.format(to_terminal, to_terminal and terminal.colour))
         finally:
             if served is not None:
                 await maybeDeferred(served.stopListening)
             self._sink.close()
 
-    async def _follow(self, sink: Sink, *, coloured: bool) -> None:
+    async def _follow(self, sink: Sink, format: Format) -> None:
         client, settings = self._client, self._settings
         try:
             if settings.wait:
@@ -197,7 +198,7 @@ class Tail(Service):
             follower = Follower(
                 client,
                 settings,
-                format=settings.format(coloured),
+                format=format,
                 sink=sink,
                 tally=self._tally,
                 say=self._line,
