@@ -89,9 +89,11 @@ class _Push:
 
     __slots__ = ("data", "end", "jump", "pos", "size", "stop")
 
-    def __init__(self, records: RecordSet, stop: int, end: int, *, jump: bool = False) -> None:
+    def __init__(
+        self, records: RecordSet, start: int, stop: int, end: int, *, jump: bool = False
+    ) -> None:
         self.data = records.data
-        self.pos = records.start
+        self.pos = start
         self.stop = stop
         self.size = len(records)
         self.end = end
@@ -201,7 +203,7 @@ class Backlog:
         """Go on receiving at ``offset``; what was received is handed out first."""
         self.received = offset
         if self:
-            self._pushes.append(_Push(RecordSet.EMPTY, 0, offset, jump=True))
+            self._pushes.append(_Push(RecordSet.EMPTY, 0, 0, offset, jump=True))
         else:
             self.position = offset
 
@@ -241,8 +243,14 @@ class Backlog:
                 f"records up to {end}, where those below {committed} are committed",
                 field="records",
             )
+        start = records.start
+        for pos, behind in ends:
+            if behind > self.received:
+                break
+            # It was received before.
+            start = pos
         self.received = end
-        self._keep(records, stop)
+        self._keep(records, start, stop)
         return True
 
     def _add_filtered(self, records: RecordSet, stop: int, end: int) -> None:
@@ -253,10 +261,10 @@ class Backlog:
         if stop != records.end:
             raise ProtocolError("what SmartModules made ends inside a batch", field="records")
         self.received = end
-        self._keep(records, stop)
+        self._keep(records, records.start, stop)
 
-    def _keep(self, records: RecordSet, stop: int) -> None:
-        self._pushes.append(_Push(records, stop, self.received))
+    def _keep(self, records: RecordSet, start: int, stop: int) -> None:
+        self._pushes.append(_Push(records, start, stop, self.received))
         self.held += len(records)
 
     def take(self) -> Chunk | None:
@@ -276,9 +284,10 @@ class Backlog:
         records: list[Record] = []
         size = work = 0
         single: int | None = 0 if self._filtered else None
+        stop = None if self._filtered else self.stop
         while push.pos < push.stop:
             batch = Batch(push.data, push.pos)
-            if not self._wants(batch):
+            if stop is not None and batch.base_offset >= stop:
                 push.pos = batch.end
                 continue
             size += batch.size
@@ -322,13 +331,6 @@ class Backlog:
         """Take back what was taken last, to be handed out again first."""
         self._returned = chunk
         self.position = chunk.start
-
-    def _wants(self, batch: Batch) -> bool:
-        """Whether it may hold what was not handed out, and is to be."""
-        return self._filtered or (
-            batch.next_offset > self.position
-            and (self.stop is None or batch.base_offset < self.stop)
-        )
 
     def _advance(self, offset: int) -> None:
         stop = self.stop
