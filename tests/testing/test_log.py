@@ -231,6 +231,28 @@ def test_a_log_is_not_truncated_beyond_its_end() -> None:
     assert not log.truncate(2)
 
 
+def test_two_logs_agree_up_to_the_first_batch_that_differs() -> None:
+    """Behind it they may be alike again: what was sent to both in vain has the same places."""
+    one, other = PartitionLog(), PartitionLog()
+    for log, values in ((one, (b"a", b"b", b"d")), (other, (b"a", b"c", b"d"))):
+        for value in values:
+            log.append(batch(value), now=0.0)
+    assert one.agreement(other) == 1
+
+
+def test_what_another_log_has_evicted_counts_as_alike_if_the_next_is() -> None:
+    one, other = log_of(1, 1, 1), log_of(1, 1, 1)
+    other.evict(2)
+    assert one.agreement(other) == 3
+
+
+def test_logs_without_a_batch_in_common_agree_on_nothing() -> None:
+    one, other = PartitionLog(), PartitionLog()
+    one.append(batch(b"a"), now=0.0)
+    other.append(batch(b"b"), now=0.0)
+    assert one.agreement(other) == 0
+
+
 def test_a_copy_goes_its_own_way() -> None:
     log = log_of(2)
     copy = log.copy()

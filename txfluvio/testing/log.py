@@ -354,16 +354,20 @@ class PartitionLog:
         return True
 
     def agreement(self, other: PartitionLog) -> int:
-        """The end of the last batch that another log has as well, else the beginning of this one.
+        """Where the batches end that another log has as well, one after another from its beginning
+        on; the beginning of this one if that is none.
 
-        What two logs have alike at one place they have alike before it, too.
+        Behind the first that differs others may be alike: what was sent again to another leader has
+        its old place if as much came before it.
         """
-        for segment in reversed(self._segments):
-            for index in reversed(range(len(segment.batches))):
-                stored = segment.stored(index)
-                if stored in other:
-                    return stored.end
-        return self.log_start
+        end = self.log_start
+        for stored in self:
+            if stored.end <= other.log_start:
+                continue
+            if stored not in other:
+                break
+            end = stored.end
+        return end
 
     def __contains__(self, batch: Stored) -> bool:
         for segment in reversed(self._segments):

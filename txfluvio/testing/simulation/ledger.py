@@ -271,6 +271,7 @@ class Ledger:
         # What the cluster has, and the most that it has had since a place was sought.
         self._stored: dict[tuple[str, str, int], int] = {}
         self._most: dict[tuple[str, str, int], int] = {}
+        self._told: dict[tuple[str, str, int], int] = {}
         self.records_seen = 0
         self.cut_records = 0
         self.wrong: list[str] = []
@@ -426,11 +427,13 @@ class Ledger:
             )
         else:
             self.kept[key] = min(offset, self._stored[key])
+            self._told[key] = offset
 
     def sought(self, key: tuple[str, str, int], offset: int) -> None:
         """A consumer goes on elsewhere: what it processes there may be stored from now on."""
         if key in self._stored:
-            self._most[key] = self._stored[key]
+            # What it was told of last it need not store again, though an older one came late.
+            self._most[key] = max(self._stored[key], self._told.get(key, -1))
         if key in self.kept:
             self.kept[key] = min(self.kept[key], offset - 1)
 
