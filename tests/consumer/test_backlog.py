@@ -535,6 +535,13 @@ def test_batches_of_a_record_each_take_no_more_memory_than_their_bytes() -> None
     assert offsets(drain(mine)) == list(range(5000))
 
 
+def test_what_comes_again_in_the_middle_of_a_push_is_not_even_looked_at() -> None:
+    first, second = log(3, 3)
+    mine = backlog()
+    mine.add(RecordSet.of(first, first[:-1] + b"?", second))
+    assert offsets(drain(mine)) == list(range(6))
+
+
 def test_placing_it_forgets_what_was_received() -> None:
     mine = backlog()
     mine.add(RecordSet.of(batch(0, 3)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
+
 from txfluvio.config import Isolation, OffsetReset, RetryPolicy
 from txfluvio.consumer import Consumer
 from txfluvio.errors import (
@@ -185,6 +187,12 @@ class LogsCut(Replicated):
         self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
 
     def test_it_goes_on_at_the_beginning_if_that_is_set(self) -> None:
+        consumer = self.read_all_but_lose_the_last(reset=OffsetReset.EARLIEST)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+
+    def test_no_deadline_of_retries_keeps_it_from_that(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=4.0, jitter=0.0, deadline=0.1)
+        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
         consumer = self.read_all_but_lose_the_last(reset=OffsetReset.EARLIEST)
         self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
 

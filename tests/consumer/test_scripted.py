@@ -428,9 +428,11 @@ class RefusedWhereItBegins(ScriptedCase):
         self.advance()
         self.stream = self.begun()
 
-    def test_each_reset_waits_longer_than_the_one_before(self) -> None:
-        policy = self.config.retry
-        for delay in (policy.initial, 2 * policy.initial, 4 * policy.initial):
+    def test_the_first_reset_is_at_once_and_each_other_waits_longer(self) -> None:
+        self.refused()
+        self.advance()
+        self.stream = self.begun()
+        for delay in (2 * self.config.retry.initial, 4 * self.config.retry.initial):
             self.refused()
             self.advance(0.9 * delay)
             self.silent()
@@ -445,7 +447,7 @@ class RefusedWhereItBegins(ScriptedCase):
         self.push(batch(self.FIRST))
         self.acknowledged(self.FIRST + 1)
         self.refused()
-        self.advance(self.config.retry.initial)
+        self.advance()
         self.begun()
 
 

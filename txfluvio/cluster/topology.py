@@ -255,8 +255,8 @@ class Topology:
         if now is None or then is None or now.partition_count != then.partition_count:
             return _EVERY_NUMBER
         # Without a call for each: there may be thousands, of which a message is about one.
-        changed = [n for n, found in now.partitions.items() if then.partitions.get(n) is not found]
-        return changed + [n for n in then.partitions if n not in now.partitions]
+        changed = {n for n, found in now.partitions.items() if then.partitions.get(n) is not found}
+        return changed | (then.partitions.keys() - now.partitions.keys())
 
     def restarted(self) -> Topology:
         """The topology to fold the messages of a new connection into.

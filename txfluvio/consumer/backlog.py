@@ -89,11 +89,9 @@ class _Push:
 
     __slots__ = ("data", "end", "jump", "pos", "size", "stop")
 
-    def __init__(
-        self, records: RecordSet, start: int, stop: int, end: int, *, jump: bool = False
-    ) -> None:
+    def __init__(self, records: RecordSet, stop: int, end: int, *, jump: bool = False) -> None:
         self.data = records.data
-        self.pos = start
+        self.pos = records.start
         self.stop = stop
         self.size = len(records)
         self.end = end
@@ -203,7 +201,7 @@ class Backlog:
         """Go on receiving at ``offset``; what was received is handed out first."""
         self.received = offset
         if self:
-            self._pushes.append(_Push(RecordSet.EMPTY, 0, 0, offset, jump=True))
+            self._pushes.append(_Push(RecordSet.EMPTY, 0, offset, jump=True))
         else:
             self.position = offset
 
@@ -243,14 +241,8 @@ class Backlog:
                 f"records up to {end}, where those below {committed} are committed",
                 field="records",
             )
-        start = records.start
-        for pos, behind in ends:
-            if behind > self.received:
-                break
-            # It was received before.
-            start = pos
         self.received = end
-        self._keep(records, start, stop)
+        self._keep(records, stop)
         return True
 
     def _add_filtered(self, records: RecordSet, stop: int, end: int) -> None:
@@ -261,10 +253,10 @@ class Backlog:
         if stop != records.end:
             raise ProtocolError("what SmartModules made ends inside a batch", field="records")
         self.received = end
-        self._keep(records, records.start, stop)
+        self._keep(records, stop)
 
-    def _keep(self, records: RecordSet, start: int, stop: int) -> None:
-        self._pushes.append(_Push(records, start, stop, self.received))
+    def _keep(self, records: RecordSet, stop: int) -> None:
+        self._pushes.append(_Push(records, stop, self.received))
         self.held += len(records)
 
     def take(self) -> Chunk | None:
@@ -284,10 +276,13 @@ class Backlog:
         records: list[Record] = []
         size = work = 0
         single: int | None = 0 if self._filtered else None
-        stop = None if self._filtered else self.stop
+        stop = _MAX_OFFSET if self.stop is None else self.stop
         while push.pos < push.stop:
             batch = Batch(push.data, push.pos)
-            if stop is not None and batch.base_offset >= stop:
+            if not self._filtered and (
+                batch.next_offset <= self.position or batch.base_offset >= stop
+            ):
+                # It was handed out before, or is not wanted.
                 push.pos = batch.end
                 continue
             size += batch.size

@@ -350,6 +350,9 @@ class PartitionStream:
             if lost is not None:
                 self.fail(lost)
                 self.interrupt()
+            elif not self._attempts.failed:
+                self._attempts.fail()
+                self.interrupt()
             else:
                 # With a delay: what it is reset to may be refused in the same way, and again.
                 error.retriable = True
