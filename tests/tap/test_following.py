@@ -288,6 +288,15 @@ class SeveralTopics(TailCase):
         self.wait(2.0)
         self.assertEqual((self.paper.printed, self.statuses), (b"new\n", []))
 
+    def test_one_that_grows_by_what_it_lacked_is_read(self) -> None:
+        self.tail("-p", "1", "logs-a*")
+        self.wait(1.0)
+        self.result(self.client.start())
+        self.result(self.client.admin.add_partitions("logs-a", 1))
+        self.produce("logs-a", b"new", partition=1)
+        self.wait(2.0)
+        self.assertEqual((self.paper.printed, self.statuses), (b"new\n", []), self.said)
+
     def test_a_topic_that_was_named_may_not_lack_one(self) -> None:
         self.printed("-B", "-d", "-p", "1", "orders", "logs-a", status=1)
         self.assertIn("topic logs-a has no partition 1", "".join(self.said))

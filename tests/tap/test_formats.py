@@ -152,6 +152,23 @@ def test_pieces_are_the_same_together(output: str, keys: bool, large: bytes) -> 
     assert all(piece.endswith(b"\n") for piece in pieces)
 
 
+@pytest.mark.parametrize("large", [LARGE, b"x" * len(LARGE)])
+def test_a_template_is_filled_for_a_large_value_too(large: bytes) -> None:
+    format = TemplateFormat("{{key}}: {{value}}")
+    assert b"".join(format.pieces([record(large, b"k")])) == b"k: " + large + b"\n"
+
+
+def test_large_keys_count() -> None:
+    records = [record(b"v", b"k" * (PIECE // 2)) for _ in range(8)]
+    pieces = list(KeyValueFormat(dynamic).pieces(records))
+    assert max(map(len, pieces)) < 2 * PIECE
+
+
+def test_an_end_of_line_of_two_characters_is_one_on_a_terminal() -> None:
+    format = Format(text, terminal=True)
+    assert format.lines([record(b"a\r\nb\rc")]) == b"a\r\nb\\x0dc\n"
+
+
 @pytest.mark.parametrize(("output", "value"), [("binary", LARGE), ("json", LARGE_JSON)])
 def test_a_large_value_of_many_lines_is_in_pieces(output: str, value: bytes) -> None:
     pieces = list(Format(OUTPUTS[output]).pieces([record(value)]))

@@ -133,9 +133,14 @@ def test_ends_on_a_signal_also_while_nobody_takes_its_output(ready: RunningBroke
         assert process.stdout.read().endswith(b"\n")
 
 
+def hang_up_as_usual() -> None:
+    """Whoever runs the tests may be under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_terminal_that_is_closed_ends_it_with_offsets_stored(ready: RunningBroker) -> None:
     command = [*TAIL, "--cluster", ready.sc, "-c", "hangup", "-B", "lines"]
-    with running(*command) as process:
+    with running(*command, preexec_fn=hang_up_as_usual) as process:
         assert process.stdout is not None
         assert [process.stdout.readline() for _ in range(3)] == [b"one\n", b"two\n", b"three\n"]
         process.send_signal(signal.SIGHUP)

@@ -7,7 +7,7 @@ import pytest
 from tests.testing.spu_kit import ORDERS, Kit, SpuClient, spec
 from txfluvio.testing.replica import Key
 from txfluvio.testing.spu import Spu
-from txfluvio.testing.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
+from txfluvio.testing.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS, StoredOffsets
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, error
 from txfluvio.wire.records import Batch, encode_batch
@@ -333,6 +333,19 @@ def test_a_change_takes_no_more_of_the_log_where_many_offsets_are_stored() -> No
         return log.size / changes
 
     assert growth(10 * FLUSH_THRESHOLD) < 2 * growth(1)
+
+
+def test_nor_does_one_after_a_restart() -> None:
+    kit = kit_with_offsets()
+    replica = kit.spu.replicas[STORED_OFFSETS]
+    offsets = StoredOffsets(replica, lambda: 0.0)
+    for number in range(10 * FLUSH_THRESHOLD):
+        offsets.put(("orders", number), "worker", number)
+    again = StoredOffsets(replica, lambda: 0.0)
+    before = replica.log.size
+    for number in range(2 * FLUSH_THRESHOLD):
+        again.put(("orders", number), "worker", number)
+    assert replica.log.size - before < before / 5
 
 
 def test_records_of_others_in_the_topic_mean_nothing() -> None:

@@ -85,7 +85,8 @@ class Follower:
         self._readers: dict[str, Deferred[None]] = {}
         self._watching = False
         self._there: set[str] = set()
-        self._left_out: set[str] = set()
+        # How many partitions those had that lack one that is wanted.
+        self._left_out: dict[str, int] = {}
         self._done: Deferred[None] = Deferred()
 
     async def run(self) -> None:
@@ -138,10 +139,11 @@ class Follower:
                     continue
                 if change.kind is ChangeKind.DELETED:
                     self._there.discard(change.name)
-                    self._left_out.discard(change.name)
+                    self._left_out.pop(change.name, None)
                     continue
                 self._there.add(change.name)
-                if change.name not in self._readers and change.name not in self._left_out:
+                grown = change.object.partition_count > self._left_out.get(change.name, -1)
+                if change.name not in self._readers and grown:
                     self._begin(change.name, self._first_of_new(), LEAST_BUFFER)
 
     def _first_of_new(self) -> Offset:
@@ -181,7 +183,7 @@ class Follower:
             except PartitionNotFound as error:
                 if self._done.called or name in self._settings.topics.exact:
                     raise
-                self._left_out.add(name)
+                self._left_out[name] = error.count
                 self._say(f"{error}; it is left out")
                 return
             else:
@@ -237,9 +239,11 @@ class Follower:
         """Say of which partitions nothing is printed since they start behind the end of the log.
 
         Records above the high watermark may be there, and may have been printed before, so it is
-        no failure. One that goes on opens a stream there, and so comes to know.
+        no failure, and nothing is reset. One that does not begin behind its stop opens a stream
+        there, and so comes to know.
         """
-        if self._settings.stop is None:
+        stop = self._settings.stop
+        if stop is None:
             return
         at_end = [number for (_, number), lag in consumer.known_lag().items() if lag == 0]
         if not at_end or self._settings.start.kind not in (OffsetKind.STORED, OffsetKind.ABSOLUTE):
@@ -250,7 +254,10 @@ class Follower:
         async with asking as ends:
             for number in at_end:
                 position, end = consumer.position(number), ends.position(number)
-                if position is not None and end is not None and position > end:
+                if position is None or end is None:
+                    continue
+                is_read = stop.kind is OffsetKind.ABSOLUTE and position < stop.n
+                if position > end and not is_read:
                     self._say(
                         f"{name}/{number}: begins at offset {position}, beyond the end of the log"
                         f" as its leader tells it, {end}: nothing of it is printed"

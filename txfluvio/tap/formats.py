@@ -39,7 +39,7 @@ _JSON_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]|[^][{}:,"\s]+')
 _OPENING, _CLOSING = frozenset("[{"), frozenset("]}")
 _MOST_INDENTED = 100
 """Levels of JSON, or a few brackets would become a great many spaces."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _VARIABLE = re.compile(r"\{\{\{?\s*([^{}]*?)\s*\}\}\}?")
 
 
@@ -178,14 +178,14 @@ class Format:
 
     def pieces(self, records: Sequence[Record]) -> Iterator[bytes]:
         """The same in pieces, each of whole lines and none that takes long to make."""
-        if 0 < sum([len(record.value) for record in records]) <= PIECE:
+        if 0 < sum([_size(record) for record in records]) <= PIECE:
             # Nearly always: a chunk of a consumer has no more.
             yield self.lines(records)
             return
         small: list[Record] = []
         size = 0
         for record in records:
-            added = len(record.value)
+            added = _size(record)
             if small and size + added > PIECE:
                 yield self.lines(small)
                 small, size = [], 0
@@ -207,7 +207,7 @@ class Format:
             yield self.lines([record])
         else:
             yield from _whole_lines(
-                chain(self._before(record), map(self._see, parts(record.value)), "\n")
+                chain((self._before(record),), map(self._see, parts(record.value)), "\n")
             )
 
     def _before(self, record: Record) -> str:
@@ -223,10 +223,16 @@ def _whole_lines(parts: Iterable[str]) -> Iterator[bytes]:
         made.append(part)
         size += len(part)
         if size > PIECE and "\n" in part:
-            whole, end, rest = "".join(made).rpartition("\n")
+            whole, end, begun = "".join(made).rpartition("\n")
             yield (whole + end).encode("utf-8", "replace")
-            made, size = [rest], len(rest)
-    yield "".join(made).encode("utf-8", "replace")
+            made, size = [begun], len(begun)
+    if begun := "".join(made):
+        yield begun.encode("utf-8", "replace")
+
+
+def _size(record: Record) -> int:
+    """Bytes that may be printed of it."""
+    return len(record.value) + len(record.key or b"")
 
 
 def _is_text(values: bytes) -> bool:
@@ -328,3 +334,6 @@ class TemplateFormat(Format):
                 found += (see(variable(record)), behind)
             found.append("\n")
         return "".join(found).encode("utf-8", "replace")
+
+    def _pieces_of(self, record: Record) -> Iterator[bytes]:
+        yield self.lines([record])

@@ -58,7 +58,8 @@ def given_topics(topics: Mapping[str, T] | None, *kinds: type) -> dict[str, T]:
     if topics is None:
         return {}
     if not isinstance(topics, Mapping) or not all(
-        type(name) is str and type(wanted) in kinds for name, wanted in topics.items()
+        isinstance(name, str) and isinstance(wanted, kinds) and not isinstance(wanted, bool)
+        for name, wanted in topics.items()
     ):
         raise InvalidConfig(
             "topics", topics, "names, each with its number of partitions, as a dict"

@@ -83,9 +83,9 @@ class StoredOffsets:
         # By partition and consumer: what is stored of a partition goes with it.
         self._values: dict[Key, dict[str, _OffsetValue]] = {}
         self._changes = 0
-        self._last_checkpoint = 0
         for stored in replica.log:
             self._replay_batch(Batch(stored.data, 0))
+        self._last_checkpoint = sum(map(len, self._values.values()))
 
     def put(self, partition: Key, consumer_id: str, offset: int) -> None:
         """Store an offset, any number at all.
