@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from operator import is_
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -580,14 +579,14 @@ class Consumer:
 
     def _topology_changed(self, topology: Topology) -> None:
         before, self._topology = self._topology, topology
-        topics = [topology.topics.get(name) for name in self._topics]
-        known = [before.topics.get(name) for name in self._topics]
-        if topology.spus is before.spus and all(map(is_, topics, known)):
-            return
         changed = {name: topology.changed(name, before) for name in self._topics}
+        if not any(changed.values()):
+            return
         for target, stream in self._streams.items():
             if target.partition in changed[target.topic]:
                 stream.topology_changed(topology)
+        topics = [topology.topics.get(name) for name in self._topics]
+        known = [before.topics.get(name) for name in self._topics]
         if [t and t.partition_count for t in topics] != [t and t.partition_count for t in known]:
             self._grow()
 
