@@ -141,6 +141,21 @@ class Storing(SynchronousTestCase):
         self.updates.answer()
         self.successResultOf(again)
 
+    def test_behind_an_update_without_an_answer_an_older_one_is_made_again(self) -> None:
+        self.bookmark.processed = 5
+        self.bookmark.flush()
+        self.updates.answer()
+        self.bookmark.processed = 10
+        given_up = self.bookmark.flush()
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        self.updates.refuse(Disconnected("spu:9010", "reset"))
+        self.bookmark.processed = 5
+        again = self.bookmark.flush()
+        self.assertEqual(self.updates.offsets, [4, 9, 4])
+        self.updates.answer()
+        self.successResultOf(again)
+
     def test_each_who_waits_gets_a_failure_of_its_own(self) -> None:
         self.bookmark.processed = 5
         flushes = [self.bookmark.flush(), self.bookmark.flush()]

@@ -69,7 +69,8 @@ class Bookmark:
     :param on_wait: called when somebody begins to wait and there is no way to the cluster.
 
     :ivar processed: the position behind the last processed record; None: none was.
-    :ivar stored: what ``processed`` was when it was last stored; None: never.
+    :ivar stored: what ``processed`` was when it was last stored; None: never, or an update has
+        failed since, which may have got there all the same.
     """
 
     def __init__(self, on_wait: Callable[[], object] = _nothing) -> None:
@@ -150,6 +151,7 @@ class Bookmark:
 
     def _failed(self, failure: Failure) -> None:
         self._storing = None
+        self.stored = None
         error = failure.value
         may_wait = not self._lasts and isinstance(error, FluvioError) and error.retriable
         if self._store is None or may_wait:
