@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults  # noqa
 from txfluvio import (  # noqa: E402
     ClientConfig,
     FluvioClient,
+    FluvioError,
     Offset,
     ProducerConfig,
 )
@@ -271,9 +272,12 @@ WORKS: dict[str, Work] = {
 
 
 async def main(reactor: Any, spec: dict[str, Any]) -> None:
-    async with FluvioClient(reactor, ClientConfig.from_profile()) as client:
-        gc.collect()
-        result = await WORKS[spec["work"]](reactor, client, spec)
+    try:
+        async with FluvioClient(reactor, ClientConfig.from_profile()) as client:
+            gc.collect()
+            result = await WORKS[spec["work"]](reactor, client, spec)
+    except FluvioError as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
     usage = resource.getrusage(resource.RUSAGE_SELF)
     result["peak"] = usage.ru_maxrss * 1024
     result["cpu"] = usage.ru_utime + usage.ru_stime

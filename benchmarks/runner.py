@@ -37,8 +37,10 @@ def measure(
     """Run everything ``rounds`` times, interleaved: a round is every program once.
 
     :param compiled: where the compiled build is unpacked, if any program is to run with it.
+    :raises Failed: the server is not there, or a program of ours could not do its work.
     """
     bench = _Bench(server, compiled)
+    bench.connect()
     plan = list(plan)
     results: Results = {load.name: {_key(run): [] for run in load.runs} for load in plan}
     try:
@@ -71,6 +73,10 @@ class _Bench:
         self._numbers = itertools.count()
         self._filled: dict[str, str | Failed] = {}
         self._topics: list[str] = []
+
+    def connect(self) -> None:
+        """See that the server is there: without it nothing would be what every workload shows."""
+        self._program("ours", {"work": "connect"})
 
     def run(self, load: Workload, run: Run) -> dict[str, Any]:
         spec = {**load.spec, "work": run.work, "count": int(load.spec["count"] * run.scale)}
@@ -144,7 +150,8 @@ class _Bench:
             process.kill()
             raise Failed(f"{spec['work']} took more than {DEADLINE} s: {spec}") from None
         if process.returncode or not said.strip():
-            raise Failed(f"{spec['work']} failed: {spec}: {errors.decode(errors='replace')}")
+            reason = errors.decode(errors="replace").strip()
+            raise Failed(f"{spec['work']} failed: {spec}: {reason}")
         result: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
         return result
 

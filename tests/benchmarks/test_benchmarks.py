@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -120,6 +121,22 @@ def test_a_workload_that_is_none_is_said_in_one_line() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("no workload is called like 'nothing like it'; there are: ")
+
+
+@pytest.mark.parametrize("only", ["consume all of 1 ", "depth 1"])
+def test_a_cluster_that_is_not_there_is_said_in_one_line(tmp_path: Path, only: str) -> None:
+    profile = tmp_path / "config"
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        profile.write_text(
+            'version = "2.0"\ncurrent_profile = "gone"\n[profile.gone]\ncluster = "gone"\n'
+            f'[cluster.gone]\nendpoint = "{endpoint}"\n'
+        )
+        done = command("--profile-file", str(profile), "--only", only)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"ConnectFailed: can not connect to {endpoint}" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_an_interruption_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
