@@ -337,6 +337,14 @@ class Resuming(TailCase):
         self.printed("-c", "me", "-B", "-n", "2", "logs-a")
         self.assertEqual(self.stored("me"), {("logs-a", 0): 1})
 
+    def test_up_to_an_end_that_is_before_the_start_of_one_with_nothing_stored(self) -> None:
+        self.printed("-c", "me", "-B", "-n", "2", "logs-a")
+        self.paper.printed, self.statuses = b"", []
+        self.assertEqual(self.printed("-c", "me", "-H", "4", "--end", "2", "logs-a"), [b"2"])
+
+    def test_with_nothing_stored_such_an_end_leaves_nothing_to_print(self) -> None:
+        self.assertEqual(self.printed("-c", "me", "-H", "4", "--end", "2", "logs-a"), [])
+
     def test_what_was_read_and_not_printed_does_not_count(self) -> None:
         self.produce("logs-b", b"x")
         self.printed("-c", "me", "-B", "-n", "5", "logs-a", "logs-b")

@@ -43,6 +43,8 @@ def test_where_to_start(arguments: tuple[str, ...], start: Offset) -> None:
         (("-d",), Offset.end()),
         (("--end", "9"), Offset.absolute(10)),
         (("-d", "--end", "9"), Offset.nearest(10)),
+        # What is stored may be below where it starts with nothing stored.
+        (("-c", "me", "-H", "10", "--end", "9"), Offset.absolute(10)),
     ],
 )
 def test_where_to_stop(arguments: tuple[str, ...], stop: Offset | None) -> None:

@@ -297,7 +297,8 @@ class Options(ClusterOptions):
         last = self._number("end", high=LARGEST - 1)
         if last is None:
             return Offset.end() if self["disable-continuous"] else None
-        for name in ("start", "head"):
+        # With a consumer these say where to start with nothing stored: what is may be before.
+        for name in ("start", "head") if self["consumer"] is None else ():
             first = self._number(name)
             if first is not None and last < first:
                 raise UsageError(f"--end takes an offset from --{name}, {first}, on, not {last}")
