@@ -659,6 +659,13 @@ class Making(SynchronousTestCase):
         self.assertEqual(error.setting, "FluvioClient.config")
         self.assertNotIn("secret", str(error))
 
+    def test_settings_of_producers_and_consumers_that_are_none_are_not_shown_either(self) -> None:
+        wrong: Any = {"smartmodules": [{"params": {"token": "secret"}}]}
+        for make in (self.client.producer, self.client.consumer):
+            error = self.assertRaises(InvalidConfig, make, "orders", config=wrong)
+            self.assertIn("not shown, of type dict", str(error))
+            self.assertNotIn("secret", str(error))
+
     def test_a_setting_that_is_wrong_or_unknown_is_named(self) -> None:
         for setting, make in (
             ("ProducerConfig.linger", lambda: self.client.producer("orders", linger=-1)),

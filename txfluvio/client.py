@@ -420,7 +420,7 @@ class FluvioClient(Service):
 
 def _settings(kind: type[ConfigT], config: ConfigT | None, overrides: dict[str, Any]) -> ConfigT:
     if config is not None and not isinstance(config, kind):
-        raise InvalidConfig("config", config, f"a {kind.__name__}")
+        raise InvalidConfig("config", NotShown(type(config)), f"a {kind.__name__}")
     settings = kind() if config is None else config
     if not overrides:
         return settings
