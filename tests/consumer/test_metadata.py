@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import txfluvio.consumer
 from txfluvio.testing.store import Item
 from txfluvio.wire.schema import evolve
@@ -51,3 +54,20 @@ class WithoutLeaders(Messages):
         self.result(self.broker.spu_up(5001))
         self.result(consumer.close())
         return count
+
+
+class Snapshots(ConsumerCase):
+    def test_one_that_is_closed_keeps_none(self) -> None:
+        consumer = self.started()
+        self.result(consumer.close())
+        snapshot = weakref.ref(self.cluster.topology)
+        self.add_partitions("orders", 1)
+        gc.collect()
+        self.assertIsNone(snapshot())
+
+    def test_one_that_is_not_started_keeps_none(self) -> None:
+        self.consumer()
+        snapshot = weakref.ref(self.cluster.topology)
+        self.add_partitions("orders", 1)
+        gc.collect()
+        self.assertIsNone(snapshot())

@@ -136,7 +136,7 @@ class Consumer:
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
         self._asking: dict[Deferred[int], None] = {}
-        self._topology = cluster.topology
+        self._topology = Topology()
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
         self._when_gone: Waiting[None] = Waiting()
@@ -664,6 +664,7 @@ class Consumer:
         """
         self._unsubscribe()
         self._outlet.close()
+        self._topology = Topology()
         streams, self._streams = self._streams, {}
         shut = self._when_gone.add()
         DeferredList([stream.close() for stream in streams.values()]).addCallback(self._all_gone)
