@@ -338,6 +338,14 @@ class Failing(ServiceCase):
         self.failure(self.ended(self.fail_at(0)), KeyError)
         self.assertIsNone(self.stored())
 
+    def test_all_who_wait_hear_of_it_also_where_the_first_one_starts_it_again(self) -> None:
+        service = self.service(self.fail_at(5))
+        first, second = service.when_done(), service.when_done()
+        first.addErrback(lambda failure: service.startService())
+        service.startService()
+        self.failure(second, KeyError)
+        self.assertNoResult(service.when_done())
+
     def test_a_deferred_that_fails_is_a_failing_handler(self) -> None:
         service = self.started(self.handle_slowly)
         assert self.busy is not None

@@ -140,7 +140,8 @@ class ConsumerService(Service):
         super().stopService()
         if self._work is None:
             self._phase = _Phase.OVER
-            self._tell_done()
+            for waiter in self._when_done.take():
+                waiter.callback(None)
             return succeed(None)
         stopped = self._when_stopped.add().addErrback(self._hurry)
         if not self._stopping:
@@ -283,22 +284,18 @@ class ConsumerService(Service):
             self._patience.cancel()
             self._patience = None
         stopped = self._stopping and result is not None and result.check(CancelledError)
-        self._outcome = None if stopped else result
-        if self._outcome is not None and not len(self._when_done):
-            if self._outcome.check(FluvioError):
-                self._log.error("the service has ended: {error}", error=self._outcome.value)
+        outcome = self._outcome = None if stopped else result
+        if outcome is not None and not len(self._when_done):
+            if outcome.check(FluvioError):
+                self._log.error("the service has ended: {error}", error=outcome.value)
             else:
-                self._log.failure("the service has ended", self._outcome)
-        self._tell_done()
-        for waiter in self._when_stopped.take():
+                self._log.failure("the service has ended", outcome)
+        # Whoever is told may start it again; what the others are told is of this run all the same.
+        when_done, when_stopped = self._when_done.take(), self._when_stopped.take()
+        for waiter in when_done:
+            waiter.callback(outcome)
+        for waiter in when_stopped:
             waiter.callback(None)
-
-    def _tell_done(self) -> None:
-        for waiter in self._when_done.take():
-            if self._outcome is None:
-                waiter.callback(None)
-            else:
-                waiter.errback(self._outcome)
 
 
 def _tell(log: Callable[..., None], what: str, record: Record, failure: Failure) -> None:
