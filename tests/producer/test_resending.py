@@ -390,6 +390,15 @@ class DeliveryTimeoutTests(Case):
         self.turn(5.0)
         self.assertIs(self.late(sent).effect, Effect.NONE)
 
+    def test_that_nobody_led_is_no_cause_where_somebody_came_to(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.hang()
+        self.lead({0: 1})
+        self.turn(5.0)
+        self.assertIsNone(self.late(sent).__cause__)
+
     def test_the_leader_does_not_lead(self) -> None:
         self.leader.codes = [NOT_LEADER] * 100
         sent = self.started(delivery_timeout=5.0).send(b"x")

@@ -335,14 +335,14 @@ class Sender:
         """Wait before the next attempt, but no longer than until there is another leader."""
         shared = self._shared
 
-        def another(topology: Topology) -> bool | None:
+        def elsewhere(topology: Topology) -> bool | None:
             leader = topology.leader_of(shared.topic, self.partition)
             return None if leader in (None, self._tried) else True
 
         try:
             await self._wait(
                 shared.cluster.wait_for(
-                    another,
+                    elsewhere,
                     missing=f"{self._what} has no other leader",
                     timeout=self._delay,
                     about=(shared.topic, self.partition),
@@ -355,12 +355,15 @@ class Sender:
         """Wait until there is one."""
         topic = self._shared.topic
         missing = f"partition {self.partition} of {topic} has no online leader"
+        before = self._trouble
         self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
-        return await self._wait(
+        leader = await self._wait(
             self._shared.cluster.wait_for(
                 self._find, missing=missing, about=(topic, self.partition)
             )
         )
+        self._trouble = before
+        return leader
 
     def _find(self, topology: Topology) -> int | None:
         topology.partition(self._shared.topic, self.partition)
