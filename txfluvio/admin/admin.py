@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from .._checks import member
-from ..cluster import Cluster, TimeLeft, Topology, ask_stored_offsets
+from ..cluster import Cluster, TimeLeft, Topology, ask_stored_offsets, may_succeed
 from ..errors import (
     ClientClosed,
     Effect,
@@ -724,7 +724,7 @@ class Admin:
                 self._cluster, request, what="the stored offsets", seconds=seconds
             ),
             seconds=self._cluster.config.request_timeout,
-            again=lambda error: error.retriable,
+            again=may_succeed,
         )
 
     # Watching

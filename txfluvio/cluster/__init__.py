@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .chain import Chain
 from .cluster import Cluster, WatchHandle
-from .retry import Attempts, Retrying
+from .retry import Attempts, Retrying, may_succeed
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .time_left import TimeLeft, within
 from .topology import (
@@ -41,6 +41,7 @@ __all__ = [
     "Topology",
     "WatchHandle",
     "ask_stored_offsets",
+    "may_succeed",
     "partition_count",
     "partition_key",
     "told_by",

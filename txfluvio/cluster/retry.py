@@ -27,7 +27,7 @@ def nothing_happened(error: FluvioError) -> bool:
 
 
 def may_succeed(error: FluvioError) -> bool:
-    """Whether a call that changes nothing can succeed later."""
+    """Whether a call that is as good twice as once can succeed later."""
     return error.retriable
 
 

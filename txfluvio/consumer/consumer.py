@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from .._checks import is_number
 from .._wording import enumerated
-from ..cluster import Chain, Cluster, TimeLeft, Topology, within
+from ..cluster import Chain, Cluster, TimeLeft, Topology, may_succeed, within
 from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
     AlreadyRunning,
@@ -547,7 +547,7 @@ class Consumer:
         return await self._cluster.retrying.call(
             lambda seconds: stored_offsets(self._cluster, name, seconds),
             seconds=config.request_timeout,
-            again=lambda error: error.retriable,
+            again=may_succeed,
         )
 
     async def _all_placed(self) -> None:

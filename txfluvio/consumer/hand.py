@@ -32,13 +32,10 @@ class Hand(Generic[S]):
 
     def put_down(self) -> None:
         """Hold nothing, all of it being processed or nobody's business any more."""
-        self._hold(None, _NOTHING)
+        self.pick_up(None, _NOTHING)
 
-    def pick_up(self, source: S, chunk: Chunk) -> None:
+    def pick_up(self, source: S | None, chunk: Chunk) -> None:
         """Hold another chunk, none of it handed out."""
-        self._hold(source, chunk)
-
-    def _hold(self, source: S | None, chunk: Chunk) -> None:
         self.source = source
         self.rest: Iterator[Record] = iter(chunk.records)
         self._chunk = chunk
