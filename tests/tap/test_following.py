@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from txfluvio.tap.options import Options, Settings
 from txfluvio.tap.tail import Tail, Terminal
+from txfluvio.testing import FakeTls
 from txfluvio.testing.faults import Delay, Fault, Match
 from txfluvio.testing.smartmodules import SmartModuleRecord, filter
 from txfluvio.transport.dialer import MemoryDialer
@@ -585,6 +586,14 @@ class OutagesAreSaidOnce(TailCase):
         self.wait(60.0)
         self.assertEqual(len(self.said), 1)
         self.assertIn(self.broker.sc_endpoint, self.said[0])
+
+    def test_with_wait_a_certificate_that_is_refused_is_one_too(self) -> None:
+        self.result(self.broker.stop())
+        self.start_broker(tls=FakeTls())
+        self.tail("--wait", "--tls", "--tls-server-name", "fluvio.test", "logs-a")
+        self.wait(60.0)
+        (refused,) = self.said
+        self.assertIn("not signed by a trusted authority", refused)
 
     def test_one_that_ends_it_is_said_once_too(self) -> None:
         self.result(self.broker.sc_down())

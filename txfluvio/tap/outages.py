@@ -39,9 +39,10 @@ class Outages(NoMetrics):
 
     def failed(self, operation: str, error: FluvioError) -> None:
         """It begins, if that is about a connection."""
-        if not isinstance(error, ConnectFailed) or not error.retriable:
+        if not isinstance(error, ConnectFailed):
             return
-        if self._patient or error.address in self._known:
+        # One that will not go away is what everything ends with, unless it is to be waited for.
+        if self._patient or (error.retriable and error.address in self._known):
             self._begins(error.address, str(error))
 
     def _begins(self, address: str, what: str) -> None:
