@@ -95,6 +95,9 @@ class Offset:
     def stored(cls, fallback: Offset | None = None) -> Offset:
         """After the record whose offset was stored last for the consumer's id.
 
+        Not clamped, as :meth:`absolute` is not: where retention has taken that place, records were
+        missed, which is an error or a matter of the reset policy.
+
         :param fallback: where to start if nothing is stored; the beginning if not given.
         """
         return cls(OffsetKind.STORED, 0, cls.beginning() if fallback is None else fallback)
@@ -106,7 +109,10 @@ class Offset:
         :param end: the offset after the newest record that may be read (the high watermark).
         :param stored: what is stored for the consumer, the offset of the last record it has
             processed; None if nothing is. Looked at by ``STORED`` only.
-        :return: within ``start`` and ``end``, except for ``ABSOLUTE``, which is taken as it is.
+        :return: within ``start`` and ``end``. Two are taken as they are, wherever the log is:
+            ``ABSOLUTE``, and ``STORED`` where something is stored. What lies before the log, the
+            retention has taken; beyond ``end``, records may have been processed before they were
+            replicated.
         """
         match self.kind:
             case OffsetKind.ABSOLUTE:
@@ -118,7 +124,7 @@ class Offset:
             case OffsetKind.FROM_END:
                 return _clamp(end - self.n, start, end)
             case OffsetKind.STORED if stored is not None:
-                return _clamp(stored + 1, start, end)
+                return _clamp(stored + 1, 0, _LARGEST)
         assert self.fallback is not None
         return self.fallback.resolve(start, end)
 

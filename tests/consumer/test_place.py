@@ -38,9 +38,7 @@ def place(
         (Offset.absolute(15), 12, 15),
         (Offset.from_end(3), 12, 17),
         (Offset.stored(), 12, 13),
-        (Offset.stored(), 2, 10),
         (Offset.stored(), 24, 25),
-        (Offset.stored(), -1, 10),
         (Offset.stored(Offset.end()), None, 20),
     ],
 )
@@ -66,12 +64,29 @@ def test_the_stop_is_found_once_with_the_first_ends() -> None:
     assert backlog.stop == 20
 
 
-def test_a_position_below_the_log_is_evicted() -> None:
-    mine, backlog = place(Offset.absolute(5))
+@pytest.mark.parametrize(
+    ("start", "stored", "position"),
+    [
+        (Offset.absolute(5), None, 5),
+        (Offset.stored(), 4, 5),
+        (Offset.stored(Offset.end()), 8, 9),
+        (Offset.stored(), -1, 0),
+    ],
+)
+def test_a_position_below_the_log_is_evicted(
+    start: Offset, stored: int | None, position: int
+) -> None:
+    mine, backlog = place(start, stored=stored)
     error = mine.find(10, 20)
     assert isinstance(error, OffsetEvicted)
-    assert (error.offset, error.next_available) == (5, 10)
-    assert backlog.received == 5
+    assert (error.offset, error.next_available) == (position, 10)
+    assert backlog.received == position
+
+
+def test_behind_the_last_record_that_retention_took_nothing_is_missing() -> None:
+    mine, backlog = place(Offset.stored(), stored=9)
+    assert mine.find(10, 20) is None
+    assert backlog.received == 10
 
 
 def test_below_the_log_but_at_the_stop_nothing_is_missing() -> None:
@@ -79,9 +94,10 @@ def test_below_the_log_but_at_the_stop_nothing_is_missing() -> None:
     assert mine.find(10, 20) is None
 
 
+@pytest.mark.parametrize("start", [Offset.absolute(5), Offset.stored()], ids=repr)
 @pytest.mark.parametrize(("reset", "expected"), [(EARLIEST, 10), (LATEST, 20)])
-def test_an_evicted_position_is_reset(reset: OffsetReset, expected: int) -> None:
-    mine, backlog = place(Offset.absolute(5), reset=reset)
+def test_an_evicted_position_is_reset(start: Offset, reset: OffsetReset, expected: int) -> None:
+    mine, backlog = place(start, stored=4, reset=reset)
     assert mine.find(10, 20) is None
     assert backlog.received == expected
 

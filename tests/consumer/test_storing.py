@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from txfluvio.config import OffsetStrategy
+from txfluvio.config import OffsetReset, OffsetStrategy
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.backlog import CHUNK_SIZE
 from txfluvio.errors import (
@@ -13,6 +13,7 @@ from txfluvio.errors import (
     FluvioError,
     InvalidConfig,
     LogTruncated,
+    OffsetEvicted,
     OffsetManagementDisabled,
     ProtocolError,
     WaitTimedOut,
@@ -456,14 +457,20 @@ class Resuming(StoringCase):
                 consumer = self.started(consumer_id=WORKER, offsets=MANUAL, start=start)
                 self.assertEqual(consumer.position(0), expected)
 
-    def test_offsets_that_retention_took_are_stepped_over(self) -> None:
-        log = self.broker.replica("orders").log
-        log.segment_size = 100
-        self.append(4, batch=1)
+    def test_an_offset_that_retention_took_is_told(self) -> None:
         self.store(2)
-        self.broker.evict("orders", 0, before=11)
-        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
-        self.assertEqual(self.offsets(self.read(consumer, 1)), [11])
+        self.broker.evict("orders", 0, before=8)
+        consumer = self.consumer(consumer_id=WORKER, start=Offset.stored())
+        error = self.failure(consumer.start(), OffsetEvicted)
+        self.assertEqual((error.offset, error.next_available), (3, 8))
+
+    def test_for_an_offset_that_retention_took_a_reset_says_where_to_go_on(self) -> None:
+        self.store(2)
+        self.broker.evict("orders", 0, before=8)
+        for reset, expected in ((OffsetReset.EARLIEST, 8), (OffsetReset.LATEST, 10)):
+            with self.subTest(reset=reset):
+                consumer = self.started(consumer_id=WORKER, offsets=MANUAL, reset=reset)
+                self.assertEqual(consumer.position(0), expected)
 
     def test_an_offset_beyond_the_log_is_told(self) -> None:
         self.store(50)

@@ -367,6 +367,35 @@ class Resuming(TailCase):
         self.assertEqual(self.statuses, [])
 
 
+class TakenByRetention(TailCase):
+    """What comes behind the record printed last is gone."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.produce("logs-a", b"0")
+        self.printed("-c", "me", "-B", "-d", "logs-a")
+        self.paper.printed, self.statuses = b"", []
+        self.produce("logs-a", b"1")
+        self.produce("logs-a", b"2")
+        self.broker.evict("logs-a", 0, before=2)
+
+    def test_it_ends_with_words_that_an_operator_can_use(self) -> None:
+        self.printed("-c", "me", "-d", "logs-a", status=1)
+        self.assertEqual(
+            self.said,
+            [
+                "fluvio-tail: logs-a/0: offset 1 is gone by retention, the log starts at 2: seek"
+                " there, or choose a reset [code 71]\n"
+            ],
+        )
+
+    def test_it_can_go_on_at_the_oldest_record(self) -> None:
+        self.assertEqual(self.printed("-c", "me", "--reset", "earliest", "-d", "logs-a"), [b"2"])
+
+    def test_it_can_go_on_with_those_to_come(self) -> None:
+        self.assertEqual(self.printed("-c", "me", "--reset", "latest", "-d", "logs-a"), [])
+
+
 class BeyondTheLog(TailCase):
     """What is stored is of a log that is longer than the one there is now."""
 

@@ -104,10 +104,8 @@ class Place:
 
     def _resolve(self, start: Offset, first: int, end: int) -> int:
         if start.kind is OffsetKind.STORED and self._stored is not None:
-            # Not clamped to the end: records above the high watermark may have been processed.
             self.confirmed = True
-            return max(self._stored + 1, first)
-        return start.resolve(first, end)
+        return start.resolve(first, end, self._stored)
 
     def _lost(self, error: FluvioError, first: int, end: int) -> FluvioError | None:
         match self._reset:
