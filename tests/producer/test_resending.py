@@ -355,6 +355,22 @@ class AtLeastOnceTests(Case):
         self.turn(2.0)
         self.assertIsInstance(self.error_of(sent), NotLeaderForPartition)
 
+    def test_the_retry_policy_ends_it_where_the_next_attempt_would_be_past_its_deadline(
+        self,
+    ) -> None:
+        # Attempts are at 0, 0.125 and 0.375 seconds; the next would be at 0.875.
+        policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
+        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
+        producer = self.started()
+        self.leader.codes = [NOT_LEADER] * 3
+        sent = producer.send(b"x")
+        self.turn(0.375)
+        self.assertIsInstance(self.error_of(sent), NotLeaderForPartition)
+        self.assertEqual(len(self.leader.asked), 3)
+        after = producer.send(b"after")
+        self.turn()
+        self.successResultOf(after)
+
 
 class DeliveryTimeoutTests(Case):
     """After delivery_timeout every record has an outcome, whatever the cluster does."""
@@ -578,7 +594,7 @@ class AtMostOnceTests(Case):
         self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
         self.refuse()
         sent = self.once()
-        self.turn(2.0)
+        self.turn(0.375)
         failed = self.error_of(sent)
         self.assertIsInstance(failed, ConnectFailed)
         self.assertIs(failed.effect, Effect.NONE)

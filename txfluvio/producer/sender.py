@@ -307,11 +307,17 @@ class Sender:
             return
         assert failure.value is not None
         error = self._named(failure.value)
-        if self._may_repeat(error):
-            self._note(error)
+        if self._may_repeat(error) and self._note(error):
             self._rest()
-        else:
-            self._not_begun(self._take(), error)
+            return
+        try:
+            batches = self._take()
+            self._under_way = []
+            self._attempts.succeed()
+            self._trouble = None
+            self._end(failed=[(batch, _carrying(error, batch.effect)) for batch in batches])
+        finally:
+            self._rest()
 
     def _not_begun(self, batches: Sequence[Batch], error: FluvioError) -> None:
         """An attempt has ended without a request."""
@@ -435,48 +441,45 @@ class Sender:
         stored: list[tuple[Batch, int | None]] = []
         failed: list[tuple[Batch, FluvioError]] = []
         again: list[Batch] = []
-        trouble = None
+        errors = [answer for answer in answers if isinstance(answer, FluvioError)]
+        troubles = [error for error in errors if self._may_repeat(error, sent=True)]
+        in_time = bool(troubles) and self._note(troubles[-1])
         for batch, answer in zip(batches, answers, strict=True):
-            if not isinstance(answer, FluvioError):
-                if batch in live:
-                    stored.append((batch, answer))
-                continue
-            repeat = self._may_repeat(answer, sent=True)
-            if repeat:
-                trouble = answer
             if batch not in live:
+                continue
+            if not isinstance(answer, FluvioError):
+                stored.append((batch, answer))
                 continue
             if answer.effect is Effect.UNKNOWN:
                 batch.effect = Effect.UNKNOWN
-            if repeat:
+            if in_time and self._may_repeat(answer, sent=True):
                 again.append(batch)
             else:
                 failed.append((batch, _carrying(answer, batch.effect)))
         self._under_way = []
         self.queue.give_back(again)
-        if trouble is None:
+        if not in_time:
             self._trouble = None
             self._attempts.succeed()
-        else:
-            self._note(trouble)
         self._end(stored=stored, failed=failed)
 
     def _may_repeat(self, error: FluvioError, *, sent: bool = False) -> bool:
-        shared = self._shared
+        """Whether an error allows for another attempt."""
         if not error.retriable:
             return False
-        if sent and shared.config.delivery is Delivery.AT_MOST_ONCE:
-            has_left = isinstance(error, BrokerError) or error.effect is not Effect.NONE
-            if has_left:
-                return False
-        return self._attempts.in_time()
+        if sent and self._shared.config.delivery is Delivery.AT_MOST_ONCE:
+            return not isinstance(error, BrokerError) and error.effect is Effect.NONE
+        return True
 
-    def _note(self, error: FluvioError) -> None:
-        """Count a failed attempt."""
+    def _note(self, error: FluvioError) -> bool:
+        """Count a failed attempt; whether the policy has time for another."""
         self._delay = self._attempts.fail()
+        if not self._attempts.in_time(self._delay):
+            return False
         self._trouble = error
         self._shared.cluster.metrics.failed("produce", error)
         self._log.info("{what}: {error}; trying again", what=self._what, error=str(error))
+        return True
 
     def _named(self, error: BaseException) -> FluvioError:
         return error if isinstance(error, FluvioError) else self._unforeseen(error)
