@@ -150,7 +150,9 @@ class RetryPolicy:
     :ivar factor: 1 or more; by how much each wait is longer than the one before.
     :ivar jitter: 0 to 1; the part of a wait that is left to chance.
     :ivar deadline: seconds from the first failure to the last retry of one call; None: for ever.
-        Where a call has a deadline of its own, the earlier one counts.
+        Where a call has a deadline of its own, the earlier one counts. Waiting while a partition
+        has no leader is no retry, and this does not end it: a producer waits until
+        ``ProducerConfig.delivery_timeout``, a consumer for as long as it takes.
     """
 
     initial: float = attrs.field(default=0.05, validator=seconds)
