@@ -280,6 +280,7 @@ class FluvioClient(Service):
     def when_connected(self) -> Deferred[None]:
         """Fires while the metadata is being kept up to date, perhaps at once.
 
+        It does not fail where no connection comes about, whatever the reason: it goes on waiting.
         Each call gives a new Deferred; cancelling it ends only that waiting.
 
         :raises NotStarted: the client was not started.

@@ -322,7 +322,11 @@ class TlsRequired(ConnectFailed):
 
 @attrs.define(slots=False)
 class TlsFailed(ConnectFailed):
-    """The TLS handshake failed. Certificate problems have subclasses, and are never retried.
+    """The TLS handshake failed. Certificate problems have subclasses, and no call is made again
+    for one.
+
+    A client that was started by ``startService()`` goes on connecting all the same, since a
+    certificate may be renewed; so does one that has lost its cluster.
 
     :ivar server_name: the name to be verified, which is not the address dialled.
     :ivar names: the names in the peer's certificate, as far as it was seen.
@@ -435,6 +439,8 @@ class RequestTimedOut(FluvioError):
 @attrs.define(slots=False)
 class WaitTimedOut(FluvioError):
     """A condition on the cluster was not met in time.
+
+    Where there was no connection to the SC, the ``__cause__`` says why.
 
     :ivar missing: what is missing, for example ``"partition 2 of orders has no online leader"``.
     :ivar seconds: how long it was waited for.

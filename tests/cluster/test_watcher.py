@@ -362,6 +362,29 @@ class Waiting(ClusterCase):
         self.assertEqual(str(error), "partition 0 of orders has no online leader, after 5 s")
         self.stopped()
 
+    def test_after_its_deadline_it_says_why_there_is_no_connection(self) -> None:
+        self.network.refuse(*SC)
+        starting = self.cluster.start(for_ever=True)
+        waiting = self.leader(5.0)
+        self.advance(5.0)
+        cause = self.failureResultOf(waiting, WaitTimedOut).value.__cause__
+        self.assertIsInstance(cause, ConnectFailed)
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
+
+    def test_what_was_wrong_before_it_was_connected_is_no_reason(self) -> None:
+        self.network.refuse(*SC)
+        self.cluster.start(for_ever=True)
+        waiting = self.leader(5.0)
+        self.advance()
+        self.network.accept(*SC)
+        self.advance(1.0)
+        nobody_leads = (everything(SPU), everything(PARTITION), everything(TOPIC))
+        self.tell(self.watches(), *nobody_leads)
+        self.advance(4.0)
+        self.assertIsNone(self.failureResultOf(waiting, WaitTimedOut).value.__cause__)
+        self.stopped()
+
     def test_when_the_deadline_has_passed_it_says_so_at_once(self) -> None:
         self.started(partitions=())
         waiting = self.leader(-3.0)

@@ -148,7 +148,8 @@ class Watcher:
         :param missing: what the condition waits for, for the error: a text, or a function of the
             topology of that moment.
         :param timeout: seconds, after which it fails with
-            :class:`~txfluvio.errors.WaitTimedOut`; None: for ever.
+            :class:`~txfluvio.errors.WaitTimedOut`, caused by what keeps it from the SC, if
+            anything does; None: for ever.
         :param about: the topic and number of the one partition that the condition looks at, its
             SPU and its topic included; None: it looks at more, or at something else.
         :param patient: if not, an error on the way to the SC that will not go away by itself ends
@@ -198,7 +199,9 @@ class Watcher:
         missing = waiter.missing
         if callable(missing):
             missing = missing(self.topology)
-        waiter.deferred.errback(WaitTimedOut(missing, seconds))
+        error = WaitTimedOut(missing, seconds)
+        error.__cause__ = self.last_error
+        waiter.deferred.errback(error)
 
     # Watching
 
