@@ -57,6 +57,7 @@ SAMPLES: dict[object, object] = {
     int: 5,
     float: 1.5,
     bytes: b"raw",
+    bool: True,
     Effect: Effect.UNKNOWN,
     tuple: ("a.test", "b.test"),
     Sequence[Any]: ("one outcome", "another"),
@@ -137,6 +138,7 @@ def test_an_error_that_changed_something_for_certain_is_never_retriable() -> Non
 def test_what_is_worth_trying_again() -> None:
     assert {cls.__name__ for cls in ALL if cls.retriable} == {
         "ConnectFailed",
+        "DeliveryTimedOut",
         "Disconnected",
         "HandshakeFailed",
         "NotLeaderForPartition",
@@ -343,6 +345,6 @@ def test_the_vocabulary_loads_neither_twisted_nor_wire() -> None:
 
 
 def test_what_was_not_stored_of_several_is_told_by_a_copy_too() -> None:
-    error = NotAllStored(1, 2, ["stored", ClientClosed()], effect=Effect.UNKNOWN)
+    error = NotAllStored(1, 2, ["stored", ClientClosed()], effect=Effect.UNKNOWN, retriable=False)
     for again in (error, copy.copy(error), pickle.loads(pickle.dumps(error))):
         assert str(again).endswith("the first error: the client is closed")

@@ -457,7 +457,8 @@ class WaitTimedOut(FluvioError):
 class DeliveryTimedOut(FluvioError):
     """A record was given up: it could not be stored within ``ProducerConfig.delivery_timeout``.
 
-    The error of the last attempt is the ``__cause__``.
+    The error of the last attempt is the ``__cause__``. Sent again it may be stored; where
+    ``effect`` is not :attr:`Effect.NONE`, perhaps for the second time.
 
     :ivar what: the partition, ``"orders/3"``.
     :ivar effect: :attr:`Effect.NONE` only if no attempt can have stored it.
@@ -466,6 +467,7 @@ class DeliveryTimedOut(FluvioError):
     what: str
     seconds: float
     effect: Effect = attrs.field(kw_only=True)
+    retriable = True
     says = "{0.what}: not stored within {0.seconds:g} s ({0.effect.value})"
 
 
@@ -477,12 +479,15 @@ class NotAllStored(FluvioError):
     :ivar total: how many there were.
     :ivar outcomes: one for each record, in order: its metadata, or its error.
     :ivar effect: :attr:`Effect.NONE` only if none can have been stored.
+    :ivar retriable: whether each of the errors is. Sent again as a whole, what was stored is stored
+        again; the ``outcomes`` say which were not.
     """
 
     stored: int
     total: int
     outcomes: Sequence[Any] = attrs.field(repr=False)
     effect: Effect = attrs.field(kw_only=True)
+    retriable: bool = attrs.field(kw_only=True)
     says = "{0.stored} of {0.total} records were stored; the first error: {0.first_error}"
 
     @property

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+import attrs
 from sphinx.application import Sphinx
 from zope.interface.interface import InterfaceClass, Method
 
@@ -211,20 +212,28 @@ def errors_page() -> list[str]:
     rows = [("Error", "Below", "Code", "Try again", "Effect", "Says")]
     for found in error_classes():
         code = getattr(found, "code", -1)
-        effect = getattr(found, "effect", None)
+        effect, retriable = _by_class(found, "effect"), _by_class(found, "retriable")
         rows.append(
             (
                 f":class:`~txfluvio.errors.{found.__name__}`",
                 found.__bases__[0].__name__,
                 str(code) if isinstance(code, int) and code >= 0 else "",
-                "yes" if found.retriable else "no",
-                effect.value if isinstance(effect, errors.Effect) else "it says",
+                "it says" if retriable is None else "yes" if retriable else "no",
+                "it says" if effect is None else effect.value,
                 (inspect.getdoc(found) or "").split("\n\n")[0].replace("\n", " "),
             )
         )
     lines += table(rows, "20 14 6 8 14 38")
     lines += [*module_section("txfluvio.errors")]
     return lines
+
+
+def _by_class(found: type[errors.FluvioError], name: str) -> Any:
+    """What all errors of the class have; None where each has its own."""
+    field = attrs.fields_dict(found).get(name) if attrs.has(found) else None
+    if field is None:
+        return getattr(found, name)
+    return None if field.default is attrs.NOTHING else field.default
 
 
 def error_classes() -> list[type[errors.FluvioError]]:

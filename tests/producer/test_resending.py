@@ -136,6 +136,25 @@ class AnswerTests(Case):
         self.assertIs(failed.__cause__, second)
         self.assertIs(failed.effect, Effect.UNKNOWN)
 
+    def test_they_are_worth_sending_again_if_each_that_failed_is(self) -> None:
+        self.refuse()
+        too_late = self.started(delivery_timeout=5.0).send_many([b"a", b"b"])
+        self.turn(5.0)
+        self.assertTrue(self.failureResultOf(too_late, NotAllStored).value.retriable)
+
+    def test_they_are_not_if_one_of_them_would_be_refused_again(self) -> None:
+        self.leader.holding = True
+        sent = self.started(batch_size=100, delivery_timeout=5.0).send_many([b"a" * 50, b"b" * 50])
+        self.turn()
+        self.leader.holding = False
+        self.leader.codes = [NOT_LEADER, error(Code.MESSAGE_TOO_LARGE), *[NOT_LEADER] * 100]
+        self.leader.answer()
+        self.turn(5.0)
+        failed = self.failureResultOf(sent, NotAllStored).value
+        assert isinstance(failed, NotAllStored)
+        self.assertEqual([one.retriable for one in failed.outcomes], [True, False])
+        self.assertFalse(failed.retriable)
+
     def test_where_none_of_them_can_have_been_stored_that_is_said(self) -> None:
         producer = self.started()
         self.leader.codes = [error(Code.MESSAGE_TOO_LARGE)]

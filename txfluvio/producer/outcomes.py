@@ -215,6 +215,7 @@ class Many(Sent):
             self._total,
             outcomes,
             effect=Effect.NONE if harmless else Effect.UNKNOWN,
+            retriable=all(error.retriable for _, error in self._failures),
         )
         failure.__cause__ = failure.first_error
         self.deferred.errback(failure)
