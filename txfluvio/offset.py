@@ -64,7 +64,13 @@ class Offset:
 
     @classmethod
     def end(cls) -> Offset:
-        """After the newest record, as of the moment it is resolved."""
+        """After the newest record, as of the moment it is resolved.
+
+        That is the high watermark: what all replicas have. An SPU tells no other end, so it is
+        this one for readers of uncommitted records too. Where a topic has replicas, a record that
+        was confirmed a moment ago may lie behind it: as a ``stop`` this leaves it out, and as a
+        ``start`` it takes it in. What is produced with ``Isolation.READ_COMMITTED`` lies before.
+        """
         return cls(OffsetKind.FROM_END)
 
     @classmethod
@@ -88,7 +94,7 @@ class Offset:
 
     @classmethod
     def from_end(cls, n: int) -> Offset:
-        """``n`` records before the end, at least the beginning."""
+        """``n`` records before the end, at least the beginning; the end is that of :meth:`end`."""
         return cls(OffsetKind.FROM_END, n)
 
     @classmethod
