@@ -237,7 +237,8 @@ class Producer:
         the Deferred covers that too. Cancelling withdraws the record if it has not left yet; if it
         has, only the wait ends, and the record may be stored.
 
-        :param key: decides the partition, so that equal keys meet in one; may be empty.
+        :param key: decides the partition, so that equal keys meet in one, for as long as the topic
+            gets no more partitions; may be empty.
         :param partition: its partition; None: the partitioner chooses.
         :param timestamp: milliseconds since the Unix epoch; None: now.
         :raises InvalidRecord: at once: a wrong type, or a timestamp out of range.
