@@ -354,7 +354,8 @@ class ClientConfig:
     :ivar max_batch_records: records one batch may hold.
     :ivar write_budget: bytes waiting to be written to one connection; above it, senders wait.
     :ivar buffer_memory: bytes of records that all producers of the client may hold unsent or
-        unanswered; above it, ``send()`` waits.
+        unanswered; above it, ``send()`` waits. Exceeded by at most one record, or one batch of
+        records sent together; it may be less than their ``max_request_size``.
     """
 
     endpoint: str = attrs.field(
@@ -450,7 +451,8 @@ class ProducerConfig:
         up to a hundredth of that later.
     :ivar close_timeout: seconds ``close()`` may take to send what is left.
     :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
-        Not less than ``max_request_size``: below 1 MiB, set both.
+        Exceeded by at most one record, or one batch of records sent together. Not less than
+        ``max_request_size``: below 1 MiB, set both.
     :ivar smartmodules: a chain that the SPU runs over each batch by itself, an aggregate from its
         beginning each time. What it makes of a batch is stored; at which offsets is not told.
     """
