@@ -102,8 +102,8 @@ class Consumer:
         partitions got there, and partitions added later are not read. Where SmartModules let
         nothing pass, that is after ``ConsumerConfig.quiet_time``.
     :param partitions: a partition, some, a :class:`~txfluvio.consumer.share.Share`, or None for
-        all of each topic, those added later included; or a mapping that says so by topic, those
-        it leaves out being read whole.
+        all of each topic, without a ``stop`` those added later too; or a mapping that says so by
+        topic, those it leaves out being read whole.
     :param config: see :class:`~txfluvio.config.ConsumerConfig`.
     """
 
