@@ -344,7 +344,8 @@ class ClientConfig:
     :ivar idle_probe: seconds of silence before the client asks whether the server is alive, with a
         request of its own. Streams are silent by design, so silence is no sign of health.
     :ivar retry: the waits between attempts, and how long they go on.
-    :ivar max_connections: connections the client may hold at once.
+    :ivar max_connections: connections the client may hold at once; a call that takes one more
+        fails with :class:`~txfluvio.errors.LimitReached`.
     :ivar max_frame_size: bytes of one frame from a server; whoever asked for a larger one, a long
         list or a watch of it included, gets a :class:`~txfluvio.errors.ProtocolError`. The answer
         with which a server tells its versions may have 64 KiB at most.
@@ -525,7 +526,7 @@ class ConsumerConfig:
         where a consumer neither stores offsets nor starts at a stored one.
     :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
     :ivar offset_store: an ``IOffsetStore`` that keeps the offsets; None: the cluster keeps them.
-    :ivar flush_interval: seconds from a commit to its being stored, with AUTO.
+    :ivar flush_interval: seconds, with AUTO, between two times that what was processed is stored.
     :ivar reset: what to do when the position is no longer in the log.
     :ivar smartmodules: a chain that the SPU runs over the records; see
         :mod:`txfluvio.smartmodule` for what that does to offsets and positions.

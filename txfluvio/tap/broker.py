@@ -81,7 +81,8 @@ class Options(WebOptions, LoggingElsewhere):
     synopsis = "[options]"
     longdesc = (
         "Serve a fake Fluvio cluster on loopback, for tests. Once it accepts connections it prints "
-        "one line of JSON that says where, and nothing else."
+        "one line of JSON that says where, and nothing else. What --time takes the name of: "
+        f"{', '.join(_TIMES).replace('_', '-')}."
     )
     optParameters = [
         ["spus", None, 1, f"How many SPUs; their ids count from {FIRST_SPU_ID}"],
@@ -111,7 +112,7 @@ class Options(WebOptions, LoggingElsewhere):
         ],
         ["max-frame-size", None, None, "Bytes of the largest request that is taken"],
         ["max-journal-entries", None, None, "How many requests and replies are kept"],
-        ["max-journal-bytes", None, None, "How many bytes of them are kept"],
+        ["max-journal-bytes", None, None, "How many bytes of requests and replies are kept"],
         ["max-partitions", None, None, "How many partitions all topics together may have"],
         [
             "tls",
