@@ -344,10 +344,11 @@ class TlsFailed(ConnectFailed):
 
 
 class NotTls(TlsFailed):
-    """The port does not speak TLS.
+    """The port does not speak TLS: what it said is none.
 
-    A plain Fluvio port takes the first bytes of a TLS handshake for the size of a frame and waits
-    for the rest in silence, so this is also what silence means.
+    A plain Fluvio port says nothing: it takes the first bytes of a TLS handshake for the size of a
+    frame, and waits for the rest. Since a server that is frozen is as silent, that is a
+    :class:`HandshakeFailed`, which may be tried again and names both.
     """
 
     says = "{0.address} does not speak TLS: use its TLS port, or set no TLS ({0.reason})"

@@ -330,12 +330,47 @@ class Saying(Factory):
 
 
 class NoTlsTests(TlsTestCase):
-    def test_silence_is_that_of_a_plain_fluvio_port(self) -> None:
+    def assert_may_pass(self, dialling: Deferred[Any]) -> str:
+        """It fails with what may be tried again; the reason."""
+        failed = self.failureResultOf(dialling, HandshakeFailed).value
+        assert isinstance(failed, HandshakeFailed)
+        self.assertTrue(failed.retriable)
+        self.assert_nothing_left()
+        return failed.reason
+
+    def test_silence_may_be_that_of_a_plain_fluvio_port_or_pass(self) -> None:
         self.network.listen("tls", 9005, Saying(b""))
         dialling = self.dial()
         self.clock.advance(5)
-        failed = self.assert_refused(dialling, NotTls)
-        self.assertIn("use its TLS port, or set no TLS", str(failed))
+        reason = self.assert_may_pass(dialling)
+        self.assertIn("so does a plain Fluvio port", reason)
+        self.assertIn("use its TLS port, or set no TLS", reason)
+
+    def test_half_a_word_is_no_silence(self) -> None:
+        self.network.listen("tls", 9005, Saying(b"\x16\x03\x03\x40"))
+        dialling = self.dial()
+        self.clock.advance(5)
+        self.assertEqual(self.assert_may_pass(dialling), "no answer within 5 s")
+
+    def test_a_server_in_trouble_may_be_tried_again(self) -> None:
+        for name, alert, words in (
+            ("internal_error", 80, "alert internal error"),
+            ("user_canceled", 90, "alert user cancel"),
+            ("bad_record_mac", 20, "bad record mac"),
+        ):
+            with self.subTest(name):
+                self.setUp()
+                self.network.listen("tls", 9005, Saying(b"\x15\3\3\0\2\2" + bytes([alert])))
+                self.assertIn(words, self.assert_may_pass(self.dial()))
+
+    def test_so_may_one_whose_bytes_were_damaged(self) -> None:
+        self.serve()
+        self.peers.greeting = None
+        dialling = self.dial()
+        over: Any = self.peer.transport
+        over.transport.write(b"\x17\3\3\0\x20" + bytes(32))
+        self.clock.advance(0)
+        self.assertIn("bad record mac", self.assert_may_pass(dialling))
 
     def test_other_bytes_are_no_tls(self) -> None:
         for words in (

@@ -92,6 +92,9 @@ _SPOKEN_PLAINLY: Final = (
 )
 """What OpenSSL says of a peer whose first bytes are no TLS."""
 
+_MAY_PASS: Final = ("alert internal error", "alert user cancel", "bad record mac")
+"""What OpenSSL says of a server that is in trouble, or of bytes that were damaged on their way."""
+
 _ABOUT_CERTIFICATES: Final = (
     "alert bad certificate",
     "alert certificate expired",
@@ -103,6 +106,11 @@ _ABOUT_CERTIFICATES: Final = (
 )
 """What OpenSSL says of a peer that refuses the client's certificate."""
 
+_SILENT: Final = (
+    "it says nothing at all; so does a plain Fluvio port: if it is one, use its TLS port, or set no"
+    " TLS"
+)
+"""What a server's silence may mean; one that is frozen is as silent."""
 
 _HUNG_UP: Final = (
     "after TLS was set up; an SC does so if the client's certificate has no common name, or if it"
@@ -177,6 +185,16 @@ class _Identity:
             raise InvalidConfig(setting, server_name, "the name of a host") from error
 
 
+class _Connection(SSL.Connection):
+    """A connection that knows whether a byte has come."""
+
+    heard = False
+
+    def bio_write(self, buf: bytes) -> int:
+        self.heard = True
+        return super().bio_write(buf)
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class TlsAttempt:
     """TLS for one connection, and what was seen of the server's certificates."""
@@ -187,14 +205,14 @@ class TlsAttempt:
         self._identity = identity
         self._certificate: x509.Certificate | None = None
         self._refusal: _Refusal = None
-        self._connection: SSL.Connection | None = None
+        self._connection: _Connection | None = None
 
     def over(self, endpoint: IStreamClientEndpoint, clock: IReactorTime) -> IStreamClientEndpoint:
         """An endpoint that speaks TLS over another one."""
         return _TlsEndpoint(endpoint, self, clock)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = SSL.Connection(self._options.getContext(), None)
+        connection = _Connection(self._options.getContext(), None)
         if self._identity.sent is not None:
             connection.set_tlsext_host_name(self._identity.sent)
         if self._config.anonymous:
@@ -213,7 +231,9 @@ class TlsAttempt:
             return self._failure(cls, address, reason)
         complaint = _complaint(error)
         if complaint is None:
-            return self._explain_silence(error)
+            return self._explain_end(error)
+        if any(words in complaint for words in _MAY_PASS):
+            return HandshakeFailed(address, f"in TLS: {complaint}")
         if "certificate required" in complaint or self._lacked_certificate(complaint):
             return self._failure(ClientCertificateRequired, address, complaint)
         if any(words in complaint for words in _ABOUT_CERTIFICATES):
@@ -224,14 +244,13 @@ class TlsAttempt:
             return self._failure(NotTls, address, complaint)
         return self._failure(TlsFailed, address, complaint)
 
-    def _explain_silence(self, error: HandshakeFailed) -> FluvioError:
+    def _explain_end(self, error: HandshakeFailed) -> FluvioError:
         """What a failed handshake means of which OpenSSL says nothing."""
-        if self._certificate is None:
-            if _timed_out(error):
-                reason = "it says nothing, as plain Fluvio ports do"
-                return self._failure(NotTls, error.address, reason)
-        elif _hung_up(error):
+        if self._certificate is not None and _hung_up(error):
             return HandshakeFailed(error.address, f"{error.reason}, {_HUNG_UP}")
+        silent = self._connection is not None and not self._connection.heard
+        if silent and _timed_out(error):
+            return HandshakeFailed(error.address, f"{error.reason}: {_SILENT}")
         return error
 
     def _lacked_certificate(self, complaint: str) -> bool:
