@@ -163,7 +163,9 @@ class ClusterOptions(LoggingElsewhere):
     def _tls(self) -> TlsConfig | None:
         """TLS as the options have it, which stands in for all that a profile says of it."""
         ca, cert, key, name = (self[f"tls-{part}"] for part in ("ca", "cert", "key", "server-name"))
-        if not (self["tls"] or self["tls-insecure"] or ca or cert or key or name):
+        # What is given and empty, as from an unset variable of a shell, is wrong, not absent.
+        given = any(value is not None for value in (ca, cert, key, name))
+        if not (self["tls"] or self["tls-insecure"] or given):
             return None
         return TlsConfig(
             server_name=name,
