@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
-from txfluvio.config import Isolation, OffsetReset, OffsetStrategy
+from txfluvio.config import Isolation, OffsetReset, OffsetStrategy, TlsConfig
 from txfluvio.offset import Offset
 from txfluvio.tap.options import Names, Options, Settings
+from txfluvio.testing import FakeTls
 
 CLUSTER = ("--cluster", "127.0.0.1:9003")
 
@@ -134,6 +135,27 @@ def test_any_tls_option_means_tls() -> None:
     insecure = parse("--tls-insecure", "orders").config.tls
     assert insecure is not None
     assert insecure.anonymous
+
+
+def test_certificates_stay_files_so_that_renewed_ones_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named from the directory of now: ``twistd`` may go to another."""
+    FakeTls().write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    files = ("--tls-ca", "ca.crt", "--tls-cert", "client.crt", "--tls-key", "client.key")
+    assert parse(*files, "orders").config.tls == TlsConfig(
+        ca_file=tmp_path / "ca.crt",
+        cert_file=tmp_path / "client.crt",
+        key_file=tmp_path / "client.key",
+    )
+
+
+def test_certificates_that_will_not_do_are_found_before_anything_begins(tmp_path: Path) -> None:
+    files = FakeTls().write(tmp_path)
+    other = ("--tls-cert", str(files.client_cert), "--tls-key", str(files.server_key))
+    with pytest.raises(UsageError, match=r"server\.key.*the key that belongs to the certificate"):
+        parse(*other, "orders")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 Names and letters are those of ``fluvio consume``, so that hands know them. Whatever is wrong is
 said in one line, with what was expected. Nothing here connects or prints; files that options name
 (a profile, certificates, a chain of SmartModules) are read here, so that a wrong one is found
-before anything begins.
+before anything begins. Those of certificates are read again when they have changed.
 """
 
 from __future__ import annotations
@@ -167,13 +167,23 @@ class ClusterOptions(LoggingElsewhere):
         given = any(value is not None for value in (ca, cert, key, name))
         if not (self["tls"] or self["tls-insecure"] or given):
             return None
-        return TlsConfig(
+        tls = TlsConfig(
             server_name=name,
-            ca_file=ca,
-            cert_file=cert,
-            key_file=key,
+            ca_file=_found_from_anywhere(ca),
+            cert_file=_found_from_anywhere(cert),
+            key_file=_found_from_anywhere(key),
             insecure_anonymous=bool(self["tls-insecure"]),
-        ).inline()
+        )
+        # It brings pyOpenSSL along, which is needed then anyhow.
+        from ..transport.tls import Tls
+
+        Tls(tls)  # Looks whether the files will do; what it has read is forgotten.
+        return tls
+
+
+def _found_from_anywhere(path: str | None) -> str | None:
+    """The path for a process that may change its directory; an empty one stays wrong."""
+    return os.path.abspath(path) if path else path
 
 
 class Options(ClusterOptions):
