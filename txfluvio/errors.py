@@ -307,6 +307,13 @@ class ConnectFailed(FluvioError):
     says = "can not connect to {0.address}: {0.reason}"
 
 
+class InvalidHostName(ConnectFailed):
+    """What was dialled, from the settings or told by the SC, is the name of no host."""
+
+    retriable = False
+    says = "{0.address} is no host and port: {0.reason}"
+
+
 class HandshakeFailed(ConnectFailed):
     """Something listens there, but did not answer as a Fluvio server does."""
 

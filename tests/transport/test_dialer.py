@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from tests.transport.peer import ANSWER, ASK, SPU_VERSIONS, Peer, Peers, PeerTestCase
 from txfluvio.config import ClientConfig, TlsConfig
-from txfluvio.errors import ClientCertificateRequired, ConnectFailed, Disconnected
+from txfluvio.errors import ClientCertificateRequired, ConnectFailed, Disconnected, InvalidHostName
 from txfluvio.testing import certificates
 from txfluvio.testing.tls import server_options
 from txfluvio.transport.dialer import Dialer, MemoryDialer, TcpDialer
@@ -47,6 +56,13 @@ class MemoryDialerTests(PeerTestCase):
         self.network.pump()
         self.assertIn("[::1]:9010", str(self.failureResultOf(dialling, ConnectFailed).value))
 
+    def test_a_name_that_no_host_can_have_is_not_dialled_again(self) -> None:
+        for host in ("a..b", ".a", "", "x" * 64 + ".test", "x." * 128, "a b", "a\0b", "\ud800"):
+            with self.subTest(host):
+                failed = self.failureResultOf(self.dialer.dial(host, 9005), InvalidHostName).value
+                self.assertFalse(failed.retriable)
+                self.assertEqual(failed.address, f"{host}:9005")
+
     def test_its_patience_is_that_of_the_settings(self) -> None:
         self.network.hang("spu", 9005)
         dialling = self.dialer.dial("spu", 9005)
@@ -62,6 +78,73 @@ def test_an_address_is_dialled_without_resolving_it() -> None:
         dialling = TcpDialer(memory, config).dial(host, 9005)
         assert memory.tcpClients[-1][:2] == (host, 9005)
         dialling.addErrback(lambda failure: None).cancel()
+
+
+@implementer(IHostnameResolver)
+class Resolver:
+    """Notes what it is asked for, and knows these addresses for whatever that is."""
+
+    def __init__(self, *addresses: IAddress) -> None:
+        self.addresses = addresses
+        self.asked: list[str] = []
+
+    def resolveHostName(
+        self, receiver: IResolutionReceiver, name: str, port: int = 0, *more: Any
+    ) -> IHostResolution:
+        self.asked.append(name)
+        resolution = cast(IHostResolution, None)
+        receiver.resolutionBegan(resolution)
+        for address in self.addresses:
+            receiver.addressResolved(address)
+        receiver.resolutionComplete()
+        return resolution
+
+
+@implementer(IReactorPluggableNameResolver)
+class NamingReactor(MemoryReactorClock):
+    """A reactor in memory with a resolver, which those of older releases of Twisted lack."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        super().__init__()
+        self.nameResolver = resolver
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("sc.example", "sc.example"),
+        ("fluvio_sc", "fluvio_sc"),
+        ("ab--c.example.", "ab--c.example."),
+        ("-odd-", "-odd-"),
+        ("stra\xdfe.example", "xn--strae-oqa.example"),
+    ],
+)
+def test_a_resolver_is_asked_for_the_name_as_it_is(host: str, asked: str) -> None:
+    resolver = Resolver(IPv4Address("TCP", "10.0.0.1", 9005))
+    memory = NamingReactor(resolver)
+    dialling = TcpDialer(memory, ClientConfig(endpoint="sc:9003")).dial(host, 9005)
+    assert resolver.asked == [asked]
+    assert memory.tcpClients[-1][:2] == ("10.0.0.1", 9005)
+    dialling.addErrback(lambda failure: None).cancel()
+
+
+def test_of_several_addresses_the_next_is_dialled_before_the_first_has_failed() -> None:
+    addresses = IPv6Address("TCP", "::2", 9005), IPv4Address("TCP", "10.0.0.1", 9005)
+    memory = NamingReactor(Resolver(*addresses))
+    dialling = TcpDialer(memory, ClientConfig(endpoint="sc:9003")).dial("fluvio_sc", 9005)
+    memory.advance(1)
+    assert [client[0] for client in memory.tcpClients] == ["::2", "10.0.0.1"]
+    dialling.addErrback(lambda failure: None).cancel()
+
+
+def test_a_name_without_an_address_is_named() -> None:
+    dialling = TcpDialer(NamingReactor(Resolver()), ClientConfig(endpoint="sc:9003")).dial(
+        "fluvio_sc", 9005
+    )
+    failures: list[Any] = []
+    dialling.addErrback(failures.append)
+    assert type(failures[0].value) is ConnectFailed
+    assert failures[0].value.reason.endswith("no address is known for fluvio_sc")
 
 
 class LastingPeer(Peer):

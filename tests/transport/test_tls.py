@@ -76,13 +76,18 @@ class Listening:
 
 class TlsTestCase(PeerTestCase):
     def serve(
-        self, certificate: Issued = SERVER, *, to: Factory | None = None, **options: Any
+        self,
+        certificate: Issued = SERVER,
+        *,
+        to: Factory | None = None,
+        host: str = "tls",
+        **options: Any,
     ) -> None:
-        """Listen at ``tls:9005``."""
+        """Listen at ``tls:9005``, or at another host's port 9005."""
         self.listening = Listening(server_options(certificate, **options))
         self.peers = Peers()
         factory = TLSMemoryBIOFactory(self.listening, False, to or self.peers, clock=self.clock)
-        self.network.listen("tls", 9005, factory)
+        self.network.listen(host, 9005, factory)
 
     def dial(
         self, server_name: str | None = "fluvio.test", **settings: Any
@@ -169,6 +174,16 @@ class SpeakingTests(TlsTestCase):
     def test_without_a_name_it_is_the_host(self) -> None:
         self.serve(issue(AUTHORITY, "tls"))
         self.successResultOf(self.dial(None))
+
+    def test_the_host_that_is_dialled_is_the_one_that_is_verified(self) -> None:
+        for host, name in (
+            ("stra\xdfe.test", "xn--strae-oqa.test"),
+            ("fluvio_sc", "fluvio_sc"),
+        ):
+            with self.subTest(host):
+                self.serve(issue(AUTHORITY, name), host=name)
+                self.successResultOf(self.dial_with(TlsConfig(ca_pem=AUTHORITY.pem), None, host))
+                self.assertEqual(self.listening.connections[0].get_servername(), name.encode())
 
     def test_anonymous_verifies_nothing(self) -> None:
         self.serve(issue(authority("nobody knows"), "elsewhere.test", first_day=-9, last_day=-1))

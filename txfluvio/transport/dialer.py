@@ -7,22 +7,33 @@ ask for it. Whom to dial, when, and how often is decided above.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+import attrs
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IReactorPluggableNameResolver,
     IReactorTCP,
     IReactorTime,
+    IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..config import ClientConfig, join_endpoint
-from ..errors import HandshakeFailed, InvalidConfig
+from ..errors import HandshakeFailed, InvalidConfig, InvalidHostName
 from .factory import connect
+from .names import ascii_name
 from .protocol import FluvioProtocol
 
 if TYPE_CHECKING:
@@ -69,8 +80,14 @@ class _EndpointDialer:
         self, host: str, port: int, *, server_name: str | None = None
     ) -> Deferred[FluvioProtocol]:
         """See :meth:`Dialer.dial`."""
-        endpoint = self._endpoint(host, port, self._config.connect_timeout + 1)
         address = join_endpoint(host, port)
+        try:
+            name = ascii_name(host)
+        except ValueError as error:
+            invalid = InvalidHostName(address, str(error))
+            invalid.__cause__ = error
+            return fail(invalid)
+        endpoint = self._endpoint(name, port, self._config.connect_timeout + 1)
         if self._config.tls is None:
             return connect(endpoint, self._config, clock=self._clock, address=address)
         # It brings pyOpenSSL along, which plain connections need not wait for.
@@ -124,6 +141,61 @@ def _tcp_endpoint(
     try:
         version = ip_address(host).version
     except ValueError:
-        return HostnameEndpoint(reactor, host, port, timeout)
+        by_name = HostnameEndpoint(_AskingFor(reactor, host), _ANY_NAME, port, timeout)
+        return _NamedEndpoint(by_name, host)
     endpoint = TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint
     return endpoint(reactor, host, port, timeout)
+
+
+# HostnameEndpoint connects to the fastest of a name's addresses, but takes only names that
+# IDNA 2008 allows. So it is given one of these, and the resolver is asked for what is meant.
+
+_ANY_NAME: Final = "host"
+
+
+@implementer(IReactorPluggableNameResolver, IHostnameResolver)
+@attrs.frozen
+class _AskingFor:
+    """A reactor whose resolver is asked for this name, whatever name is given to it."""
+
+    reactor: Any
+    name: str
+
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        return self
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        return cast(IHostnameResolver, self.reactor.installNameResolver(resolver))
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type[IAddress]] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        resolver: IHostnameResolver = self.reactor.nameResolver
+        return resolver.resolveHostName(
+            resolutionReceiver, self.name, portNumber, addressTypes, transportSemantics
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.reactor, name)
+
+
+@implementer(IStreamClientEndpoint)
+@attrs.frozen
+class _NamedEndpoint:
+    """An endpoint that says for which name there was no address."""
+
+    below: IStreamClientEndpoint
+    name: str
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self.below.connect(protocolFactory).addErrback(self._not_found)
+
+    def _not_found(self, failure: Failure) -> Failure:
+        failure.trap(DNSLookupError)
+        raise DNSLookupError(f"no address is known for {self.name}") from failure.value

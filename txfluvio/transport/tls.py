@@ -60,6 +60,7 @@ from ..errors import (
     TlsFailed,
 )
 from .factory import TooLate
+from .names import ascii_name
 
 _Refusal: TypeAlias = tuple[type[TlsFailed], str] | None
 
@@ -178,8 +179,8 @@ class _Identity:
         else:
             return cls(name, IPAddress_ID(name), None)
         try:
-            encoded = name.encode("idna")
-            return cls(name, DNS_ID(encoded.decode("ascii")), encoded)
+            encoded = ascii_name(name)
+            return cls(name, DNS_ID(encoded), encoded.encode())
         except ValueError as error:
             setting = "TlsConfig.server_name"
             raise InvalidConfig(setting, server_name, "the name of a host") from error
