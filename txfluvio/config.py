@@ -229,7 +229,8 @@ class TlsConfig:
     :ivar server_name: the name the SC's certificate must be for, and that is sent as SNI. An SPU
         is verified as ``<name of the SPU>.<server_name>``. None: the host that is dialled, for the
         SC and for each SPU.
-    :ivar ca_file: path of the authorities' certificates, PEM.
+    :ivar ca_file: path of the authorities' certificates, PEM. An authority below another will do,
+        and so will the server's own certificate.
     :ivar ca_pem: the same as text.
     :ivar cert_file: path of the client's certificate, with the chain that leads to its authority.
     :ivar cert_pem: the same as text.

@@ -275,6 +275,24 @@ class ServerCertificateTests(TlsTestCase):
         failed = self.assert_refused(self.dial(), CertificateUntrusted)
         self.assertIn("its issuer is not among the authorities", str(failed))
 
+    def test_one_of_an_authority_below_another_that_is_trusted_itself(self) -> None:
+        below = authority("below", by=AUTHORITY)
+        self.serve(issue(below, "fluvio.test"))
+        self.successResultOf(self.dial(ca_pem=below.pem))
+
+    def test_one_that_is_trusted_itself(self) -> None:
+        self.serve()
+        self.successResultOf(self.dial(ca_pem=SERVER.pem))
+
+    def test_one_that_is_trusted_itself_has_to_be_for_the_name_too(self) -> None:
+        self.serve()
+        self.assert_refused(self.dial("nope.test", ca_pem=SERVER.pem), CertificateNameMismatch)
+
+    def test_one_by_the_key_that_signed_what_is_trusted(self) -> None:
+        self.serve()
+        other = issue(AUTHORITY, "fluvio.test")
+        self.assert_refused(self.dial(ca_pem=other.pem), CertificateUntrusted)
+
     def test_one_that_the_systems_authorities_do_not_know(self) -> None:
         self.serve()
         self.assert_refused(self.dial_with(TlsConfig()), CertificateUntrusted)

@@ -51,13 +51,22 @@ class Issued:
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
-def authority(name: str = "an authority") -> Issued:
-    """A certificate that signs others."""
+def authority(
+    name: str = "an authority",
+    *,
+    by: Issued | None = None,
+    first_day: int = 0,
+    last_day: int = 10,
+) -> Issued:
+    """A certificate that signs others, valid from one day to another, counted from now.
+
+    :param by: the authority above it; None: there is none, it has signed itself.
+    """
     extensions = (
         (x509.BasicConstraints(ca=True, path_length=None), True),
         (_key_usage(signs_certificates=True), True),
     )
-    return _issue(None, name, 0, 10, extensions)
+    return _issue(by, name, first_day, last_day, extensions)
 
 
 def issue(

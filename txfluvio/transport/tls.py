@@ -407,7 +407,10 @@ def _options(config: TlsConfig) -> CertificateOptions:
         arguments |= {"certificate": first, "extraCertChain": chain, "privateKey": key}
     options = CertificateOptions(**arguments)
     with _expected(config, "key", "the key that belongs to the certificate"):
-        options.getContext()
+        context = options.getContext()
+    if read.ca_pem is not None:
+        # Who is named is believed, also where somebody above signed for it.
+        context.get_cert_store().set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
     return options
 
 
