@@ -336,7 +336,8 @@ class TlsFailed(ConnectFailed):
     certificate may be renewed; so does one that has lost its cluster.
 
     :ivar server_name: the name to be verified, which is not the address dialled.
-    :ivar names: the names in the peer's certificate, as far as it was seen.
+    :ivar names: the names in the peer's certificate, as far as it was seen: one that is refused
+        for what is above it in its chain is not.
     """
 
     server_name: str = attrs.field(default="", kw_only=True)
@@ -348,6 +349,12 @@ class TlsFailed(ConnectFailed):
     def peer(self) -> str:
         """The names in the peer's certificate, in words."""
         return ", ".join(self.names) or "no name"
+
+    @property
+    def certificate(self) -> str:
+        """The peer's certificate, in words."""
+        names = f" (for {self.peer})" if self.names else ""
+        return f"the certificate of {self.address}{names}"
 
 
 class NotTls(TlsFailed):
@@ -364,13 +371,13 @@ class NotTls(TlsFailed):
 class CertificateExpired(TlsFailed):
     """The server's certificate is past its end."""
 
-    says = "the certificate of {0.address} (for {0.peer}) has expired: {0.reason}"
+    says = "{0.certificate} has expired: {0.reason}"
 
 
 class CertificateNotYetValid(TlsFailed):
     """The server's certificate is not valid yet; a wrong clock here looks the same."""
 
-    says = "the certificate of {0.address} (for {0.peer}) is not valid yet: {0.reason}"
+    says = "{0.certificate} is not valid yet: {0.reason}"
 
 
 class CertificateNameMismatch(TlsFailed):
@@ -390,8 +397,7 @@ class CertificateUntrusted(TlsFailed):
     """The server's certificate was not signed by an authority this client trusts."""
 
     says = (
-        "the certificate of {0.address} (for {0.peer}) is not signed by a trusted authority:"
-        " see TlsConfig.ca_file ({0.reason})"
+        "{0.certificate} is not signed by a trusted authority: see TlsConfig.ca_file ({0.reason})"
     )
 
 

@@ -301,6 +301,13 @@ class ServerCertificateTests(TlsTestCase):
         self.serve(authority("itself"))
         self.assert_refused(self.dial(), CertificateUntrusted)
 
+    def test_one_whose_authority_is_the_trouble(self) -> None:
+        old = authority("old", first_day=-9, last_day=-1)
+        self.serve(issue(old, "fluvio.test"))
+        failed = self.assert_refused(self.dial(ca_pem=old.pem), CertificateExpired)
+        self.assertEqual(failed.names, ())
+        self.assertIn("the certificate of tls:9005 has expired: in its chain, old:", str(failed))
+
     def test_one_with_names_of_a_kind_that_nobody_reads(self) -> None:
         self.serve(with_names(bytes.fromhex("3002 a300")))
         failed = self.assert_refused(self.dial(), CertificateUntrusted)
@@ -415,6 +422,11 @@ class NoTlsTests(TlsTestCase):
                 self.setUp()
                 self.network.listen("tls", 9005, Saying(words))
                 self.assert_refused(self.dial(), NotTls)
+
+    def test_an_alert_is_tls_whatever_it_says(self) -> None:
+        self.network.listen("tls", 9005, Saying(bytes.fromhex("1503030002020a")))
+        failed = self.assert_refused(self.dial(), TlsFailed)
+        self.assertIn("alert unexpected message", failed.reason)
 
     def test_silence_after_the_handshake_is_something_else(self) -> None:
         self.serve()

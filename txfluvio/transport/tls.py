@@ -241,7 +241,9 @@ class TlsAttempt:
             known = self._config.has_certificate
             cls = ClientCertificateRefused if known else ClientCertificateRequired
             return self._failure(cls, address, complaint)
-        if self._certificate is None and any(words in complaint for words in _SPOKEN_PLAINLY):
+        # Who sends an alert speaks TLS.
+        plainly = self._certificate is None and "alert " not in complaint
+        if plainly and any(words in complaint for words in _SPOKEN_PLAINLY):
             return self._failure(NotTls, address, complaint)
         return self._failure(TlsFailed, address, complaint)
 
@@ -275,7 +277,7 @@ class TlsAttempt:
         """OpenSSL's question for each certificate, from the authority's down to the server's."""
         try:
             certificate = asked.to_cryptography()
-            if depth == 0 or self._certificate is None:
+            if depth == 0:
                 self._certificate = certificate
             if not self._config.anonymous:
                 self._refusal = self._judge(certificate, code, depth, bool(ok))
