@@ -124,6 +124,17 @@ class TestReading:
             ),
         )
 
+    def test_the_mark_with_which_some_editors_begin_a_file_is_no_part_of_it(
+        self, path: Path
+    ) -> None:
+        path.write_text(OFFICIAL, encoding="utf-8-sig")
+        assert load(path).client_config().endpoint == "127.0.0.1:9802"
+
+    @pytest.mark.parametrize("path", ["/etc/x\0", "\ud800"])
+    def test_a_path_that_no_file_can_have(self, path: str) -> None:
+        with pytest.raises(InvalidProfile, match="is the path of no file"):
+            load(path)
+
     def test_a_file_without_a_client_id_leaves_the_default(self, path: Path) -> None:
         config = load(written(path, with_tls('tls_policy = "disabled"'))).client_config()
         assert config.client_id == "txfluvio"
@@ -278,6 +289,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
     ),
     "a source nobody knows": (
         with_tls('tls_policy = "verified"\ntls_source = "url"\n[cluster.a.tls.certs]\ncert = "c"'),
+        "cluster.a.tls.tls_source",
+        "is 'url'",
+    ),
+    "a source nobody knows, of nothing": (
+        with_tls('tls_policy = "verified"\ntls_source = "url"'),
         "cluster.a.tls.tls_source",
         "is 'url'",
     ),

@@ -237,11 +237,16 @@ def _understood(path: Path, text: str) -> ProfileFile:
 def _read(path: Path) -> str | None:
     """The text of the file, None if there is none."""
     try:
-        return path.read_bytes().decode()
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidProfile(str(path), "", f"can not be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InvalidProfile(str(path), "", f"is the path of no file: {error}") from error
+    try:
+        # Some editors begin a file with a mark that it is UTF-8.
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidProfile(str(path), "", "is not UTF-8: expected TOML") from error
 
@@ -290,7 +295,7 @@ def _tls(table: _Table) -> TlsConfig | None:
         return TlsConfig.insecure_anonymous()
     certs = table.table("certs")
     given: dict[str, Any] = {"server_name": certs.text("domain")}
-    if any(key in certs.values for key in _CERTS):
+    if "tls_source" in table.values or any(key in certs.values for key in _CERTS):
         source = _choice(table, "tls_source", _SOURCES)
         given |= {f"{part}_{source}": certs.text(key) for key, part in _CERTS.items()}
     for one, other in (("cert", "key"), ("key", "cert")):
