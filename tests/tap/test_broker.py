@@ -93,6 +93,12 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),
         ("--time reload=soon", "the names are: step, first-report,"),
         ("--tls-preset bad", "--tls-preset takes one of good, expired, wrong-name,"),
+        ("--tls-preset expired", "--tls-preset takes a --tls DIRECTORY beside it"),
+        ("--tls-domain sc.example", "--tls-domain takes a --tls DIRECTORY beside it"),
+        ("--tls t --tls-domain=", "--tls-domain takes the name of a host, not ''"),
+        ("--tls t --tls-domain localhost:9003", "takes the name of a host, not 'localhost:9003'"),
+        ("--tls t --tls-domain \xfc.test", "takes the name of a host, not '\xfc.test'"),
+        ("--tls t --tls-domain sc.example.", "takes the name of a host, not 'sc.example.'"),
     ],
 )
 def test_a_wrong_option_says_what_was_expected(arguments: str, complaint: str) -> None:

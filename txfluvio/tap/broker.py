@@ -46,7 +46,7 @@ from ..testing.control import Control, control_site
 from ..testing.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..testing.placement import MAX_PARTITIONS
 from ..testing.smartmodules import SmartModule
-from ..testing.tls import DOMAIN
+from ..testing.tls import DOMAIN, is_host_name
 from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
@@ -123,10 +123,15 @@ class Options(WebOptions, LoggingElsewhere):
         [
             "tls-preset",
             None,
-            Preset.GOOD.value,
-            f"What is wrong with TLS, or asked of clients: {', '.join(_PRESETS)}",
+            None,
+            f"What is wrong with TLS, or asked of clients: {', '.join(_PRESETS)}; default: good",
         ],
-        ["tls-domain", None, DOMAIN, "The name that the servers' certificate is for"],
+        [
+            "tls-domain",
+            None,
+            None,
+            f"The name that the servers' certificate is for; default: {DOMAIN}",
+        ],
     ]
     optFlags = [
         ["read-only", None, "Let nobody create anything but SPUs, nor change topics and mirrors"],
@@ -193,14 +198,23 @@ class Options(WebOptions, LoggingElsewhere):
                 self[name] = whole_option(name, str(self[name]), low, high)
         if self["release"] not in RELEASES:
             raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
-        if self["tls-preset"] not in _PRESETS:
-            known = ", ".join(_PRESETS)
-            raise UsageError(f"--tls-preset takes one of {known}, not {self['tls-preset']!r}")
+        self._check_tls()
         self._check_topics()
         self["web"] = self.web_address()
         for name in ("profile", "directory", "ready", "tls"):
             if self[name] is not None:
                 self[name] = str(Path(self[name]).absolute())
+
+    def _check_tls(self) -> None:
+        preset, domain = self["tls-preset"], self["tls-domain"]
+        if preset not in (None, *_PRESETS):
+            raise UsageError(f"--tls-preset takes one of {', '.join(_PRESETS)}, not {preset!r}")
+        # The dot that may end a name is for resolvers; certificates are without it.
+        if domain is not None and (domain.endswith(".") or not is_host_name(domain)):
+            raise UsageError(f"--tls-domain takes the name of a host, not {domain!r}")
+        for name in ("tls-preset", "tls-domain"):
+            if self[name] is not None and self["tls"] is None:
+                raise UsageError(f"--{name} takes a --tls DIRECTORY beside it")
 
     def _check_topics(self) -> None:
         """See that there is room for the topics: an SC waits for ever where there is none."""
@@ -230,7 +244,8 @@ class Options(WebOptions, LoggingElsewhere):
         }
         tls = None
         if self["tls"] is not None:
-            tls = FakeTls(Preset(self["tls-preset"]), domain=self["tls-domain"])
+            preset = Preset(self["tls-preset"] or Preset.GOOD)
+            tls = FakeTls(preset, domain=self["tls-domain"] or DOMAIN)
         return {
             "spus": self["spus"],
             "topics": self["topics"],
