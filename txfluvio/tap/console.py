@@ -30,8 +30,8 @@ class Options(WebOptions, ClusterOptions):
     synopsis = "[options]"
     longdesc = (
         "Serve a web page that shows a Fluvio cluster: topics, partitions, SPUs, records, and how "
-        "far consumers are. It only looks, unless told otherwise. Without --web it is at a free port "
-        "of loopback; it prints where."
+        "far consumers are. It only looks, unless told otherwise. Without --web it is at a free "
+        "port of loopback; it prints where."
     )
     web = "0"
     optFlags = [["allow-writes", None, "Let whoever has the page produce records"]]
