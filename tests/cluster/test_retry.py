@@ -71,6 +71,15 @@ def test_what_has_lasted_was_a_success() -> None:
     assert mine.fail() == 1.0
 
 
+def test_what_has_lasted_until_after_the_deadline_was_a_success() -> None:
+    clock = Clock()
+    mine = attempts(clock, deadline=2.0)
+    mine.fail()
+    mine.begin()
+    clock.advance(2.5)
+    assert mine.in_time(mine.fail())
+
+
 def test_what_has_lasted_without_doing_anything_was_none() -> None:
     clock = Clock()
     mine = attempts(clock)

@@ -307,6 +307,18 @@ class Connections(ConsumerCase):
     def test_attempts_end_in_their_error_when_their_time_is_over(self) -> None:
         self.attempts_end(self.refuse_connections, ConnectFailed)
 
+    def test_a_stream_that_was_well_for_longer_than_that_time_is_opened_again(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=10.0, jitter=0.0, deadline=5.0)
+        cluster = self.connected(retry=policy)
+        consumer = self.started(cluster=cluster)
+        for _ in range(3):
+            self.lose_connections()
+            self.wait(7.0)
+        self.append(1)
+        self.read(consumer, 1)
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
     def attempts_end(
         self, refuse: Callable[[], Callable[[], None]], error: type[FluvioError]
     ) -> None:

@@ -75,13 +75,15 @@ class Retrying:
 class Attempts:
     """Attempts at one thing, such as keeping a stream open: those that failed in a row.
 
-    What lasts for the policy's longest wait was a success, however it ends.
+    What lasts for the policy's longest wait, or for its deadline if that is shorter, was a success,
+    however it ends.
 
     :ivar failed: how many that were.
     """
 
     def __init__(self, retrying: Retrying) -> None:
-        self._policy = retrying.policy
+        policy = self._policy = retrying.policy
+        self._lasting = min(policy.maximum, policy.deadline or policy.maximum)
         self._clock = retrying.clock
         self._rng = retrying.rng
         self._first = 0.0
@@ -103,7 +105,7 @@ class Attempts:
         """
         now, began = self._clock.seconds(), self._began
         self._began = None
-        if worked and began is not None and now - began >= self._policy.maximum:
+        if worked and began is not None and now - began >= self._lasting:
             self.failed = 0
         if not self.failed:
             self._first = now
