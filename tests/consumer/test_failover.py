@@ -319,6 +319,22 @@ class Connections(ConsumerCase):
         self.result(consumer.close())
         self.result(cluster.stop())
 
+    def test_after_their_time_was_over_a_seek_gives_them_all_of_it_again(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
+        cluster = self.connected(retry=policy)
+        consumer = self.started(cluster=cluster)
+        accept = self.refuse_connections()
+        self.lose_connections()
+        self.failure(consumer.next(), ConnectFailed)
+        self.wait(10.0)
+        consumer.seek(0, BEGINNING)
+        self.wait(1.0)
+        accept()
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [0])
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
     def attempts_end(
         self, refuse: Callable[[], Callable[[], None]], error: type[FluvioError]
     ) -> None:

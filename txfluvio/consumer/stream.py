@@ -235,7 +235,10 @@ class PartitionStream:
     def seek(self, to: Offset) -> None:
         """Go on at ``to``, whatever was received or has failed."""
         if not self._broken:
-            self.failure = None
+            if self.failure is not None:
+                self.failure = None
+                # The time for the attempts that ended so is over.
+                self._attempts.succeed()
             self.bookmark.mend()
         self._place.seek(to)
         self._count()
