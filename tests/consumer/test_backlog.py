@@ -563,8 +563,36 @@ def test_after_a_jump_what_was_received_comes_first(target: int) -> None:
 def test_a_jump_with_nothing_received_moves_the_position_at_once() -> None:
     mine = backlog(10)
     mine.jump(4)
-    assert mine.position == 4
+    assert mine.position == mine.origin == 4
     assert not mine
+
+
+def test_a_jump_is_where_the_position_was_put_when_what_was_received_is_handed_out() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    mine.jump(50)
+    taken(mine)
+    assert (mine.position, mine.origin) == (3, 0)
+    drain(mine)
+    assert (mine.position, mine.origin) == (50, 50)
+
+
+@pytest.mark.parametrize("received", [0, 3])
+def test_where_nothing_comes_the_position_goes_on(received: int) -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, received)) if received else RecordSet.EMPTY)
+    mine.skip(50)
+    assert len(offsets(drain(mine))) == received
+    assert (mine.position, mine.received, mine.origin) == (50, 50, 0)
+
+
+def test_what_is_to_be_received_again_does_not_put_the_position_anywhere() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    mine.add(RecordSet.of(batch(3, 3)))
+    taken(mine)
+    mine.shed()
+    assert (mine.position, mine.origin) == (3, 0)
 
 
 def test_what_is_given_back_comes_again_first() -> None:

@@ -422,6 +422,63 @@ class Automatic(StoringCase):
             accept()
 
 
+class AfterAReset(StoringCase):
+    """Nobody has processed what is before the place where it goes on."""
+
+    def waiting(self, reset: OffsetReset) -> tuple[Consumer, Deferred[Record]]:
+        """A consumer that waits for more, having read everything before the log was cut to 4."""
+        start = Offset.absolute(2)
+        consumer = self.worker(AUTO, flush_interval=1.0, reset=reset, start=start)
+        self.read(consumer, 8)
+        wait = consumer.next()
+        self.wait(1.5)
+        self.broker.replica("orders").log.truncate(4)
+        self.lose_connections()
+        self.wait(3.0)
+        return consumer, wait
+
+    def updates(self) -> list[int]:
+        """Every offset that was stored."""
+        return [update.offset for update in self.asked(UpdateConsumerOffsetRequest)]
+
+    def test_at_the_beginning_nothing_is_stored_before_a_record_was_processed(self) -> None:
+        consumer, wait = self.waiting(OffsetReset.EARLIEST)
+        self.assertEqual(self.result(wait).offset, 0)
+        self.wait(1.5)
+        self.assertEqual(self.updates(), [9])
+        self.read(consumer, 1)
+        self.wait(1.5)
+        self.assertEqual(self.updates(), [9, 0])
+
+    def test_at_the_end_nothing_is_stored_before_a_record_was_processed(self) -> None:
+        consumer, wait = self.waiting(OffsetReset.LATEST)
+        self.assertEqual(consumer.position(0), 4)
+        self.append(2)
+        self.assertEqual(self.result(wait).offset, 4)
+        self.wait(1.5)
+        self.assertEqual(self.updates(), [9])
+        self.read(consumer, 1)
+        self.wait(1.5)
+        self.assertEqual(self.updates(), [9, 4])
+
+    def test_nor_does_a_commit_store_anything_or_the_end(self) -> None:
+        consumer, wait = self.waiting(OffsetReset.LATEST)
+        self.result(consumer.commit())
+        self.result(consumer.close())
+        self.failureResultOf(wait, StopAsyncIteration)
+        self.assertEqual(self.updates(), [9])
+
+    def test_nothing_is_stored_while_the_first_records_from_before_are_in_hand(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=1.0, reset=OffsetReset.LATEST)
+        self.result(consumer.next_batch())
+        self.broker.replica("orders").log.truncate(4)
+        self.lose_connections()
+        self.wait(3.0)
+        self.assertEqual(self.updates(), [])
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
+
+
 class Resuming(StoringCase):
     TOPICS = {"orders": 3}
 

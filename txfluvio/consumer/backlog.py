@@ -140,6 +140,7 @@ class Backlog:
     :param limits: what one batch may come to.
 
     :ivar position: the offset of the next record to hand out.
+    :ivar origin: where the position was put last, which says nothing of what is before it.
     :ivar received: the end of what was received; what is acknowledged, and where to open again.
     :ivar stop: the first offset not to hand out, or None.
     :ivar held: bytes of the records of all pushes that are not handed out to the end: a push counts
@@ -164,6 +165,7 @@ class Backlog:
         self._returned: Chunk | None = None
         self._large: _Large | None = None
         self.position = 0
+        self.origin = 0
         self.received = 0
         self.stop: int | None = None
         self.held = 0
@@ -179,6 +181,10 @@ class Backlog:
 
     def place(self, offset: int) -> None:
         """Forget everything and go on at ``offset``."""
+        self._forget(offset)
+        self.origin = offset
+
+    def _forget(self, offset: int) -> None:
         self._pushes.clear()
         self._returned = None
         self._large = None
@@ -193,7 +199,7 @@ class Backlog:
         kept = self._returned
         if kept is not None and kept.single:
             kept = None
-        self.place(self.position if kept is None else kept.end)
+        self._forget(self.position if kept is None else kept.end)
         if kept is not None:
             self.give_back(kept)
 
@@ -203,7 +209,15 @@ class Backlog:
         if self:
             self._pushes.append(_Push(RecordSet.EMPTY, 0, offset, jump=True))
         else:
-            self.position = offset
+            self.position = self.origin = offset
+
+    def skip(self, offset: int) -> None:
+        """Nothing comes before ``offset``: go on there, behind what was received."""
+        self.received = offset
+        if self:
+            self._keep(RecordSet.EMPTY, 0)
+        else:
+            self._advance(offset)
 
     def add(
         self,
@@ -317,7 +331,7 @@ class Backlog:
             self._pushes.popleft()
             self.held -= push.size
             if push.jump:
-                self.position = push.end
+                self.position = self.origin = push.end
             else:
                 self._advance(push.end)
         return Chunk(records, start, self.position, single)

@@ -475,8 +475,9 @@ class Consumer:
     def _mark(self) -> None:
         """Note how far every partition was processed."""
         for stream in self._streams.values():
-            if stream.touched:
-                stream.processed(self._outlet.processed(stream))
+            position = self._outlet.processed(stream) if stream.touched else None
+            if position is not None:
+                stream.processed(position)
 
     async def _store(self) -> None:
         await _all(stream.bookmark.flush() for stream in self._streams.values())

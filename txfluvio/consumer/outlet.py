@@ -38,6 +38,7 @@ class Outlet:
         self._waiter: Deferred[None] | None = None
         self._waking: IDelayedCall | None = None
         self._closed = False
+        self._origin = 0
         self.hand: Hand[PartitionStream] = Hand()
 
     async def refill(self) -> None:
@@ -89,9 +90,16 @@ class Outlet:
         """The offset of the next record to be handed out."""
         return self.hand.position if stream is self.hand.source else stream.backlog.position
 
-    def processed(self, stream: PartitionStream) -> int:
-        """The position behind the last record that was processed."""
-        return self.hand.processed if stream is self.hand.source else stream.backlog.position
+    def processed(self, stream: PartitionStream) -> int | None:
+        """The position behind the last record that was processed.
+
+        :return: None if there is none: the position was only found, sought, or reset.
+        """
+        if stream is self.hand.source:
+            position, origin = self.hand.processed, self._origin
+        else:
+            position, origin = stream.backlog.position, stream.backlog.origin
+        return None if position == origin else position
 
     def close(self) -> None:
         """Hand out nothing more; whoever waits is told that this is the end."""
@@ -126,6 +134,8 @@ class Outlet:
             self._line_up(stream)
         if chunk.records:
             self.hand.pick_up(stream, chunk)
+            # A reset may put the position elsewhere while this is in hand.
+            self._origin = stream.backlog.origin
         return bool(chunk.records)
 
     def _take(self, stream: PartitionStream) -> Chunk:

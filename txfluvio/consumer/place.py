@@ -24,7 +24,6 @@ class Place:
     :param reset: what to do about a position that is not in the log.
 
     :ivar known: whether the position is known.
-    :ivar origin: the position as it was found or sought last.
     :ivar confirmed: whether the position has been in the log: something was received, or stored.
     """
 
@@ -45,7 +44,6 @@ class Place:
         self._stop = stop
         self._reset = reset
         self.known = False
-        self.origin = 0
         self.confirmed = False
 
     def seek(self, to: Offset) -> None:
@@ -55,7 +53,6 @@ class Place:
         if to.kind is OffsetKind.ABSOLUTE:
             self._start = None
             self.known = True
-            self.origin = to.n
             self._backlog.place(to.n)
         else:
             self._start = to
@@ -71,9 +68,8 @@ class Place:
             self._backlog.stop = self._stop.resolve(first, end)
             self._stop = None
         if self._start is not None:
-            self.origin = self._resolve(self._start, first, end)
+            self._backlog.place(self._resolve(self._start, first, end))
             self._start = None
-            self._backlog.place(self.origin)
         self.known = True
         position = self._backlog.received
         if position >= first or self._backlog.complete:

@@ -201,11 +201,8 @@ class PartitionStream:
         return self._interruption is None and not self._resting
 
     def processed(self, position: int) -> None:
-        """Note that everything below ``position`` was processed, to be stored sometime.
-
-        A position that was only found, or sought, says nothing of what is before it.
-        """
-        if self.placed and position != self._place.origin:
+        """Note that everything below ``position`` was processed, to be stored sometime."""
+        if self.placed:
             self.bookmark.processed = position
 
     # What the consumer asks for
@@ -562,7 +559,7 @@ class PartitionStream:
                 continue
             _, self.high_watermark = await self._until(session.ends)
             if self.high_watermark >= stop and session.silent_since(asked):
-                self.backlog.jump(stop)
+                self.backlog.skip(stop)
                 self._owner.offer(self)
 
     async def _fetch_whole(self, session: Session, needed: int | None) -> None:

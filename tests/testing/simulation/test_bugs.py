@@ -176,10 +176,10 @@ def keep_the_hand(patch: Patch) -> None:
 def take_a_sought_place_for_processed(patch: Patch) -> None:
     """What is before a place that was sought counts as processed."""
 
-    def processed(self: PartitionStream, position: int) -> None:
-        self.bookmark.processed = position
+    def processed(self: Outlet, stream: PartitionStream) -> int:
+        return self.hand.processed if stream is self.hand.source else stream.backlog.position
 
-    patch.setattr(PartitionStream, "processed", processed)
+    patch.setattr(Outlet, "processed", processed)
 
 
 BUGS: list[Callable[[Patch], None]] = [
