@@ -7,20 +7,33 @@ import gc
 from twisted.internet.defer import CancelledError, Deferred, fail
 
 from txfluvio.cluster import ConnectionState, Topology
+from txfluvio.config import TlsConfig
 from txfluvio.errors import (
     ClientClosed,
     ConnectFailed,
+    InvalidConfig,
     NotStarted,
     ProtocolError,
     TopicNotFound,
     UnsupportedVersion,
     WaitTimedOut,
 )
+from txfluvio.transport import dialer as dialing
 from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.sc import PARTITION, SMART_MODULE, SPU, TOPIC
 
 from .kit import SC, ClusterCase, MemoryDialer
 from .objects import changed, deleted, everything, partition, spu, topic, updated
+
+
+class Securing(MemoryDialer):
+    """Sets up TLS as a client does."""
+
+    def dial(
+        self, host: str, port: int, *, server_name: str | None = None
+    ) -> Deferred[FluvioProtocol]:
+        dialer = dialing.MemoryDialer(self.network, self.config, self.network.clock)
+        return dialer.dial(host, port, server_name=server_name)
 
 
 class Loading(ClusterCase):
@@ -99,6 +112,20 @@ class NotThere(ClusterCase):
         self.advance()
         self.failureResultOf(starting, UnsupportedVersion)
         self.stopped()
+
+    def test_what_stops_the_very_first_attempt_before_it_begins_is_told_at_once(self) -> None:
+        self.use(tls=TlsConfig(server_name="sc.test", ca_file="not-there.pem"), dialer=Securing)
+        starting = self.cluster.start()
+        self.failureResultOf(starting, InvalidConfig)
+        self.stopped()
+
+    def test_started_for_ever_it_tries_again_even_what_was_set_wrongly(self) -> None:
+        self.use(tls=TlsConfig(server_name="sc.test", ca_file="not-there.pem"), dialer=Securing)
+        starting = self.cluster.start(for_ever=True)
+        self.advance(10.0)
+        self.assertNoResult(starting)
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
 
     def test_an_sc_that_tells_of_other_objects_than_asked_for_is_not_believed(self) -> None:
         starting = self.cluster.start()

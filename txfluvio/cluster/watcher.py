@@ -159,6 +159,10 @@ class Watcher:
             return fail(NotStarted("client"))
         if self.state is ConnectionState.STOPPED:
             return fail(ClientClosed())
+        error = self.last_error
+        if not patient and error is not None and not error.retriable:
+            # An attempt may fail before anybody can wait for what comes of it.
+            return fail(error)
 
         def cancelled(_: object) -> None:
             self._dismiss(waiter)
