@@ -205,6 +205,27 @@ class NotThere(ClusterCase):
             self.successResultOf(starting)
             self.stopped()
 
+    def test_an_attempt_that_somebody_else_has_cancelled_is_made_again(self) -> None:
+        attempts: list[Deferred[FluvioProtocol]] = []
+
+        class Noting(MemoryDialer):
+            def dial(
+                self, host: str, port: int, *, server_name: str | None = None
+            ) -> Deferred[FluvioProtocol]:
+                attempts.append(super().dial(host, port, server_name=server_name))
+                return attempts[-1]
+
+        self.use(dialer=Noting)
+        starting = self.cluster.start()
+        attempts[0].cancel()
+        error = self.cluster._watcher.last_error
+        assert isinstance(error, ConnectFailed)
+        self.assertIn("sc.test:9003: the attempt was cancelled", str(error))
+        self.advance(1.0)
+        self.tell(self.watches(), *(everything(kind) for kind in (SPU, PARTITION, TOPIC)))
+        self.successResultOf(starting)
+        self.stopped()
+
 
 class LostAndFound(ClusterCase):
     def lose(self) -> None:

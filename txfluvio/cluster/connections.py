@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import (
@@ -106,6 +106,14 @@ class Connections:
             return fail(LimitReached("ClientConfig.max_connections", limit))
         attempt = maybeDeferred(self._dialer.dial, host, port, server_name=server_name)
         self._dialling[attempt] = None
+        given_up = False
+
+        def give_up(_: object) -> None:
+            nonlocal given_up
+            given_up = True
+            attempt.cancel()
+
+        connecting: Deferred[FluvioProtocol] = Deferred(give_up)
 
         def dialled(protocol: FluvioProtocol) -> FluvioProtocol:
             del self._dialling[attempt]
@@ -127,12 +135,24 @@ class Connections:
             if self._closed:
                 self._tell()
                 return Failure(ClientClosed())
-            named = _named(failure, f"{host}:{port}")
-            if isinstance(named.value, FluvioError):
-                self._metrics.failed("connect", named.value)
-            return named
+            if given_up and failure.check(CancelledError):
+                return failure
+            error = _named(failure.value, f"{host}:{port}")
+            self._metrics.failed("connect", error)
+            return Failure(error)
 
-        return attempt.addCallbacks(dialled, failed)
+        def tell(result: FluvioProtocol | Failure) -> FluvioProtocol | Failure | None:
+            if given_up:
+                return result
+            connecting.callback(result)
+            return None
+
+        def ended(failure: Failure) -> Any:
+            # Whoever has given up waits until the attempt is over.
+            return attempt if given_up else failure
+
+        attempt.addCallbacks(dialled, failed).addBoth(tell)
+        return connecting.addErrback(ended)
 
     def _taken(self) -> int:
         """How many count towards ``max_connections``.
@@ -165,14 +185,14 @@ class Connections:
                 waiter.callback(None)
 
 
-def _named(failure: Failure, address: str) -> Failure:
-    """By an error of ours: a dialer that somebody else has made may fail with anything."""
-    error = failure.value
-    if isinstance(error, FluvioError | CancelledError):
-        return failure
-    named = ConnectFailed(address, repr(error))
+def _named(error: BaseException | None, address: str) -> FluvioError:
+    """An error of ours: a dialer that somebody else has made may fail with anything."""
+    if isinstance(error, FluvioError):
+        return error
+    cancelled = isinstance(error, CancelledError)
+    named = ConnectFailed(address, "the attempt was cancelled" if cancelled else repr(error))
     named.__cause__ = error
-    return Failure(named)
+    return named
 
 
 class Purpose(enum.Enum):
