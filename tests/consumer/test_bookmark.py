@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 import txfluvio.consumer
+from txfluvio._wording import NAMED
 from txfluvio.consumer.offsets import Bookmark, Flusher
+from txfluvio.consumer.requests import Target
 from txfluvio.errors import BrokerError, ConsumerClosed, Disconnected
 
 from ..costs import calls_of
@@ -202,33 +205,83 @@ class Storing(SynchronousTestCase):
 class Flushing(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.flushes: list[Deferred[None]] = []
+        self.targets = [Target("orders", 0), Target("orders", 1)]
+        self.flushes: list[dict[Target, Deferred[None]]] = []
         self.flusher = Flusher(self.flush, 2.0, self.clock)
 
-    def flush(self) -> Deferred[None]:
-        self.flushes.append(Deferred())
+    def flush(self) -> dict[Target, Deferred[None]]:
+        self.flushes.append({target: Deferred() for target in self.targets})
         return self.flushes[-1]
+
+    def end(self, *numbers: int) -> None:
+        """All is stored of these partitions."""
+        for number in numbers:
+            self.flushes[-1][self.targets[number]].callback(None)
+
+    def told(self, seconds: float) -> list[str]:
+        """What is logged within so many seconds."""
+        with capturedLogs() as logged:
+            self.clock.advance(seconds)
+        return [text for event in logged if (text := formatEvent(event))]
 
     def test_it_flushes_once_an_interval(self) -> None:
         self.flusher.start()
         for count in range(3):
             self.assertEqual(len(self.flushes), count)
-            self.clock.advance(2.0)
-            self.flushes[-1].callback(None)
+            self.assertEqual(self.told(2.0), [])
+            self.end(0, 1)
 
-    def test_while_one_is_under_way_there_is_no_other(self) -> None:
+    def test_one_that_is_not_over_by_the_next_time_is_begun_anew(self) -> None:
         self.flusher.start()
-        self.clock.pump([2.0] * 3)
-        self.assertEqual(len(self.flushes), 1)
-        self.flushes[0].callback(None)
-        self.clock.advance(2.0)
-        self.assertEqual(len(self.flushes), 2)
+        self.clock.pump([2.0, 2.0])
+        first, second = self.flushes
+        self.assertTrue(all(flush.called for flush in first.values()))
+        for flush in second.values():
+            self.assertNoResult(flush)
 
-    def test_one_that_fails_does_not_end_it(self) -> None:
+    def test_what_is_not_stored_is_told_once(self) -> None:
         self.flusher.start()
         self.clock.advance(2.0)
-        self.flushes[0].errback(BrokerError())
+        self.end(0)
+        (line,) = self.told(2.0)
+        self.assertEqual(line, "offsets not stored, yet: orders/1: no answer within 2 s")
+        for _ in range(3):
+            self.end(0)
+            self.assertEqual(self.told(2.0), [])
+
+    def test_another_that_is_not_stored_is_told_too(self) -> None:
+        self.flusher.start()
         self.clock.advance(2.0)
+        self.end(0)
+        self.clock.advance(2.0)
+        self.assertEqual(
+            self.told(2.0), ["offsets not stored, yet: orders/0: no answer within 2 s"]
+        )
+
+    def test_what_was_stored_meanwhile_is_told_again(self) -> None:
+        self.flusher.start()
+        self.clock.advance(2.0)
+        self.end(0)
+        self.assertEqual(len(self.told(2.0)), 1)
+        self.end(0, 1)
+        self.assertEqual(self.told(2.0), [])
+        self.end(0)
+        self.assertEqual(len(self.told(2.0)), 1)
+
+    def test_of_many_some_are_named(self) -> None:
+        self.targets = [Target("orders", number) for number in range(NAMED + 2)]
+        self.flusher.start()
+        self.clock.advance(2.0)
+        (line,) = self.told(2.0)
+        self.assertIn("orders/9 and 2 more: ", line)
+
+    def test_one_that_fails_is_told_and_does_not_end_it(self) -> None:
+        self.flusher.start()
+        self.clock.advance(2.0)
+        self.flushes[0][self.targets[1]].errback(BrokerError(detail="no"))
+        self.end(0)
+        (line,) = self.told(2.0)
+        self.assertIn("orders/1: BrokerError(", line)
         self.assertEqual(len(self.flushes), 2)
 
     def test_stopping_leaves_nothing_behind(self) -> None:
@@ -236,4 +289,4 @@ class Flushing(SynchronousTestCase):
         self.clock.advance(2.0)
         self.flusher.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertTrue(self.flushes[0].called)
+        self.assertTrue(all(flush.called for flush in self.flushes[0].values()))

@@ -144,6 +144,58 @@ class Keeping(StoreCase):
         self.assertEqual([offset for _, _, offset in self.store.calls], [0, 3])
 
 
+class Slow(StoreCase):
+    """A store that takes its time, with one partition or with all."""
+
+    TOPICS = {"orders": 2}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.append(10, partition=1)
+
+    def offsets_of(self, partition: int) -> list[int]:
+        return [offset for _, number, offset in self.store.calls if number == partition]
+
+    def test_a_partition_that_it_does_not_answer_for_holds_up_no_other(self) -> None:
+        class Stuck(Store):
+            def store(self, *call: Any) -> Deferred[None]:
+                stored = super().store(*call)
+                return stuck if call[2] == 1 else stored
+
+        stuck: Deferred[None] = Deferred()
+        self.store = Stuck()
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        self.read(consumer, 20)
+        wait = consumer.next()
+        for _ in range(3):
+            self.append(1)
+            self.result(wait)
+            wait = consumer.next()
+            self.append(1, partition=1)
+            self.result(wait)
+            wait = consumer.next()
+            self.wait(1.5)
+        self.assertEqual(self.offsets_of(0)[-1], 12)
+        self.assertEqual(len(self.offsets_of(1)), 1)
+        stuck.callback(None)
+        self.assertEqual(self.offsets_of(1)[1:], [12])
+        wait.cancel()
+        self.failureResultOf(wait)
+
+    def test_if_it_takes_longer_than_an_interval_the_newest_is_stored_all_the_same(self) -> None:
+        slow: Deferred[None] = Deferred()
+        self.store.slow = slow
+        consumer = self.worker(AUTO, flush_interval=1.0, partitions=0)
+        for _ in range(4):
+            self.read(consumer, 1)
+            self.wait(1.5)
+        self.assertEqual(self.offsets_of(0), [0])
+        self.assertNoResult(slow)
+        self.store.slow = None
+        slow.callback(None)
+        self.assertEqual(self.offsets_of(0), [0, 2])
+
+
 class Failing(StoreCase):
     def test_what_loading_fails_with_is_raised_by_starting(self) -> None:
         self.store.broken = Broken("no database")

@@ -422,6 +422,34 @@ class Automatic(StoringCase):
             accept()
 
 
+class WithoutALeader(StoringCase):
+    TOPICS = {"orders": 2}
+
+    def test_a_partition_holds_up_the_storing_of_no_other(self) -> None:
+        self.append(10, partition=1)
+        leaders = {self.cluster.topology.leader_of("orders", number): number for number in (0, 1)}
+        # The one that keeps the stored offsets stays, so that the test can look at them.
+        (away,) = (id for id, spu in self.broker.cluster.spus.items() if spu.stored_offsets is None)
+        lost = leaders.pop(away)
+        (led,) = leaders.values()
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        self.read(consumer, 20)
+        self.result(self.broker.spu_down(away))
+        wait = consumer.next()
+        for expected in range(10, 13):
+            self.append(1, partition=led)
+            self.result(wait)
+            wait = consumer.next()
+            self.wait(1.5)
+            self.assertEqual(self.stored(led), expected)
+        self.assertIsNone(self.stored(lost))
+        self.result(self.broker.spu_up(away))
+        self.wait(5.0)
+        self.assertEqual(self.stored(lost), 9)
+        wait.cancel()
+        self.failureResultOf(wait)
+
+
 class AfterAReset(StoringCase):
     """Nobody has processed what is before the place where it goes on."""
 

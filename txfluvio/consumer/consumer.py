@@ -132,7 +132,7 @@ class Consumer:
         self._budget = Budget(self._config.buffer_memory)
         self._outlet = Outlet(self._budget, self._finished, self._clock)
         self._hand = self._outlet.hand
-        self._flusher = Flusher(self.flush_offsets, self._config.flush_interval, self._clock)
+        self._flusher = Flusher(self._flush_each, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
         self._asking: dict[Deferred[int], None] = {}
@@ -478,6 +478,10 @@ class Consumer:
             position = self._outlet.processed(stream) if stream.touched else None
             if position is not None:
                 stream.processed(position)
+
+    def _flush_each(self) -> dict[Target, Deferred[None]]:
+        self._mark()
+        return {target: stream.bookmark.flush() for target, stream in self._streams.items()}
 
     async def _store(self) -> None:
         await _all(stream.bookmark.flush() for stream in self._streams.values())

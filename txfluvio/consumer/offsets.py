@@ -9,7 +9,7 @@ An ``IOffsetStore`` of the user's may stand for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .._wording import enumerated
 from ..cluster import Cluster, ask_stored_offsets
 from ..errors import FluvioError
 from ..wire.spu import ConsumerOffsetFilter, FetchConsumerOffsetsRequest
@@ -182,20 +183,28 @@ class Bookmark:
 class Flusher:
     """Stores what was processed, again and again.
 
-    :param flush: does it; its failure is logged, and the next time is tried all the same.
-    :param interval: seconds between two times; one is left out while the last is not over.
+    Partitions do not wait for each other: what of one time is not over by the next is no longer
+    waited for, and begun anew. Which of them that is, or failed, is logged, once until it is over.
+
+    :param flush: begins it for each partition. Cancelling one of these ends a wait and no more.
+    :param interval: seconds between two times.
     """
 
     _log = Logger()
 
     def __init__(
-        self, flush: Callable[[], Deferred[None]], interval: float, clock: IReactorTime
+        self,
+        flush: Callable[[], Mapping[Target, Deferred[None]]],
+        interval: float,
+        clock: IReactorTime,
     ) -> None:
         self._flush = flush
         self._interval = interval
         self._clock = clock
         self._next: IDelayedCall | None = None
-        self._flushing: Deferred[None] | None = None
+        self._flushing: dict[Target, Deferred[None]] = {}
+        self._unstored: dict[Target, str] = {}
+        self._told: dict[Target, str] = {}
 
     def start(self) -> None:
         """Begin, one interval from now."""
@@ -206,18 +215,35 @@ class Flusher:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        if self._flushing is not None:
-            self._flushing.cancel()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        for flushing in list(self._flushing.values()):
+            flushing.cancel()
 
     def _tick(self) -> None:
         self.start()
-        if self._flushing is None:
-            flushing = self._flushing = self._flush()
-            flushing.addErrback(self._failed).addBoth(self._flushed)
+        self._give_up()
+        self._tell()
+        for target, flushing in self._flush().items():
+            self._flushing[target] = flushing
+            flushing.addBoth(self._flushed, target)
 
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            self._log.warn("offsets not stored, yet: {error!r}", error=failure.value)
+    def _flushed(self, result: Failure | None, target: Target) -> None:
+        del self._flushing[target]
+        if result is not None:
+            late = result.check(CancelledError) is not None
+            self._unstored[target] = (
+                f"no answer within {self._interval:g} s" if late else repr(result.value)
+            )
 
-    def _flushed(self, _: None) -> None:
-        self._flushing = None
+    def _tell(self) -> None:
+        """Say what of the last time is not stored, and was not said of the time before."""
+        before, self._told, self._unstored = self._told, self._unstored, {}
+        new = [target for target in self._told if target not in before]
+        if new:
+            self._log.warn(
+                "offsets not stored, yet: {partitions}: {why}",
+                partitions=enumerated(new),
+                why=self._told[new[0]],
+            )
