@@ -437,6 +437,22 @@ class Retention(ConsumerCase):
         self.append(1)
         self.assertEqual(self.offsets(self.read(consumer, 1)), [10])
 
+    def test_what_is_set_counts_for_a_large_batch_that_waits_for_room_too(self) -> None:
+        self.broker.replica("orders").log.segment_size = 50_000
+        self.append(1, size=9_000)
+        self.append(1, size=30_000)
+        consumer = self.started(
+            start=Offset.absolute(10),
+            max_bytes=10_000,
+            buffer_memory=16_384,
+            reset=OffsetReset.EARLIEST,
+        )
+        self.read(consumer, 1)
+        self.wait(1.0)
+        self.append(1)
+        self.broker.evict("orders", 0, before=12)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [12])
+
     def test_what_is_set_counts_at_the_start_too(self) -> None:
         self.broker.evict("orders", 0, before=8)
         start = Offset.absolute(2)

@@ -358,7 +358,6 @@ class PartitionStream:
                 error.retriable = True
                 self.interrupt(error)
         elif error.retriable or self._place.can_reset(error):
-            error.retriable = True
             self.interrupt(error)
         elif isinstance(error, SmartModuleRuntimeError) and error.next_offset is None:
             self._find_next_batch(error)
@@ -492,7 +491,8 @@ class PartitionStream:
     async def _recover(self, error: FluvioError) -> None:
         """Wait before the next attempt, or, where there is none, until somebody seeks."""
         delay = self._attempts.fail()
-        if not error.retriable or not self._attempts.in_time(delay):
+        may_succeed = error.retriable or self._place.can_reset(error)
+        if not may_succeed or not self._attempts.in_time(delay):
             self.fail(error)
             if self._reading.stores_on_cluster:
                 self.bookmark.fail(error)
@@ -568,7 +568,7 @@ class PartitionStream:
         while True:
             if wanted > self._cluster.config.max_frame_size - FRAME_RESERVE:
                 raise ProtocolError(f"a batch of {wanted} bytes, over max_frame_size")
-            await self._credit(wanted, large=True)
+            await self._credit(wanted)
             brought = await self._fetch(session, wanted)
             if self.keep(brought):
                 session.acknowledge()
@@ -582,10 +582,10 @@ class PartitionStream:
         request = self.target.fetch(self.backlog.received, size, isolation)
         return self.target.fetched(await self._until(lambda: session.request(request)))
 
-    async def _credit(self, size: int, *, large: bool = False) -> None:
-        """Wait until the budget lets so many bytes be under way."""
+    async def _credit(self, size: int) -> None:
+        """Wait until the budget lets so many bytes of one batch be under way."""
         granted: Deferred[None] = Deferred()
-        self._allowance.ask(size, lambda: granted.callback(None), large=large)
+        self._allowance.ask(size, lambda: granted.callback(None), large=True)
         await self._until(lambda: granted)
 
     async def _enter(self) -> None:
