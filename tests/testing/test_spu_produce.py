@@ -138,7 +138,7 @@ def test_an_unknown_module_does_not_matter_to_a_partition_led_elsewhere() -> Non
 
 
 @pytest.mark.parametrize("isolation", [ACKS_LEADER, ACKS_ALL])
-@pytest.mark.parametrize("batches", [(), (EMPTY,), (with_delta(-5), ONE)])
+@pytest.mark.parametrize("batches", [(), (EMPTY,), (with_delta(-5), EMPTY)])
 def test_no_records_are_a_success_at_offset_0(batches: tuple[bytes, ...], isolation: int) -> None:
     kit = Kit()
     kit.fill(3)
@@ -206,7 +206,7 @@ def test_no_batch_is_larger_than_32_mebibytes() -> None:
     assert client.produce(of(most + b"\0")).error_code == error(Code.MESSAGE_TOO_LARGE)
 
 
-@pytest.mark.parametrize("batches", [(ONE, EMPTY, TWO), (TWO, EMPTY)])
+@pytest.mark.parametrize("batches", [(ONE, EMPTY, TWO), (TWO, EMPTY), (ONE, with_delta(-2))])
 def test_an_empty_batch_among_others_ends_all_writing(batches: tuple[bytes, ...]) -> None:
     kit = Kit()
     client = kit.client()
@@ -217,9 +217,12 @@ def test_an_empty_batch_among_others_ends_all_writing(batches: tuple[bytes, ...]
     assert kit.said("without records")
 
 
-def test_an_empty_batch_in_front_lets_nothing_through() -> None:
+@pytest.mark.parametrize("delta", [-1, -2, -(2**31)])
+def test_an_empty_batch_in_front_lets_nothing_through(delta: int) -> None:
     kit = Kit()
-    assert kit.client().produce(EMPTY, TWO).error_code == error(Code.STORAGE_ERROR)
+    client = kit.client()
+    assert client.produce(with_delta(delta), ONE).error_code == error(Code.STORAGE_ERROR)
+    assert client.produce(ONE).error_code == error(Code.PARTITION_SHORT_CIRCUITED)
     assert kit.spu.replicas[ORDERS].log.leo == 0
 
 

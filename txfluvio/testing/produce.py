@@ -127,7 +127,7 @@ def _write(
             batches = _transformed(spu, replica, batches, modules, request.header.api_version)
         except ChainError as reason:
             return refused(reason.error)
-    if sum(batch.last_offset_delta + 1 for batch in batches) <= 0:
+    if all(batch.last_offset_delta < 0 for batch in batches):
         return _Written(PartitionProduceResponse(partition_index=number), key, 0, replica)
     try:
         appended = replica.append(batches, spu.now())
