@@ -183,6 +183,16 @@ def test_a_hidden_call_is_answered_all_the_same() -> None:
     assert ends(client, 0)[0].error_code == NO_ERROR
 
 
+@pytest.mark.parametrize("version", [-1, 23])
+def test_a_mirror_that_starts_ends_its_connection_whatever_the_version(version: int) -> None:
+    kit = Kit()
+    client = kit.client()
+    client.send_raw(2000, version, b"\0\1a\0\1b")
+    assert client.closed
+    assert client.raw.received() == []
+    assert kit.said("StartMirror is not served")
+
+
 def test_a_negative_version_is_answered_with_nothing_but_the_correlation_id() -> None:
     client = Kit().client()
     client.send_raw(1002, -1, correlation_id=2)

@@ -326,14 +326,14 @@ class Spu:
         api = SPU_APIS.get(header.api_key)
         if api is None:
             raise ProtocolError(f"no call of an SPU has the key {header.api_key}")
+        call = _CALLS.get(api.request)
+        if call is None:
+            raise ProtocolError(f"{api.name} is not served")
         if header.api_version < 0:
             if api.request is ProduceRequest:
                 raise ProtocolError(f"a Produce of version {header.api_version}")
             connection.reply(Nothing(), request)
             return None
-        call = _CALLS.get(api.request)
-        if call is None:
-            raise ProtocolError(f"{api.name} is not served")
         message = api.request.decode(request.payload, header.api_version, request.body)
         return call(self, message, request, connection)
 
