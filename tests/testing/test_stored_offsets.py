@@ -188,6 +188,13 @@ def test_at_version_23_the_start_is_behind_the_stored_offset() -> None:
     assert old_ends(client, "nobody").start_offset == 0
 
 
+def test_at_version_23_the_smallest_number_is_behind_the_largest() -> None:
+    client = kit_with_offsets().client()
+    client.stream(consumer_id="worker")
+    store(client, 2**63 - 1)
+    assert old_ends(client, "worker").start_offset == -(2**63)
+
+
 def test_at_version_23_without_the_topic_the_ends_come_with_an_error() -> None:
     kit = Kit()
     kit.fill(3)

@@ -124,10 +124,15 @@ def _ends(spu: Spu, key: Key, consumer_id: str | None) -> FetchOffsetPartitionRe
             code = error(Code.OTHER, text=offsets)
         else:
             stored = offsets.get(key, consumer_id)
-            start = start if stored is None else stored + 1
+            start = start if stored is None else _following(stored)
     return FetchOffsetPartitionResponse(
         error_code=code,
         partition_index=key[1],
         start_offset=start,
         last_stable_offset=replica.log.hw,
     )
+
+
+def _following(offset: int) -> int:
+    """The offset behind another, any number of 64 bits: behind the largest is the smallest."""
+    return -(2**63) if offset == 2**63 - 1 else offset + 1
