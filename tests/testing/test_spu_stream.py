@@ -290,6 +290,35 @@ def test_unknown_ids_are_told_from_known_ones_by_position() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("offsets", "pushed"),
+    [((0, 1), [[1]]), ((1, 0), [[0]]), ((-2, 1), [[1]]), ((1, -2), [[Code.TOPIC_DELETED]])],
+)
+def test_of_acknowledgements_in_one_request_the_last_of_a_stream_counts(
+    offsets: tuple[int, ...], pushed: list[list[int]]
+) -> None:
+    kit = Kit()
+    kit.fill(1, 1)
+    client = kit.client()
+    stream = client.stream(max_bytes=ONE)
+    stream.pushes()
+    updates = tuple(OffsetUpdate(offset=offset, session_id=1) for offset in offsets)
+    status = client.ask(UpdateOffsetsRequest(offsets=updates), version=0).status
+    assert [one.error for one in status] == [NO_ERROR, NO_ERROR]
+    assert stream.bases() == pushed
+
+
+def test_minus_1_takes_back_what_the_same_request_acknowledged() -> None:
+    kit = Kit()
+    kit.fill(1, 1)
+    client = kit.client()
+    stream = client.stream(max_bytes=ONE)
+    stream.pushes()
+    updates = tuple(OffsetUpdate(offset=offset, session_id=1) for offset in (1, -1))
+    client.ask(UpdateOffsetsRequest(offsets=updates), version=0)
+    assert stream.bases() == []
+
+
 def test_the_answer_to_an_acknowledgement_comes_before_the_push() -> None:
     kit = Kit()
     kit.fill(1, 1)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .spu import Spu
 
 IGNORED = -1
-"""An acknowledgement that means nothing."""
+"""An acknowledgement that means nothing; it voids one that the stream has not got to."""
 
 TOPIC_DELETED = -2
 """An acknowledgement that ends the stream: the SPU's own sign for a deleted topic."""
@@ -92,8 +92,8 @@ class Stream:
 
     def acknowledge(self, offset: int) -> None:
         """Go on from ``offset``. Of several before the stream gets to it, the newest counts."""
-        if self._replica is not None and offset != IGNORED:
-            self._acknowledged = offset
+        if self._replica is not None:
+            self._acknowledged = None if offset == IGNORED else offset
             self._step()
 
     def end(self) -> None:
@@ -272,7 +272,10 @@ def open_stream(
 def acknowledge(
     spu: Spu, message: UpdateOffsetsRequest, request: Incoming, connection: Connection
 ) -> None:
-    """Tell of each update whether its stream is known, and then let the streams go on."""
+    """Tell of each update whether its stream is known, and then let the streams go on.
+
+    They see what was updated once all is: each the last that was said of it.
+    """
     streams = spu.session(connection).streams
     unknown = error(Code.FETCH_SESSION_NOT_FOUND)
     status = tuple(
@@ -282,6 +285,6 @@ def acknowledge(
         for one in message.offsets
     )
     connection.reply(UpdateOffsetsResponse(status=status), request)
-    for one in message.offsets:
-        if one.session_id in streams:
-            streams[one.session_id].acknowledge(one.offset)
+    for number, offset in {one.session_id: one.offset for one in message.offsets}.items():
+        if number in streams:
+            streams[number].acknowledge(offset)
