@@ -9,7 +9,7 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txfluvio.testing.log import PartitionLog, ReadError, Slice
+from txfluvio.testing.log import INDEX_ENTRY, PartitionLog, ReadError, Slice
 from txfluvio.wire.codes import Code, ErrorCode, error
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.spu import IsolationLevel
@@ -17,6 +17,7 @@ from txfluvio.wire.spu import IsolationLevel
 UNCOMMITTED = IsolationLevel.READ_UNCOMMITTED
 COMMITTED = IsolationLevel.READ_COMMITTED
 PLENTY = 1_000_000
+ONE = len(encode_batch([b"x"]))
 
 
 def batch(*values: bytes) -> Batch:
@@ -185,13 +186,55 @@ def test_nothing_expires_before_its_time() -> None:
 
 def test_a_log_that_is_too_large_loses_its_first_segments() -> None:
     log, size = segmented(5)
-    assert log.shrink(3 * size)
-    assert (log.log_start, log.size) == (2, 3 * size)
+    assert log.shrink(3 * size + 2 * INDEX_ENTRY)
+    assert log.log_start == 3
 
 
 def test_a_log_within_its_size_loses_nothing() -> None:
     log, size = segmented(3)
-    assert not log.shrink(3 * size)
+    assert not log.shrink(3 * size + 2 * INDEX_ENTRY)
+
+
+def test_the_indexes_of_segments_count_for_the_size_of_a_log() -> None:
+    log, size = segmented(5)
+    assert log.shrink(4 * size + 3 * INDEX_ENTRY)
+    assert log.log_start == 2
+    assert not log.shrink(3 * size + 2 * INDEX_ENTRY)
+
+
+def test_the_batch_behind_4096_bytes_gets_8_bytes_in_the_index() -> None:
+    big, small = b"x" * (2048 - ONE + 1), b"x"
+    sizes = []
+    log = PartitionLog()
+    for value in (big, big, small, big, big, small):
+        appended = log.append(batch(value), now=0.0)
+        sizes.append(log.size - sum(len(one.data) for one in log))
+        assert appended.end == log.leo
+    assert sizes == [0, 0, 8, 8, 8, 16]
+
+
+def test_a_segment_that_is_full_has_8_bytes_of_index_at_the_least() -> None:
+    log, size = segmented(3)
+    assert log.size == 3 * size + 2 * 8
+
+
+def test_a_copy_is_as_large_and_grows_alike() -> None:
+    log = log_of(*[1] * 10, value=b"x" * 930)
+    twin = log.copy()
+    assert twin.size == log.size
+    for one in (log, twin):
+        one.append(batch(b"x" * 930), now=0.0)
+    assert twin.size == log.size
+
+
+def test_a_log_that_is_truncated_is_as_large_as_it_was_at_that_end() -> None:
+    log, sizes = PartitionLog(10_000), []
+    for _ in range(25):
+        sizes.append(log.size)
+        log.append(batch(b"x" * 930), now=0.0)
+    for end in reversed(range(25)):
+        log.truncate(end)
+        assert log.size == sizes[end]
 
 
 def test_the_segment_being_written_is_never_lost_to_size() -> None:
@@ -202,7 +245,7 @@ def test_the_segment_being_written_is_never_lost_to_size() -> None:
 
 def test_reads_below_the_log_start_say_what_is_next_available() -> None:
     log, size = segmented(5)
-    log.shrink(3 * size)
+    log.shrink(3 * size + 4 * INDEX_ENTRY)
     assert refused(log, 1) == error(Code.OFFSET_EVICTED, offset=1, next_available=2)
 
 
@@ -282,7 +325,8 @@ def test_following_what_was_read_visits_every_batch_once(
         seen += [(one.base_offset, bytes(one.data[one.start : one.end])) for one in complete]
         position = complete[-1].next_offset
     assert seen == [(one.base, one.data) for one in log]
-    assert log.size == sum(len(data) for _, data in seen)
+    full = log.segments - 1
+    assert log.size == sum(len(data) for _, data in seen) + full * INDEX_ENTRY
 
 
 @pytest.mark.parametrize("isolation", [UNCOMMITTED, COMMITTED])

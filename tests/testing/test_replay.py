@@ -18,12 +18,12 @@ from txfluvio.testing.__main__ import main
 from txfluvio.testing.replay import Outcome, player, replay
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.conversation import Conversation
-from txfluvio.testing.replay.served import MOST_MADE_UP
+from txfluvio.testing.replay.served import MOST_MADE_UP, Served, log_of
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_reply, encode_request
 from txfluvio.wire.recordings import RecordedFrame, Recording
-from txfluvio.wire.records import RecordSet, encode_batch
+from txfluvio.wire.records import RecordSet, encode_batch, renumber
 from txfluvio.wire.sc import (
     PARTITION,
     TOPIC,
@@ -454,6 +454,14 @@ def test_partitions_may_be_as_large_as_on_a_busy_cluster() -> None:
 
 def test_logs_are_as_large_as_was_told_while_that_is_little_together() -> None:
     assert MOST_MADE_UP - 30_000_000 < made_up(reporting(leo=100, size=30_000_000)) <= MOST_MADE_UP
+
+
+def test_what_is_made_up_of_a_log_leaves_room_for_the_indexes() -> None:
+    known = Served()
+    for base in range(1, 21):
+        known.add(RecordSet(renumber(encode_batch([b"x" * 930]), base)))
+    made = log_of(known, segment_size=10_000, start=0, end=21, hw=21, size=22_904)
+    assert made.size == 22_904 > sum(len(one.data) for one in made)
 
 
 def test_more_offsets_than_can_be_made_up_are_refused() -> None:

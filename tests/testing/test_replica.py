@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.testing.spu_kit import ORDERS, Kit, spec
+from txfluvio.testing.log import INDEX_ENTRY
 from txfluvio.testing.replica import Key, Replica, Report, Role, replica_log
 from txfluvio.testing.spu import CLEANING_INTERVAL
 from txfluvio.wire.records import Batch, encode_batch
@@ -171,12 +172,15 @@ def test_old_segments_go_within_seconds_of_their_time() -> None:
 
 def test_a_partition_that_is_too_large_loses_segments_within_seconds() -> None:
     kit = Kit(host=False)
-    storage = TopicStorage(segment_size=ONE, max_partition_size=2 * ONE)
+    storage = TopicStorage(segment_size=ONE, max_partition_size=2 * ONE + 3 * INDEX_ENTRY)
     one = kit.host(storage=storage)
     kit.fill(1, 1, 1, 1)
     assert one.log.log_start == 0
     kit.clock.advance(CLEANING_INTERVAL)
     assert one.log.log_start == 2
+    kit.fill(1)
+    kit.clock.advance(CLEANING_INTERVAL)
+    assert one.log.log_start == 3
 
 
 def test_records_are_kept_for_a_week_by_default() -> None:

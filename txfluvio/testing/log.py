@@ -5,13 +5,15 @@ are kept, and handed out, as the bytes they came as, with their base offset writ
 appended, who may read and when the high watermark moves is decided in
 :mod:`txfluvio.testing.replica`. Nothing here has a clock or does I/O.
 
-The rules are those of ``fluvio-storage/src/{replica,segment,cleaner}.rs``: a read begins at the
-batch that holds the offset, never crosses a segment, and is cut anywhere; only whole segments are
-evicted, never the one being written.
+The rules are those of ``fluvio-storage/src/{replica,segment,mut_index,cleaner}.rs``: a read begins
+at the batch that holds the offset, never crosses a segment, and is cut anywhere; only whole
+segments are evicted, never the one being written. A segment has an index, of which nobody sees
+more than that it counts.
 """
 
 from __future__ import annotations
 
+import copy
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
@@ -26,6 +28,12 @@ from ..wire.records import Batch, RecordSet
 from ..wire.spu import IsolationLevel
 
 DEFAULT_SEGMENT_SIZE = 1_073_741_824
+
+INDEX_INTERVAL = 4096
+"""Bytes of batches that come to a segment before the next one is entered into its index."""
+
+INDEX_ENTRY = 8
+"""Bytes of an entry. The index of a segment that is full has room for one at the least."""
 
 _BASE_OFFSET = struct.Struct(">q")
 _CRC = struct.Struct(">I")
@@ -112,12 +120,19 @@ class Keeper(Protocol):
 
 
 class _Segment:
-    """Consecutive batches: the bytes, and for each its base offset and where it begins."""
+    """Consecutive batches: the bytes, and for each its base offset and where it begins.
+
+    :ivar size: bytes of the batches.
+    :ivar entries: of its index.
+    :ivar unindexed: bytes of batches that have come since the last entry.
+    """
 
     def __init__(self, base: int) -> None:
         self.base = base
         self.end = base
         self.size = 0
+        self.entries = 0
+        self.unindexed = 0
         self.written = 0.0
         self.batches: list[bytes] = []
         self.bases = array("q")
@@ -130,6 +145,21 @@ class _Segment:
         self.size += len(batch.data)
         self.end = batch.end
         self.written = now
+        if self.unindexed < INDEX_INTERVAL:
+            self.unindexed += len(batch.data)
+        else:
+            self.entries += 1
+            self.unindexed = 0
+
+    @property
+    def occupied(self) -> int:
+        """Bytes on the disk while it is being written."""
+        return self.size + INDEX_ENTRY * self.entries
+
+    @property
+    def occupied_full(self) -> int:
+        """Bytes on the disk once it is full."""
+        return self.size + INDEX_ENTRY * max(1, self.entries)
 
     def index(self, offset: int) -> int:
         """Which batch holds ``offset``, one of the segment's."""
@@ -151,18 +181,19 @@ class _Segment:
 
     def part(self, first: int, last: int | None = None) -> _Segment:
         """A segment of some of the batches."""
-        batches = self.batches[first:last]
-        if not batches:
-            return _Segment(self.base)
-        part = _Segment(self.bases[first])
-        part.batches = batches
-        part.bases = self.bases[first:last]
-        skipped = self.positions[first]
-        part.positions = array("q", [one - skipped for one in self.positions[first:last]])
-        part.size = part.positions[-1] + len(batches[-1])
-        part.end = self.stored(first + len(batches) - 1).end
-        part.written = self.written
+        numbers = range(len(self.batches))[first:last]
+        part = _Segment(self.bases[first] if numbers else self.base)
+        for number in numbers:
+            part.append(self.stored(number), self.written)
         return part
+
+    def copy(self) -> _Segment:
+        """The same again."""
+        other = copy.copy(self)
+        other.batches = list(self.batches)
+        other.bases = self.bases[:]
+        other.positions = self.positions[:]
+        return other
 
 
 class PartitionLog:
@@ -177,7 +208,7 @@ class PartitionLog:
         self.keeper: Keeper | None = None
         self._hw = 0
         self._segments = [_Segment(0)]
-        self._size = 0
+        self._size_of_full = 0
 
     @property
     def hw(self) -> int:
@@ -203,8 +234,14 @@ class PartitionLog:
 
     @property
     def size(self) -> int:
-        """Bytes of all batches."""
-        return self._size
+        """Bytes on the disk as an SPU counts them: all batches, and the indexes of segments."""
+        return self._size_of_full + self._segments[-1].occupied
+
+    def size_at(self, end: int) -> int:
+        """Its size when it ended at an offset, but for what is no longer there."""
+        then = self.copy()
+        then.truncate(end)
+        return then.size
 
     @property
     def segments(self) -> int:
@@ -233,9 +270,10 @@ class PartitionLog:
 
     def begin(self, base: int) -> None:
         """Begin a segment at an offset, the log's end unless the log is empty."""
-        if self._size == 0:
-            self._segments = []
-        self._segments.append(_Segment(base))
+        if self.leo == self.log_start:
+            self._segments = [_Segment(base)]
+        else:
+            self._roll(base)
 
     def append(self, batch: Batch, now: float) -> Stored:
         """Store a batch at the end, under its new base offset and with the right checksum.
@@ -251,12 +289,16 @@ class PartitionLog:
         """Store a batch that has its offsets: those at the end of the log."""
         segment = self._segments[-1]
         if segment.batches and segment.size + len(batch.data) > self.segment_size:
-            segment = _Segment(segment.end)
-            self._segments.append(segment)
+            segment = self._roll(segment.end)
         segment.append(batch, now)
-        self._size += len(batch.data)
         if self.keeper is not None:
             self.keeper.append(segment.base, batch.data, now)
+
+    def _roll(self, base: int) -> _Segment:
+        self._size_of_full += self._segments[-1].occupied_full
+        segment = _Segment(base)
+        self._segments.append(segment)
+        return segment
 
     def read(self, start: int, isolation: IsolationLevel, max_bytes: int) -> Slice:
         """The batches from the one that holds ``start``, as far as the rules let one read see.
@@ -379,7 +421,7 @@ class PartitionLog:
         """Another log of the same batches; what happens to one does not happen to the other."""
         other = PartitionLog(self.segment_size)
         other.hw = self.hw
-        other._keep([segment.part(0) for segment in self._segments])
+        other._keep([segment.copy() for segment in self._segments])
         return other
 
     def successor(self) -> PartitionLog:
@@ -391,7 +433,7 @@ class PartitionLog:
     def _keep(self, segments: list[_Segment]) -> bool:
         changed = segments != self._segments
         self._segments = segments
-        self._size = sum(segment.size for segment in segments)
+        self._size_of_full = sum(one.occupied_full for one in segments[:-1])
         if changed and self.keeper is not None:
             self.keeper.replace(list(self.dump()))
         return changed

@@ -132,17 +132,18 @@ class Outside:
         replica = self._stage.replica(key)
         if replica is None:
             return
-        batches = [one for one in replica.log if one.end <= end]
-        rest = sum(len(one.data) for one in batches)
-        for one in batches:
-            if rest <= size:
+        then = replica.log.copy()
+        then.truncate(end)
+        bases = [one.base for one in then]
+        for segment in list(then.dump())[1:]:
+            if then.size <= size:
                 break
-            rest -= len(one.data)
-            if rest == size:
-                self.evict(key, one.end)
+            then.evict(segment.base)
+            if then.size == size:
+                self.evict(key, segment.base)
                 return
         known = self._known.get(key, Served())
-        if rest != size and not all(known.tells_of(one.base) for one in batches):
+        if then.size != size and not all(map(known.tells_of, bases)):
             self.unsized.add(key)
 
     def evict(self, key: Key, start: int) -> None:

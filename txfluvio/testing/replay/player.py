@@ -340,7 +340,7 @@ class Player:
             return
         if leader.leo < 0 or key in self._outside.unsized or log.log_start:
             return
-        size = sum(len(one.data) for one in log if one.end <= leader.leo)
+        size = log.size_at(leader.leo)
         if size != status.size:
             self._differ(
                 event, f"Partition {name!r}.status.size: recorded {status.size}, replayed {size}"

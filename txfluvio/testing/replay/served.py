@@ -234,16 +234,22 @@ def log_of(
 
     :param size: its bytes, if they were told: the first filler makes up for what is missing.
     """
-    log = PartitionLog(segment_size)
-    if start:
-        log.begin(start)
+
+    def holding(stored: list[Stored]) -> PartitionLog:
+        log = PartitionLog(segment_size)
+        if start:
+            log.begin(start)
+        for one in stored:
+            log.store(one, 0.0)
+        log.hw = min(hw, log.leo)
+        return log
+
     stored = list(known.between(start, end))
-    fillers = [one for one in stored if not known.tells_of(one.base)]
-    if size is not None and fillers:
-        wanted = size - sum(len(one.data) for one in stored if one is not fillers[0])
-        position = stored.index(fillers[0])
-        stored[position] = filler(fillers[0].base, fillers[0].end, wanted)
-    for one in stored:
-        log.store(one, 0.0)
-    log.hw = min(hw, log.leo)
+    log = holding(stored)
+    places = [place for place, one in enumerate(stored) if not known.tells_of(one.base)]
+    # Of more bytes the index may be larger, which leaves fewer for the filler.
+    for _ in range(2 if size is not None and places else 0):
+        place, one = places[0], stored[places[0]]
+        stored[place] = filler(one.base, one.end, len(one.data) + (size or 0) - log.size)
+        log = holding(stored)
     return log
