@@ -237,6 +237,44 @@ def test_a_log_that_is_truncated_is_as_large_as_it_was_at_that_end() -> None:
         assert log.size == sizes[end]
 
 
+def test_what_was_full_before_a_restart_counts_once_something_was_evicted() -> None:
+    log, size = segmented(3)
+    log.reopen()
+    assert log.size == size
+    log.append(batch(b"x"), now=3.0)
+    assert log.size == 2 * size + 8
+    assert not log.expire(0.0)
+    assert log.size == 2 * size + 8
+    assert log.expire(1.0)
+    assert log.size == 3 * size + 2 * 8
+
+
+def test_a_log_has_the_size_that_a_real_one_had_before_and_after_a_restart() -> None:
+    log, sizes = PartitionLog(10_000), []
+
+    def append(count: int) -> None:
+        for _ in range(count):
+            log.append(batch(b"x" * 930), now=0.0)
+        sizes.append(log.size)
+
+    append(26)
+    log.reopen()
+    append(0)
+    append(1)
+    append(10)
+    assert sizes == [26_024, 6_008, 7_008, 17_016]
+
+
+def test_an_index_counts_from_0_again_after_a_restart() -> None:
+    log = log_of(*[1] * 5, value=b"x" * 930)
+    log.reopen()
+    for _ in range(5):
+        log.append(batch(b"x" * 930), now=0.0)
+    assert log.size == 10_000
+    log.append(batch(b"x" * 930), now=0.0)
+    assert log.size == 11_008
+
+
 def test_the_segment_being_written_is_never_lost_to_size() -> None:
     log, _ = segmented(3)
     log.shrink(0)

@@ -183,6 +183,14 @@ def test_a_partition_that_is_too_large_loses_segments_within_seconds() -> None:
     assert one.log.log_start == 3
 
 
+def test_a_restart_forgets_how_large_the_segments_before_the_last_are() -> None:
+    kit = Kit(host=False)
+    kit.host(storage=SMALL)
+    kit.fill(1, 1, 1)
+    kit.spu.stop()
+    assert kit.host(storage=SMALL).report().size == ONE
+
+
 def test_records_are_kept_for_a_week_by_default() -> None:
     kit = Kit(host=False)
     one = kit.host(storage=SMALL)

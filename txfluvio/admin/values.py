@@ -148,7 +148,8 @@ class PartitionDescription:
     :ivar replicas: all SPUs that hold it.
     :ivar high_watermark: behind the last record that all replicas have; None: not told yet.
     :ivar log_end: behind the last record; None: not told yet.
-    :ivar size: bytes on disk; None: not told.
+    :ivar size: bytes on disk; None: not told. An SPU that was restarted leaves out all files of its
+        log but the last, until retention removes some.
     :ivar followers: the other replicas.
     """
 

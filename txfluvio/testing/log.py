@@ -125,6 +125,7 @@ class _Segment:
     :ivar size: bytes of the batches.
     :ivar entries: of its index.
     :ivar unindexed: bytes of batches that have come since the last entry.
+    :ivar counted: whether it is part of the log's size once it is full.
     """
 
     def __init__(self, base: int) -> None:
@@ -133,6 +134,7 @@ class _Segment:
         self.size = 0
         self.entries = 0
         self.unindexed = 0
+        self.counted = True
         self.written = 0.0
         self.batches: list[bytes] = []
         self.bases = array("q")
@@ -300,6 +302,14 @@ class PartitionLog:
         self._segments.append(segment)
         return segment
 
+    def reopen(self) -> None:
+        """Be what an SPU finds that starts anew: it does not count the segments that are full
+        before it has evicted one, and forgets what came since the last entry of an index."""
+        for segment in self._segments[:-1]:
+            segment.counted = False
+        self._segments[-1].unindexed = 0
+        self._size_of_full = 0
+
     def read(self, start: int, isolation: IsolationLevel, max_bytes: int) -> Slice:
         """The batches from the one that holds ``start``, as far as the rules let one read see.
 
@@ -359,7 +369,7 @@ class PartitionLog:
     def expire(self, written_before: float) -> bool:
         """Evict the segments last written before a time, as retention does."""
         kept = [one for one in self._segments[:-1] if one.written >= written_before]
-        return self._keep([*kept, self._segments[-1]])
+        return self._evict_to([*kept, self._segments[-1]])
 
     def shrink(self, max_size: int) -> bool:
         """Evict as many segments as a log above ``max_size`` bytes loses: full ones are counted."""
@@ -367,7 +377,7 @@ class PartitionLog:
         if excess <= 0:
             return False
         surplus = min(-(-excess // self.segment_size), len(self._segments) - 1)
-        return self._keep(self._segments[surplus:])
+        return self._evict_to(self._segments[surplus:])
 
     def evict(self, before: int) -> bool:
         """Drop every batch that ends at ``before`` or earlier, whatever its segment.
@@ -380,7 +390,7 @@ class PartitionLog:
         elif kept[0].base < before:
             kept[0] = kept[0].part(kept[0].index(before))
         self.hw = max(self.hw, kept[0].base)
-        return self._keep(kept)
+        return self._evict_to(kept)
 
     def truncate(self, end: int) -> bool:
         """Drop every batch that reaches beyond ``end``, as a follower of a shorter leader does."""
@@ -430,10 +440,17 @@ class PartitionLog:
         other.keeper, self.keeper = self.keeper, None
         return other
 
+    def _evict_to(self, segments: list[_Segment]) -> bool:
+        """Keep these segments and, if that is news, count them anew."""
+        if segments != self._segments:
+            for segment in segments:
+                segment.counted = True
+        return self._keep(segments)
+
     def _keep(self, segments: list[_Segment]) -> bool:
         changed = segments != self._segments
         self._segments = segments
-        self._size_of_full = sum(one.occupied_full for one in segments[:-1])
+        self._size_of_full = sum(one.occupied_full for one in segments[:-1] if one.counted)
         if changed and self.keeper is not None:
             self.keeper.replace(list(self.dump()))
         return changed

@@ -198,6 +198,8 @@ class Spu:
         for replica in self.replicas.values():
             replica.retire()
         self.replicas.clear()
+        for log in self._logs.values():
+            log.reopen()
         self._offsets = None
 
     def logs(self) -> dict[Key, PartitionLog]:

@@ -264,6 +264,7 @@ def _read_log(folder: Path, item: PartitionItem) -> PartitionLog:
     known = _HW.unpack(checkpoint.read_bytes())[0] if checkpoint.exists() else 0
     # Who has no followers commits what it writes, and may have been killed in between.
     log.hw = log.leo if len(item.spec.replicas) < 2 else min(max(known, log.log_start), log.leo)
+    log.reopen()
     return log
 
 
