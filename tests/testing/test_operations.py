@@ -128,6 +128,31 @@ class TestCustomSpus:
         assert said(kit.ask(DeleteRequest(kind=CUSTOM_SPU, key=key))) == ("edge", 0, None)
         assert listed(kit, SPU) == ["custom-spu-5001"]
 
+    @pytest.mark.parametrize("name", ["custom-spu-5001", "edge"])
+    @pytest.mark.parametrize(
+        ("up", "resolution"), [(True, SpuResolution.ONLINE), (False, SpuResolution.OFFLINE)]
+    )
+    def test_one_that_is_registered_again_is_known_to_run_or_not(
+        self, name: str, up: bool, resolution: SpuResolution
+    ) -> None:
+        kit = Kit()
+        if not up:
+            kit.cluster.spu_down(5001)
+        kit.ask(DeleteRequest(kind=CUSTOM_SPU, key=5001))
+        kit.ask(custom_spu(name, 5001))
+        kit.settle()
+        (spu,) = kit.ask(ListRequest(kind=SPU)).objects
+        assert (spu.name, spu.status.resolution) == (name, resolution)
+
+    def test_one_that_never_came_stays_as_it_was_registered(self) -> None:
+        kit = Kit()
+        kit.ask(custom_spu("edge", 5900))
+        kit.settle()
+        found = {
+            one.spec.id: one.status.resolution for one in kit.ask(ListRequest(kind=SPU)).objects
+        }
+        assert found[5900] is SpuResolution.INIT
+
     @pytest.mark.parametrize(("key", "name"), [("edge", "edge"), (5900, "spu-5900")])
     def test_the_missing_by_name_and_by_id(self, key: str | int, name: str) -> None:
         reply = Kit().ask(DeleteRequest(kind=CUSTOM_SPU, key=key))

@@ -39,7 +39,7 @@ from ..wire.sc import (
 )
 from ..wire.schema import evolve
 from . import lifecycle
-from .metadata import Contents, Controllers, Loop, Metadata, Timing
+from .metadata import Contents, Controllers, Loop, Metadata, SpuDiff, Timing
 from .operations import Operations
 from .placement import MAX_PARTITIONS
 from .policies import Policy, Root
@@ -193,7 +193,7 @@ class Cluster:
             for name in names:
                 store.hide(name)
         for spu_id, node in self._nodes.items():
-            self._resolve(spu_id, SpuResolution.ONLINE if node.up else SpuResolution.OFFLINE)
+            self._resolve(spu_id, _resolution(node.up))
             if node.up:
                 node.fresh = dict.fromkeys(node.told)
                 self._report_first(node)
@@ -222,6 +222,7 @@ class Cluster:
         self.controllers.start()
         step = self.timing.step
         Loop(self._assign, self.metadata.partitions, timers=self._sc_timers, delay=step)
+        Loop(self._check_health, self.metadata.spus, timers=self._sc_timers, delay=step)
         for store in self.metadata.stores:
             store.subscribe(self._on_change)
 
@@ -396,8 +397,7 @@ class Cluster:
             private_endpoint=Endpoint(port=min(port + 1, 0xFFFF), host=host),
             rack=rack,
         )
-        resolution = SpuResolution.ONLINE if up else SpuResolution.OFFLINE
-        status = SpuStatus(resolution=resolution)
+        status = SpuStatus(resolution=_resolution(up))
         self.metadata.spus.put(Item(f"custom-spu-{spu.id}", spec, status))
 
     def forget_spu(self, spu_id: int) -> None:
@@ -440,6 +440,13 @@ class Cluster:
         spus = self.metadata.spus
         status = SpuStatus(resolution=resolution)
         spus.set_status(*[(item.name, status) for item in spus if item.spec.id == spu_id])
+
+    def _check_health(self, spus: SpuDiff) -> None:
+        """Say of SPUs that were registered anew whether they run, as the SC knows by their ids."""
+        for item in (*spus.everything, *spus.updates):
+            node = self._nodes.get(item.spec.id)
+            if node is not None and item.status.resolution is SpuResolution.INIT:
+                self._resolve(item.spec.id, _resolution(node.up))
 
     # What SPUs know of each other
 
@@ -608,3 +615,7 @@ class Cluster:
             replica = None if node is None else node.spu.replicas.get(key)
             if replica is not None and replica.role is Role.FOLLOWER:
                 replica.copy_from(source, spu=spu_id, now=self.now(), compare=self.compares_logs)
+
+
+def _resolution(up: bool) -> SpuResolution:
+    return SpuResolution.ONLINE if up else SpuResolution.OFFLINE
