@@ -203,6 +203,19 @@ def test_quick_recreate() -> None:
     assert kit.cluster.metadata.online_partitions("orders") == 1
 
 
+def test_deleted_while_down() -> None:
+    kit = ScKit()
+    kit.ask(create("orders"))
+    kit.append(5001, "orders", b"old")
+    kit.cluster.spu_down(5001)
+    kit.ask(DeleteRequest(kind=TOPIC, key="orders"))
+    kit.client().send(create("orders"))
+    kit.settle()
+    kit.cluster.spu_up(5001)
+    kit.settle()
+    assert kit.replica(5001, "orders").log.leo == 0
+
+
 def test_module_made_anew() -> None:
     kit = ModuleKit({"evens": evens})
     kit.put([b"four", b"odd"])
