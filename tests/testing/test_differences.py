@@ -18,7 +18,7 @@ from tests.testing.smartmodules.kit import Kit as ModuleKit
 from tests.testing.smartmodules.kit import text_of, values
 from tests.testing.smartmodules.test_lookback import filled, seen
 from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, answering, bare, function, named
-from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, produce
+from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, codes, entry, produce
 from tests.testing.test_replay import REAL
 from tests.testing.test_stored_offsets import kit_with_offsets, store, stored
 from txfluvio.client import FluvioClient
@@ -61,6 +61,7 @@ from txfluvio.wire.sc import (
 )
 from txfluvio.wire.schema import evolve
 from txfluvio.wire.spu import (
+    ACKS_ALL,
     AdHoc,
     ConsumerOffset,
     Duration,
@@ -231,6 +232,18 @@ def test_two_creates_of_one_name() -> None:
     kit.settle()
     assert first.reply.error_code.code == 0
     assert second.reply.error_code.code == Code.TOPIC_ALREADY_EXISTS
+
+
+def test_leadership_won_back() -> None:
+    kit = Kit(host=False)
+    kit.host(followers=(5002,))
+    request = produce(entry(ONE), entry(ONE), isolation=ACKS_ALL, timeout_ms=1000)
+    call = kit.client().send(request)
+    kit.spu.follow(ORDERS)
+    kit.spu.lead(ORDERS)
+    kit.fill(1)
+    kit.clock.advance(1)
+    assert codes(call.reply.responses[0].partitions) == [7, 6]
 
 
 def test_first_acknowledgement_lost() -> None:
