@@ -34,7 +34,7 @@ from txfluvio.wire.sc import (
     WasmSummary,
     WatchResponse,
 )
-from txfluvio.wire.schema import Message, evolve
+from txfluvio.wire.schema import Message, Request, evolve
 from txfluvio.wire.spu import (
     FetchOffsetsResponse,
     PartitionProduceData,
@@ -315,6 +315,37 @@ def test_what_others_did_is_told() -> None:
     done = " ".join(outcome.outside)
     assert "5002 goes down" in done
     assert "others produce to live2/0 up to 14" in done
+
+
+def produced_at(*bases: int) -> list[str]:
+    """A record for partition 0 in each entry of one request, and where the records went."""
+    part = PartitionProduceData(partition_index=0, records=RecordSet(encode_batch([b"x"])))
+    request = ProduceRequest(topics=(TopicProduceData(name="t", partitions=(part,) * len(bases)),))
+    done = tuple(PartitionProduceResponse(partition_index=0, base_offset=one) for one in bases)
+    reply = ProduceResponse(responses=(TopicProduceResponse(name="t", partitions=done),))
+    return exchange(request, reply, version=25)
+
+
+def exchange(request: Request[Any], reply: Message, *, version: int) -> list[str]:
+    """A recording of one request to an SPU and its reply."""
+    ids = {"version": version, "correlation_id": 1}
+    where = {"conn": 1, "to": "spu-5001"}
+    asked = encode_request(request, client_id="", **ids).hex()
+    told = encode_reply(reply, **ids).hex()
+    return [
+        json.dumps({**where, "dir": ">", "ms": 0, "hex": asked}),
+        json.dumps({**where, "dir": "<", "ms": 3, "hex": told}),
+    ]
+
+
+def test_entries_of_one_request_follow_each_other_in_the_log() -> None:
+    outcome = replay(produced_at(5, 6, 7))
+    assert outcome.differences == ()
+    assert outcome.outside == ()
+
+
+def test_a_gap_between_entries_of_one_request_is_a_difference() -> None:
+    assert "partitions[1].base_offset: recorded 7, replayed 6" in told(replay(produced_at(5, 7)))
 
 
 def test_spus_may_have_any_ids() -> None:

@@ -39,6 +39,7 @@ from ...wire.spu import (
     UpdateOffsetsRequest,
 )
 from .. import lifecycle
+from ..replica import Key
 from .beginning import Beginning, beginning_of
 from .comparison import alike, unlike
 from .conversation import Conversation, Event, ServerId
@@ -235,10 +236,14 @@ class Player:
         """Others have done what the answer of a request shows of them."""
         message, asked = answer.message, answer.asked
         if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
+            first: dict[Key, int] = {}
             for topic, sent in zip(message.responses, asked.topics, strict=False):
                 for one, entry in zip(topic.partitions, sent.partitions, strict=False):
                     if wrote(one, entry):
-                        self._outside.supply((topic.name, one.partition_index), one.base_offset)
+                        first.setdefault((topic.name, one.partition_index), one.base_offset)
+            # What comes before the others is the request's own work.
+            for key, base in first.items():
+                self._outside.supply(key, base)
         elif isinstance(message, FetchOffsetsResponse):
             for ends in message.topics:
                 for end in ends.partitions:
