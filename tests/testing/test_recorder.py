@@ -31,9 +31,11 @@ from zope.interface import implementer
 from tests.client_kit import ClientCase
 from tests.commands import broker as broker_process
 from tests.commands import run
+from tests.testing.smartmodules import wat
 from tests.testing.test_replay import REAL
+from txfluvio.admin import Deduplication
 from txfluvio.client import FluvioClient
-from txfluvio.config import parse_endpoint
+from txfluvio.config import ProducerConfig, parse_endpoint
 from txfluvio.errors import UsageError
 from txfluvio.offset import Offset
 from txfluvio.testing.__main__ import main
@@ -170,6 +172,26 @@ class RecorderTest(RecorderCase):
         outcome = replay(self.lines())
         assert [str(one) for one in outcome.differences] == []
         assert outcome.compared > 20
+
+    def test_a_module_for_deduplication_that_it_has_seen_does_its_work_again(self) -> None:
+        pytest.importorskip("wasmtime")
+
+        async def use(client: FluvioClient) -> list[int | None]:
+            async with client:
+                await client.admin.create_smartmodule("only-a", wat.FILTER)
+                await client.admin.create_topic(
+                    "dedup", deduplication=Deduplication(count=10, filter="only-a")
+                )
+                async with client.producer("dedup", ProducerConfig(linger=0.0)) as producer:
+                    for value in (b"banana", b"kiwi", b"pear"):
+                        await producer.send(value)
+                async with client.consumer(
+                    "dedup", start=Offset.beginning(), stop=Offset.end()
+                ) as consumer:
+                    return [record.offset async for record in consumer]
+
+        assert self.do(use(self.recorded_client())) == [0, 1]
+        assert [str(one) for one in replay(self.lines()).differences] == []
 
     def test_its_first_line_says_what_was_recorded(self) -> None:
         self.do(self.use(self.recorded_client()))

@@ -23,10 +23,10 @@ from ..replica import Key
 from ..store import Item
 from .conversation import Conversation
 from .ends import logs_of, stored_by_consumers, unsized_logs
-from .objects import Objects, deduplicating_modules, objects_of, spus_of
+from .objects import Objects, deduplications, objects_of, spus_of
 from .rights import ObservedPolicy, policy_of, release_of
 from .served import Served, served
-from .stand_ins import Cast, cast_of, stand_in
+from .stand_ins import Cast, can_deduplicate, cast_of, stand_in
 
 
 @attrs.frozen(kw_only=True)
@@ -68,9 +68,9 @@ def beginning_of(conversation: Conversation) -> Beginning:
     offsets = stored_by_consumers(conversation)
     known = served(conversation)
     cast = cast_of(conversation, objects.get(SMART_MODULE.label, {}), known)
-    for uses in deduplicating_modules(conversation, objects):
-        if uses not in cast.names:
-            cast = attrs.evolve(cast, names={**cast.names, uses: stand_in()})
+    for wanted, modules in deduplications(conversation, objects):
+        if wanted.uses not in cast.names and not can_deduplicate(wanted, modules):
+            cast = attrs.evolve(cast, names={**cast.names, wanted.uses: stand_in()})
     partitions = objects.get(PARTITION.label, {})
     logs = logs_of(conversation, partitions, known, len(offsets))
     return Beginning(

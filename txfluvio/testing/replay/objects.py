@@ -25,6 +25,7 @@ from ...wire.sc import (
     Computed,
     CreateRequest,
     CustomSpuSpec,
+    Deduplication,
     DeleteRequest,
     IngressPort,
     Kind,
@@ -456,26 +457,33 @@ def spus_of(
     return ids, down
 
 
-def deduplicating_modules(
+def deduplications(
     conversation: Conversation, objects: Mapping[str, Objects]
-) -> Iterator[str]:
-    """The modules without which a topic that was there, or was created, could not be."""
+) -> Iterator[tuple[Deduplication, tuple[Metadata, ...]]]:
+    """The deduplication of each topic that was there, or was created.
+
+    With each come the modules that were there, and those that the conversation had created by then.
+    """
+    modules = tuple(objects.get(SMART_MODULE.label, {}).values())
     specs = [
-        one.spec
+        (one.spec, modules)
         for label in (TOPIC.label, PARTITION.label)
         for one in objects.get(label, {}).values()
     ]
-    for event in conversation.replies():
+    for event in conversation.events:
         message, asked = event.message, event.asked
-        if (
+        if isinstance(message, CreateRequest) and message.kind is SMART_MODULE:
+            made = Metadata(name=message.name, spec=message.spec, status=SmartModuleStatus())
+            modules = (*modules, made)
+        elif (
             isinstance(message, StatusResponse)
             and isinstance(asked, CreateRequest)
             and asked.kind is TOPIC
             and message.error_code.code not in _NO_MODULE
         ):
-            specs.append(asked.spec)
+            specs.append((asked.spec, modules))
         elif isinstance(message, WatchResponse) and message.kind is TOPIC:
-            specs += [change.content.spec for change in message.changes]
-    for spec in specs:
+            specs += [(change.content.spec, modules) for change in message.changes]
+    for spec, there in specs:
         if spec.deduplication is not None:
-            yield spec.deduplication.uses
+            yield spec.deduplication, there

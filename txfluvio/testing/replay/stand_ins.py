@@ -19,7 +19,7 @@ from ...errors import ProtocolError
 from ...wire.codes import NO_ERROR, Code, ErrorCode, ModuleKind, ModuleRuntimeDetail
 from ...wire.compression import Compression, decompress
 from ...wire.records import Batch, RawRecord, RecordSet, encode_batch, renumber, unpack_records
-from ...wire.sc import SMART_MODULE, CreateRequest, Metadata
+from ...wire.sc import SMART_MODULE, CreateRequest, Deduplication, Metadata, SmartModuleStatus
 from ...wire.spu import (
     AdHoc,
     ExtraParams,
@@ -31,11 +31,13 @@ from ...wire.spu import (
     StreamFetchRequest,
     StreamFetchResponse,
 )
+from ..admission import ModuleName, ModuleNameError
 from ..replica import Key
 from ..smartmodules import SmartModule, Trap
 from ..smartmodules.abi import Input, Output
 from ..smartmodules.chain import ChainError, merge
-from ..smartmodules.registry import SmartModules
+from ..smartmodules.registry import SmartModules, StoredModule, deduplication
+from ..spu import DEDUPLICATION_VERSION
 from ..store import Item
 from .conversation import Conversation, Event
 from .served import Served
@@ -182,12 +184,13 @@ class _Director:
         self._shown: list[_Shown] = []
         self._cuts: dict[Key, set[int]] = {}
         self._known = known
-        stored = [Item(one.name, one.spec, one.status) for one in modules.values()]
+        told = list(modules.values())
         for event in conversation.requests():
             message = event.message
             if isinstance(message, CreateRequest) and message.kind is SMART_MODULE:
-                stored.append(Item(message.name, message.spec, None))
-        self._stored = [one for one in stored if any(one.spec.wasm.payload)]
+                made = Metadata(name=message.name, spec=message.spec, status=SmartModuleStatus())
+                told.append(made)
+        self._stored = _held(told)
         self._has = {one.name for one in self._stored}
         self._real = SmartModules(lambda: self._stored)
 
@@ -300,6 +303,32 @@ class _Director:
         except (ChainError, Trap):
             return False
         return RecordSet(merged.encode()) == shown.look.records
+
+
+def can_deduplicate(wanted: Deduplication, modules: Iterable[Metadata]) -> bool:
+    """Whether the recording holds the module that a topic wants, and it starts.
+
+    :param modules: those that there are, their bytes known or not.
+    """
+    try:
+        # An SPU would take any version of that name, but the SC creates topics with this one alone.
+        key = ModuleName.parse(wanted.uses).store_id
+        held = SmartModules(lambda: [one for one in _held(modules) if _key(one) == key])
+        held.start([deduplication(wanted)], DEDUPLICATION_VERSION, _no_time)
+    except (ModuleNameError, ChainError, Trap):
+        return False
+    return True
+
+
+def _key(module: StoredModule) -> str:
+    """The key under which the SC keeps a module."""
+    meta = module.spec.meta
+    return module.name if meta is None else ModuleName.of_package(meta).store_id
+
+
+def _held(modules: Iterable[Metadata]) -> list[StoredModule]:
+    """The modules whose bytes are known."""
+    return [Item(one.name, one.spec, one.status) for one in modules if any(one.spec.wasm.payload)]
 
 
 def _no_time() -> float:
