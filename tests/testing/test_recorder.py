@@ -463,6 +463,16 @@ class RelayTest(SynchronousTestCase):
         self.assertEqual(client.data, data)
         self.assertTrue(client.over)
 
+    def test_each_line_is_in_the_file_at_once(self) -> None:
+        self.stop()
+        file = io.BytesIO()
+        recorder = Recorder(self.clock, "server:9003", io.TextIOWrapper(file), network=self.network)
+        self.host, _, port = self.successResultOf(recorder.start()).rpartition(":")
+        self.port = int(port)
+        self.say(self.client(), self.GOOD)
+        self.assertEqual(json.loads(file.getvalue().splitlines()[-1])["hex"], self.GOOD.hex())
+        self.recorder = recorder
+
     def test_a_server_that_reads_slowly_holds_the_client_back(self) -> None:
         client = self.client()
         self.servers[0].transport.pauseProducing()

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from tests.golden import ARCHIVE, recordings
-from txfluvio.errors import UsageError
+from txfluvio.errors import ProtocolError, UsageError
 from txfluvio.testing.__main__ import main
 from txfluvio.testing.replay import Outcome, player, replay
 from txfluvio.testing.replay.beginning import beginning_of
@@ -374,8 +374,15 @@ def test_a_conversation_with_spus_alone_is_one() -> None:
 
 
 def test_lines_that_are_no_recording_are_refused() -> None:
-    with pytest.raises(UsageError, match="not a line of a recording"):
+    reason = "^line 2: not a line of a recording: Expecting value at character 0$"
+    with pytest.raises(UsageError, match=reason):
         replay(["{}", "no JSON"])
+
+
+def test_a_line_without_a_whole_frame_is_named() -> None:
+    line = {"conn": 1, "to": "sc", "dir": ">", "ms": 0, "hex": "00000002ff"}
+    with pytest.raises(ProtocolError, match=r"^line 2: .* 5 bytes are not one frame$"):
+        replay(["{}", json.dumps(line)])
 
 
 @pytest.mark.parametrize("lines", [[], [""], ['{"scenario": "nothing"}']])

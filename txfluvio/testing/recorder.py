@@ -214,6 +214,8 @@ class Recorder:
             **what,
         }
         self._out.write(json.dumps(line) + "\n")
+        # Nothing else would keep it if this process were killed.
+        self._out.flush()
 
     def learn(self, header: RequestHeader, message: Message, server: str) -> None:
         """Something that the first line tells has been said."""

@@ -23,7 +23,7 @@ from .codes import ErrorCode
 from .compression import Compression
 from .framing import Frames
 from .headers import RequestHeader, reply_correlation_id
-from .recordings import LARGEST_FRAME, RecordedFrame, Recording, Server
+from .recordings import LARGEST_FRAME, RecordedFrame, Server, read_lines
 from .records import HEADER, Batch, RecordSet
 from .schema import (
     Reader,
@@ -288,10 +288,8 @@ def describe_recording(
     :raises UsageError: a line is not one of a recording, or no frame was there to be shown.
     :raises ProtocolError: a line holds no frame.
     """
-    recording = Recording()
     shown = False
-    for number, line in enumerate(lines, 1):
-        frame = recording.read(line)
+    for number, _, frame in read_lines(lines):
         if frame is not None and only in (None, number):
             way = "<" if frame.is_reply else ">"
             first, *rest = describe(frame, everything=everything)

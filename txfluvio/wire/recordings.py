@@ -15,6 +15,7 @@ speak and nobody here: those frames are passed over.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import attrs
@@ -187,9 +188,33 @@ def entry_of(line: str) -> dict[str, Any]:
         entry = json.loads(line)
         if not isinstance(entry, dict):
             raise TypeError(f"{type(entry).__name__} instead of an object")
+    except json.JSONDecodeError as error:
+        # Its own words count lines too, of which this is the only one.
+        reason = f"{error.msg} at character {error.pos}"
+        raise UsageError(f"not a line of a recording: {reason}") from error
     except _UNREADABLE as error:
         raise UsageError(f"not a line of a recording: {error!r}") from error
     return entry
+
+
+def read_lines(
+    lines: Iterable[str],
+) -> Iterator[tuple[int, dict[str, Any], RecordedFrame | None]]:
+    """The lines of a recording in order: the number of each, its object and its frame.
+
+    :raises UsageError: a line, which is named, is not one of a recording.
+    :raises ProtocolError: one holds no whole frame, or a reply that nobody asked for.
+    """
+    recording = Recording()
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = entry_of(line)
+            frame = recording.frame(entry)
+        except UsageError as error:
+            raise UsageError(f"line {number}: {error}") from error
+        except ProtocolError as error:
+            raise ProtocolError(f"line {number}: {error}") from error
+        yield number, entry, frame
 
 
 def lines_of(text: str) -> list[str]:

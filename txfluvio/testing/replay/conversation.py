@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from ...errors import ProtocolError, UsageError
-from ...wire.recordings import RecordedFrame, Recording, entry_of
+from ...wire.recordings import RecordedFrame, read_lines
 from ...wire.schema import Message
 
 ServerId = str | int
@@ -91,11 +91,8 @@ class Conversation:
         """
         about: dict[str, Any] = {}
         events: list[Event] = []
-        recording = Recording()
         asked: dict[tuple[int, int], Event] = {}
-        for number, line in enumerate(lines, 1):
-            entry = entry_of(line)
-            frame = recording.frame(entry)
+        for number, entry, frame in read_lines(lines):
             if frame is None and not entry.get("eof"):
                 if "conn" not in entry:
                     about.update(entry)
