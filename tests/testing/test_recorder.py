@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ import attrs
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import DNSLookupError
+from twisted.internet.error import CannotListenError, DNSLookupError
 from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
@@ -100,7 +102,7 @@ class RecorderCase(ClientCase):
         self.recorder = Recorder(
             self.clock,
             self.broker.sc_endpoint,
-            self.out,
+            lambda: self.out,
             about={"scenario": "round-trip"},
             host=self.HOST,
             network=self.recorded_network(),
@@ -395,7 +397,9 @@ class RelayTest(SynchronousTestCase):
 
     def start(self, network: Network, **about: Any) -> None:
         self.out = io.StringIO()
-        self.recorder = Recorder(self.clock, "server:9003", self.out, about=about, network=network)
+        self.recorder = Recorder(
+            self.clock, "server:9003", lambda: self.out, about=about, network=network
+        )
         self.host, _, port = self.successResultOf(self.recorder.start()).rpartition(":")
         self.port = int(port)
 
@@ -466,7 +470,9 @@ class RelayTest(SynchronousTestCase):
     def test_each_line_is_in_the_file_at_once(self) -> None:
         self.stop()
         file = io.BytesIO()
-        recorder = Recorder(self.clock, "server:9003", io.TextIOWrapper(file), network=self.network)
+        recorder = Recorder(
+            self.clock, "server:9003", lambda: io.TextIOWrapper(file), network=self.network
+        )
         self.host, _, port = self.successResultOf(recorder.start()).rpartition(":")
         self.port = int(port)
         self.say(self.client(), self.GOOD)
@@ -556,17 +562,40 @@ class RelayTest(SynchronousTestCase):
         self.assertTrue(json.loads(first)["client"].startswith("long (client library 111"))
         self.assertEqual(json.loads(second)["hex"], data.hex())
 
+    def test_one_that_can_not_listen_opens_nothing(self) -> None:
+        opened: list[io.StringIO] = []
+
+        def out() -> io.StringIO:
+            opened.append(io.StringIO())
+            return opened[-1]
+
+        recorder = Recorder(
+            self.clock, "server:9003", out, host=self.host, port=self.port, network=self.network
+        )
+        self.failureResultOf(recorder.start(), CannotListenError)
+        self.assertEqual(opened, [])
+
+    def test_one_that_can_not_write_listens_no_more(self) -> None:
+        def out() -> io.StringIO:
+            raise PermissionError("not there")
+
+        recorder = Recorder(
+            self.clock, "server:9003", out, host=self.host, port=9999, network=self.network
+        )
+        self.failureResultOf(recorder.start(), PermissionError)
+        self.network.listen(self.host, 9999, Factory.forProtocol(Plain)).stopListening()
+
     def test_more_about_it_than_fits_is_refused(self) -> None:
         self.stop()
         numbers = list(range(1000))
         recorder = Recorder(
-            self.clock, "server:9003", io.StringIO(), about={"n": numbers}, network=self.network
+            self.clock, "server:9003", io.StringIO, about={"n": numbers}, network=self.network
         )
         with self.assertRaises(UsageError):
             recorder.start()
 
     def test_an_spu_that_two_connections_say_has_moved_has_one_new_relay(self) -> None:
-        recorder = Recorder(self.clock, "server:9003", io.StringIO(), network=Slow(self.network))
+        recorder = Recorder(self.clock, "server:9003", io.StringIO, network=Slow(self.network))
         old = self.successResultOf(recorder.relay("spu-5001", ("old", 1)))
         both = [recorder.relay("spu-5001", ("new", 1)) for _ in range(2)]
         self.clock.advance(1)
@@ -633,9 +662,45 @@ def test_the_command_takes_nothing_but_host_and_port(
     assert f"{where!r} is not host:port, with a port from 0 to 65535" in capsys.readouterr().err
 
 
+def test_the_command_leaves_the_file_as_it_was_where_it_can_not_listen(tmp_path: Path) -> None:
+    out = tmp_path / "recorded.jsonl"
+    out.write_text("an older one")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run(*RECORD, "--to", "sc:9003", "--out", str(out), "--listen", where)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(b"python -m txfluvio.testing record: Couldn't listen on ")
+    assert ended.stderr.count(b"\n") == 1
+    assert out.read_text() == "an older one"
+
+
+def test_the_command_refuses_an_sc_that_is_nowhere(tmp_path: Path) -> None:
+    out = tmp_path / "recorded.jsonl"
+    ended = run(*RECORD, "--to", "nowhere", "--out", str(out))
+    assert ended.returncode == 2
+    assert ended.stderr.count(b"\n") == 1
+    assert b"not at 'nowhere'" in ended.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["-", "pipe", "."])
+def test_the_command_records_into_nothing_but_a_file(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(SystemExit):
+        main(["record", "--to", "sc:9003", "--out", name])
+    assert f"{name!r} is no file" in capsys.readouterr().err
+    assert os.listdir() == ["pipe"]
+
+
 def test_a_recorder_takes_nothing_but_host_and_port() -> None:
     with pytest.raises(UsageError, match=r"the SC is at host:port, .* not at 'nowhere'"):
-        Recorder(Clock(), "nowhere", io.StringIO())
+        Recorder(Clock(), "nowhere", io.StringIO)
 
 
 def test_the_command_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ class Course:
         self.others_produce("one")
         self.clock.advance(1)
         out = io.StringIO()
-        recorder = Recorder(self.clock, self.broker.sc_endpoint, out, network=self.network)
+        recorder = Recorder(self.clock, self.broker.sc_endpoint, lambda: out, network=self.network)
         where = self.finish(recorder.start())
         config = self.broker.client_config(
             endpoint=where,

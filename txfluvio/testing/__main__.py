@@ -6,8 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..config import parse_endpoint
 from ..errors import FluvioError
@@ -69,28 +70,46 @@ def _record(options: argparse.Namespace) -> int:
 def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
     """Record until the process is told to end."""
     from twisted.internet.defer import Deferred
+    from twisted.internet.error import CannotListenError
 
     from .recorder import Recorder
 
-    out = Path(options.out).open("w", encoding="utf-8")  # noqa: SIM115
+    files = ExitStack()
     about = {"scenario": Path(options.out).stem, "what": options.what}
     host, port = options.listen
-    recorder = Recorder(reactor, options.to, out, about=about, host=host, port=port)
+
+    def opened() -> TextIO:
+        return files.enter_context(Path(options.out).open("w", encoding="utf-8"))
 
     async def record() -> None:
-        where = await recorder.start()
+        try:
+            recorder = Recorder(reactor, options.to, opened, about=about, host=host, port=port)
+            where = await recorder.start()
+        except (FluvioError, CannotListenError, OSError) as error:
+            print(f"{options.parser.prog}: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
         print(json.dumps({"sc": where}), flush=True)
-        reactor.addSystemEventTrigger("before", "shutdown", finish)
+        reactor.addSystemEventTrigger("before", "shutdown", finish, recorder)
         await Deferred()
 
-    async def end() -> None:
+    async def end(recorder: Recorder) -> None:
         await recorder.stop()
-        out.close()
+        files.close()
 
-    def finish() -> Deferred[None]:
-        return Deferred.fromCoroutine(end())
+    def finish(recorder: Recorder) -> Deferred[None]:
+        return Deferred.fromCoroutine(end(recorder))
 
     return Deferred.fromCoroutine(record())
+
+
+def _file(name: str) -> str:
+    """The name of a file; opening a pipe would wait for whoever reads it."""
+    path = Path(name)
+    if name == "-" or (path.exists() and not path.is_file()):
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no file, where the first line is written again in the end"
+        )
+    return name
 
 
 def _where_to_listen(text: str) -> tuple[str, int]:
@@ -132,7 +151,9 @@ def _parser() -> argparse.ArgumentParser:
         " interrupted. Its first line of output says, as JSON, where clients have to connect.",
     )
     record.add_argument("--to", required=True, metavar="HOST:PORT", help="the SC of the cluster")
-    record.add_argument("--out", required=True, metavar="FILE", help="the recording (JSON lines)")
+    record.add_argument(
+        "--out", type=_file, required=True, metavar="FILE", help="the recording (JSON lines)"
+    )
     record.add_argument(
         "--listen",
         type=_where_to_listen,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 import json
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
 
@@ -84,7 +85,8 @@ class Recorder:
 
     :param reactor: runs it. Only its time is used where there is a ``network``.
     :param to: ``host:port`` of the cluster's SC.
-    :param out: where the recording goes; its position has to be at its beginning, and to move.
+    :param out: opens what the recording goes to, once clients can come; its position has to be at
+        its beginning, and to move. It is not closed.
     :param about: what else is to stand in the first line, for humans: ``scenario``, ``what``. A
         text that is too long for it is cut.
     :param host: the address to listen on. Where that is every address (``0.0.0.0``), a client is
@@ -98,7 +100,7 @@ class Recorder:
         self,
         reactor: Any,
         to: str,
-        out: TextIO,
+        out: Callable[[], TextIO],
         *,
         about: dict[str, Any] | None = None,
         host: str = "127.0.0.1",
@@ -112,7 +114,8 @@ class Recorder:
             self._to = parse_endpoint(to)
         except ValueError as error:
             raise UsageError(f"the SC is at {error}, not at {to!r}") from None
-        self._out = out
+        self._open = out
+        self._out: TextIO | None = None
         self._about = {"scenario": "", "client": "", "platform": "", "what": "", **(about or {})}
         self._host = host
         self._port = port
@@ -125,13 +128,24 @@ class Recorder:
         self._first: float | None = None
 
     def start(self) -> Deferred[str]:
-        """Listen; fires with ``host:port`` for clients.
+        """Listen, and begin the recording; fires with ``host:port`` for clients.
+
+        It fails with what kept it from listening, or ``out`` from opening; nothing listens then.
 
         :raises UsageError: ``about`` is too long even without its texts.
         """
-        self._write_about()
-        listening = self.relay("sc", self._to, self._port)
-        return listening.addCallback(lambda port: join_endpoint(self._host, port))
+        _fitting(self._about, ABOUT_SIZE - 1)
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> str:
+        port = await self.relay("sc", self._to, self._port)
+        try:
+            self._out = self._open()
+            self._write_about()
+        except Exception:
+            await self._listen_no_more()
+            raise
+        return join_endpoint(self._host, port)
 
     def stop(self) -> Deferred[None]:
         """End every connection and finish the recording; fires when nothing is left."""
@@ -146,11 +160,14 @@ class Recorder:
             self._waiting.append(over)
             await over
         # A frame that was on its way until now may have had another relay made.
+        await self._listen_no_more()
+        self._about["end"] = "ended by the recorder"
+        self._write_about()
+
+    async def _listen_no_more(self) -> None:
         relays = [one.listening for one in self._listening.values()]
         self._listening.clear()
         await gatherResults([maybeDeferred(one.stopListening) for one in relays])
-        self._about["end"] = "ended by the recorder"
-        self._write_about()
 
     # For connections
 
@@ -213,6 +230,7 @@ class Recorder:
             "ms": round((now - self._first) * 1000, 1),
             **what,
         }
+        assert self._out is not None, "nobody comes before it has started"
         self._out.write(json.dumps(line) + "\n")
         # Nothing else would keep it if this process were killed.
         self._out.flush()
@@ -232,6 +250,8 @@ class Recorder:
 
     def _write_about(self) -> None:
         """Write the first line, or write it again: it has a fixed size."""
+        if self._out is None:
+            return
         line = _fitting(self._about, ABOUT_SIZE - 1)
         end = self._out.tell()
         self._out.seek(0)
