@@ -25,10 +25,12 @@ from txfluvio.client import FluvioClient
 from txfluvio.config import TlsConfig, TlsVersion
 from txfluvio.testing import FakeBroker, FakeTls, Preset
 from txfluvio.testing.faults import AnswerError
+from txfluvio.testing.lifecycle import NEW_PARTITION
 from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
 from txfluvio.testing.replay.conversation import Conversation
+from txfluvio.testing.replay.lives import Lives
 from txfluvio.testing.replica import Key
 from txfluvio.testing.smartmodules import Limits, SmartModuleRecord, filter
 from txfluvio.testing.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
@@ -47,8 +49,10 @@ from txfluvio.wire.sc import (
     DeleteRequest,
     HomeCluster,
     ListRequest,
+    Metadata,
     MirrorStatus,
     PartitionResolution,
+    PartitionSpec,
     PartitionStatus,
     RemoteCluster,
     ReplicaStatus,
@@ -465,6 +469,17 @@ def test_volatile_fields() -> None:
     status = PartitionStatus(resolution=PartitionResolution.ONLINE)
     assert alike(status, evolve(status, leader=ReplicaStatus(hw=3, leo=4), size=77, lsr=1))
     assert not alike(status, evolve(status, leader=ReplicaStatus(spu=5001)))
+
+
+def test_partitions_not_reported_on() -> None:
+    status = PartitionStatus(resolution=PartitionResolution.ONLINE, size=0)
+    told = Metadata(name="t-0", spec=PartitionSpec(leader=1, replicas=(1,)), status=status)
+    new = evolve(told, status=NEW_PARTITION)
+    lives = Lives(known=())
+    assert lives.as_early(new, told, 0.0) == new
+    lives.see("t-0", told, 0.0)
+    assert lives.as_early(new, told, 0.0) == told
+    assert Lives(known=["t-0"]).as_early(new, told, 0.0) == told
 
 
 def test_modules_that_nobody_recorded() -> None:

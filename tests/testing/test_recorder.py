@@ -41,6 +41,7 @@ from txfluvio.config import ProducerConfig, parse_endpoint
 from txfluvio.errors import UsageError
 from txfluvio.offset import Offset
 from txfluvio.testing.__main__ import main
+from txfluvio.testing.metadata import Timing
 from txfluvio.testing.recorder import ABOUT_SIZE, Network, Recorder
 from txfluvio.testing.replay import replay
 from txfluvio.transport.dialer import MemoryDialer
@@ -48,7 +49,7 @@ from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork, MemoryPort
 from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.recordings import Recording
-from txfluvio.wire.sc import SPU, WatchRequest, WatchResponse
+from txfluvio.wire.sc import SPU, PartitionResolution, WatchRequest, WatchResponse
 from txfluvio.wire.schema import Request
 from txfluvio.wire.versions import ApiVersionsRequest
 
@@ -285,6 +286,29 @@ class Everywhere:
 
     def endpoint(self, host: str, port: int) -> IStreamClientEndpoint:
         return self.network.endpoint(host, port)
+
+
+class RecorderOfNewPartitionsTest(RecorderCase):
+    """A leader reports on a new partition after a while, as a real one does."""
+
+    def start_broker(self, **settings: Any) -> None:
+        super().start_broker(timing=Timing(first_report=0.3), **settings)
+
+    def test_who_sees_a_partition_when_it_is_new_is_replayed_as_the_same(self) -> None:
+        async def use(one: FluvioClient, other: FluvioClient) -> list[PartitionResolution]:
+            async with one:
+                adding = one.admin.add_partitions("orders", 1)
+                await deferLater(self.clock, 0.1, lambda: None)
+                async with other:
+                    found = await other.admin.list_partitions()
+                    await adding
+                    return [info.resolution for info in found]
+
+        self.turn()
+        self.clock.advance(1.0)
+        found = self.do(use(self.recorded_client(), self.recorded_client()))
+        assert PartitionResolution.OFFLINE in found
+        assert [str(one) for one in replay(self.lines()).differences] == []
 
 
 class RecorderEverywhereTest(RecorderCase):

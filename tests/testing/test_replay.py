@@ -15,9 +15,11 @@ import pytest
 from tests.golden import ARCHIVE, recordings
 from txfluvio.errors import ProtocolError, UsageError
 from txfluvio.testing.__main__ import main
+from txfluvio.testing.lifecycle import NEW_PARTITION
 from txfluvio.testing.replay import Outcome, player, replay
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.conversation import Conversation
+from txfluvio.testing.replay.lives import Lives
 from txfluvio.testing.replay.served import MOST_MADE_UP, Served, log_of
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
@@ -27,10 +29,17 @@ from txfluvio.wire.records import RecordSet, encode_batch, renumber
 from txfluvio.wire.sc import (
     PARTITION,
     TOPIC,
+    Computed,
+    CreateRequest,
+    DeleteRequest,
     ListResponse,
     Metadata,
     PartitionResolution,
+    PartitionSpec,
+    PartitionStatus,
+    ReplicaStatus,
     StatusResponse,
+    TopicSpec,
     WasmSummary,
     WatchResponse,
 )
@@ -308,6 +317,70 @@ def first_request(lines: list[str]) -> str:
 
 def first_answer(lines: list[str]) -> str:
     return next(str(one["hex"]) for one in map(json.loads, lines) if one.get("dir") == "<")
+
+
+REPORTED = PartitionStatus(
+    resolution=PartitionResolution.ONLINE, leader=ReplicaStatus(spu=5001, hw=0, leo=0), size=0
+)
+
+
+def partition(name: str, status: PartitionStatus = NEW_PARTITION) -> Metadata:
+    return Metadata(name=name, spec=PartitionSpec(leader=5001, replicas=(5001,)), status=status)
+
+
+def taken_for_new(lives: Lives, time: float) -> bool:
+    """Whether t-1 may have been recorded as new where the fake has it online."""
+    early = lives.as_early(partition("t-1"), partition("t-1", REPORTED), time)
+    return early == partition("t-1")
+
+
+class TestPartitionsThatNobodyHasReportedOn:
+    """Who comes early sees them so, where the fake has reported at once."""
+
+    def test_are_those_that_were_not_there(self) -> None:
+        assert taken_for_new(Lives(["t-0"]), 9.0)
+        assert not taken_for_new(Lives(["t-0", "t-1"]), 9.0)
+
+    def test_are_not_those_that_have_been_seen_otherwise(self) -> None:
+        lives = Lives([])
+        lives.see("t-1", partition("t-1", REPORTED), 9.0)
+        assert not taken_for_new(lives, 9.1)
+
+    def test_are_so_for_a_second(self) -> None:
+        lives = Lives([])
+        lives.see("t-1", partition("t-1"), 9.0)
+        assert taken_for_new(lives, 10.0)
+        assert not taken_for_new(lives, 10.1)
+
+    def test_are_so_for_a_second_since_their_topic_was_made(self) -> None:
+        lives = Lives([])
+        create = CreateRequest(
+            kind=TOPIC, name="t", spec=TopicSpec(replicas=Computed(partitions=2))
+        )
+        lives.answered(create, 9.0)
+        assert taken_for_new(lives, 10.0)
+        assert not taken_for_new(lives, 10.1)
+
+    def test_are_those_of_a_topic_that_was_deleted_before(self) -> None:
+        lives = Lives(["t-1"])
+        lives.answered(DeleteRequest(kind=TOPIC, key="t"), 9.0)
+        assert taken_for_new(lives, 9.0)
+
+    def test_are_in_no_state_that_is_neither(self) -> None:
+        odd = partition("t-1", evolve(NEW_PARTITION, size=0))
+        told = partition("t-1", REPORTED)
+        assert Lives([]).as_early(odd, told, 9.0) == told
+
+
+def test_a_partition_of_before_that_is_listed_as_new_is_a_difference() -> None:
+    def change(message: ListResponse) -> ListResponse | None:
+        if message.kind is not PARTITION:
+            return None
+        first = evolve(message.objects[0], status=NEW_PARTITION)
+        return evolve(message, objects=(first, *message.objects[1:]))
+
+    outcome = forged("cli-partition-list", ListResponse, change)
+    assert ".status.leader.spu: recorded -1, replayed 500" in told(outcome)
 
 
 def test_what_others_did_is_told() -> None:

@@ -24,6 +24,7 @@ from ...wire.sc import (
     ListRequest,
     ListResponse,
     PartitionStatus,
+    StatusResponse,
     WatchRequest,
     WatchResponse,
 )
@@ -44,6 +45,7 @@ from .beginning import Beginning, beginning_of
 from .comparison import alike, unlike
 from .conversation import Conversation, Event, ServerId
 from .ends import wrote
+from .lives import Lives
 from .outside import Outside
 from .served import responses, through_modules
 from .stage import Line, Stage
@@ -157,6 +159,7 @@ class Player:
         self.stage = Stage(beginning)
         self._conversation = conversation
         self._outside = Outside(self.stage, beginning)
+        self._lives = Lives(beginning.objects.get(PARTITION.label, {}))
         self._connections: dict[int, _Connection] = {}
         self._calls: dict[int, _Call] = {}
         self._watches: list[_Call] = []
@@ -200,7 +203,7 @@ class Player:
         call = _Call(event)
         message = event.message
         if isinstance(message, WatchRequest):
-            call.view = View(message.kind)
+            call.view = View(message.kind, self._may_be_new)
             self._watches.append(call)
         self._calls[event.line] = call
         connection.calls[frame.header.correlation_id] = call
@@ -279,10 +282,30 @@ class Player:
         if not self.stage.wait(lambda: bool(call.replies), PATIENCE):
             self._differ(event, "no reply")
             return
-        self._compare(event, message, call.replies.pop(0))
+        replayed = call.replies.pop(0)
+        if isinstance(message, ListResponse) and message.kind is PARTITION:
+            replayed = self._listed(event, message, replayed)
+        self._compare(event, message, replayed)
         asked = call.event.message
+        if isinstance(message, StatusResponse) and not message.error_code:
+            self._lives.answered(asked, event.time)
         if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
             self._compare_ends(event, message, asked)
+
+    def _listed(
+        self, event: Event, recorded: ListResponse, replayed: Message | bytes
+    ) -> Message | bytes:
+        """The fake's list, its partitions as new as they were when the recorded one was made."""
+        known = {one.name: one for one in recorded.objects}
+        if isinstance(replayed, ListResponse) and replayed.kind is PARTITION:
+            objects = [
+                self._lives.as_early(known.get(one.name), one, event.time)
+                for one in replayed.objects
+            ]
+            replayed = evolve(replayed, objects=tuple(objects))
+        for name, one in known.items():
+            self._lives.see(name, one, event.time)
+        return replayed
 
     def _compare_ends(self, event: Event, answer: ProduceResponse, asked: ProduceRequest) -> None:
         """What was appended is in the fake's log, unless a module may have dropped it."""
@@ -310,8 +333,13 @@ class Player:
             if not view.reached(name):
                 self._outside.explain(view.kind, before, after)
                 view.reached(name)
-            if view.kind is PARTITION and after is not None:
-                self._outside.reported(name, after.status)
+            if view.kind is PARTITION:
+                self._lives.see(name, after, event.time)
+                if after is not None:
+                    self._outside.reported(name, after.status)
+
+    def _may_be_new(self, name: str) -> bool:
+        return self._lives.may_be_new(name, self.stage.now)
 
     def _compare_views(self) -> None:
         for call in self._watches:
@@ -456,7 +484,10 @@ class Player:
             for name in view.names:
                 self._compared += 1
                 where = f"{view.kind.label} {name!r} in the end"
-                for one in unlike(view.recorded.get(name), view.told(name), where):
+                recorded, told = view.recorded.get(name), view.told(name)
+                if view.kind is PARTITION and told is not None:
+                    told = self._lives.as_early(recorded, told, event.time)
+                for one in unlike(recorded, told, where):
                     self._differ(call.event, str(one))
 
     def _died(self, event: Event) -> bool:

@@ -6,20 +6,25 @@ told of, at or behind the last one that was found; the fake may have told of oth
 
 from __future__ import annotations
 
-from ...wire.sc import Change, Kind, Metadata, WatchResponse
+from collections.abc import Callable
+
+from ...wire.sc import PARTITION, Change, Kind, Metadata, WatchResponse
 from .comparison import alike
 from .conversation import Event
+from .lives import as_made
 
 
 class View:
     """One watch.
 
+    :param may_be_new: of a watch of partitions, whether nobody may have reported on one of a name.
     :ivar recorded: the objects as the recorded watch has left them.
     :ivar changed: the objects that it told of since they were last compared, and by what.
     """
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, may_be_new: Callable[[str], bool]) -> None:
         self.kind = kind
+        self._may_be_new = may_be_new
         self.recorded: dict[str, Metadata] = {}
         self._courses: dict[str, list[Metadata | None]] = {}
         self._positions: dict[str, int] = {}
@@ -42,7 +47,17 @@ class View:
         """Note what the fake has told."""
         for name in _fold(self._current, message):
             course = self._courses.setdefault(name, [None])
-            course.append(self._current.get(name))
+            now = self._current.get(name)
+            if now is not None and self._begins_late(course, message, name):
+                course.append(as_made(now))
+            course.append(now)
+
+    def _begins_late(
+        self, course: list[Metadata | None], message: WatchResponse, name: str
+    ) -> bool:
+        """Whether the watch begins with a partition that may have been new until now."""
+        first = not message.changes and course == [None]
+        return first and self.kind is PARTITION and self._may_be_new(name)
 
     def reached(self, name: str) -> bool:
         """Whether the fake has told of the recorded state, at or behind the last such state."""
