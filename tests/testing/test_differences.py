@@ -19,7 +19,7 @@ from tests.testing.smartmodules.kit import text_of, values
 from tests.testing.smartmodules.test_lookback import filled, seen
 from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, answering, bare, function, named
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, codes, entry, produce
-from tests.testing.test_replay import REAL
+from tests.testing.test_replay import REAL, pushed_while_others_produce
 from tests.testing.test_stored_offsets import kit_with_offsets, store, stored
 from txfluvio.client import FluvioClient
 from txfluvio.config import TlsConfig, TlsVersion
@@ -480,6 +480,11 @@ def test_partitions_not_reported_on() -> None:
     lives.see("t-0", told, 0.0)
     assert lives.as_early(new, told, 0.0) == told
     assert Lives(known=["t-0"]).as_early(new, told, 0.0) == told
+
+
+def test_high_watermarks_of_before() -> None:
+    assert pushed_while_others_produce(high_watermark=1).differences == ()
+    assert pushed_while_others_produce(high_watermark=1, answered=True).differences != ()
 
 
 def test_modules_that_nobody_recorded() -> None:

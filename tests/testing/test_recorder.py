@@ -49,7 +49,14 @@ from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork, MemoryPort
 from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.recordings import Recording
-from txfluvio.wire.sc import SPU, PartitionResolution, WatchRequest, WatchResponse
+from txfluvio.wire.sc import (
+    SPU,
+    Computed,
+    PartitionResolution,
+    TopicSpec,
+    WatchRequest,
+    WatchResponse,
+)
 from txfluvio.wire.schema import Request
 from txfluvio.wire.versions import ApiVersionsRequest
 
@@ -308,6 +315,24 @@ class RecorderOfNewPartitionsTest(RecorderCase):
         self.clock.advance(1.0)
         found = self.do(use(self.recorded_client(), self.recorded_client()))
         assert PartitionResolution.OFFLINE in found
+        assert [str(one) for one in replay(self.lines()).differences] == []
+
+
+class RecorderOfLateFollowersTest(RecorderCase):
+    """Followers that copy nothing for a while, as those of a new partition on a real cluster."""
+
+    TOPICS = {"both": TopicSpec(replicas=Computed(partitions=1, replication_factor=2))}
+
+    def test_what_they_do_not_have_yet_is_replayed_as_the_same(self) -> None:
+        async def use(client: FluvioClient) -> bytes:
+            self.broker.stall_replication()
+            async with client:
+                async with client.producer("both") as producer:
+                    await producer.send(b"one")
+                async with client.consumer("both", start=Offset.beginning()) as consumer:
+                    return (await anext(consumer)).value
+
+        assert self.do(use(self.recorded_client())) == b"one"
         assert [str(one) for one in replay(self.lines()).differences] == []
 
 

@@ -45,12 +45,19 @@ from txfluvio.wire.sc import (
 )
 from txfluvio.wire.schema import Message, Request, evolve
 from txfluvio.wire.spu import (
+    FetchOffsetPartition,
+    FetchOffsetPartitionResponse,
+    FetchOffsetsRequest,
     FetchOffsetsResponse,
+    FetchOffsetTopic,
+    FetchOffsetTopicResponse,
     PartitionProduceData,
     PartitionProduceResponse,
+    PartitionResponse,
     ProduceRequest,
     ProduceResponse,
     StartMirrorRequest,
+    StreamFetchRequest,
     StreamFetchResponse,
     TopicProduceData,
     TopicProduceResponse,
@@ -319,6 +326,55 @@ def first_answer(lines: list[str]) -> str:
     return next(str(one["hex"]) for one in map(json.loads, lines) if one.get("dir") == "<")
 
 
+def pushed_while_others_produce(high_watermark: int, *, answered: bool = False) -> Outcome:
+    """A record is pushed while the next one is on its way.
+
+    :param answered: whether that was stored before the stream was opened.
+    """
+    batch = RecordSet(encode_batch([b"x"]))
+    part = PartitionProduceData(partition_index=0, records=batch)
+    produce = ProduceRequest(topics=(TopicProduceData(name="t", partitions=(part,)),))
+
+    def done(base: int) -> ProduceResponse:
+        entry = PartitionProduceResponse(partition_index=0, base_offset=base)
+        return ProduceResponse(responses=(TopicProduceResponse(name="t", partitions=(entry,)),))
+
+    look = PartitionResponse(partition_index=0, high_watermark=high_watermark, records=batch)
+    stream = (2, 1, StreamFetchRequest(topic="t", partition=0, fetch_offset=0, max_bytes=1_000_000))
+    push = (2, 1, StreamFetchResponse(topic="t", stream_id=1, partition=look))
+    first = ((1, 1, produce), (1, 1, done(0)), (1, 2, produce))
+    last = (1, 2, done(1))
+    return replay(said(*first, *((last, stream, push) if answered else (stream, push, last))))
+
+
+def test_a_push_may_know_nothing_of_what_others_produce_meanwhile() -> None:
+    assert told(pushed_while_others_produce(high_watermark=1)) == ""
+
+
+def test_a_high_watermark_below_what_was_pushed_is_a_difference() -> None:
+    outcome = pushed_while_others_produce(high_watermark=0)
+    assert "partition.high_watermark: recorded 0, replayed 2" in told(outcome)
+
+
+def test_a_high_watermark_below_what_was_stored_before_is_a_difference() -> None:
+    outcome = pushed_while_others_produce(high_watermark=1, answered=True)
+    assert "partition.high_watermark: recorded 1, replayed 2" in told(outcome)
+
+
+def test_without_followers_records_are_committed_at_once() -> None:
+    asked = FetchOffsetPartition(partition_index=0)
+    end = FetchOffsetPartitionResponse(partition_index=0, start_offset=0, last_stable_offset=0)
+    request = FetchOffsetsRequest(topics=(FetchOffsetTopic(name="t", partitions=(asked,)),))
+    reply = FetchOffsetsResponse(topics=(FetchOffsetTopicResponse(name="t", partitions=(end,)),))
+    outcome = replay([*produced(1, connections=False), *said((2, 1, request), (2, 1, reply))])
+    assert "last_stable_offset: recorded 0, replayed 1" in told(outcome)
+
+
+def test_a_high_watermark_that_is_too_high_is_a_difference() -> None:
+    outcome = pushed_while_others_produce(high_watermark=3)
+    assert "partition.high_watermark: recorded 3, replayed 2" in told(outcome)
+
+
 REPORTED = PartitionStatus(
     resolution=PartitionResolution.ONLINE, leader=ReplicaStatus(spu=5001, hw=0, leo=0), size=0
 )
@@ -396,19 +452,22 @@ def produced_at(*bases: int) -> list[str]:
     request = ProduceRequest(topics=(TopicProduceData(name="t", partitions=(part,) * len(bases)),))
     done = tuple(PartitionProduceResponse(partition_index=0, base_offset=one) for one in bases)
     reply = ProduceResponse(responses=(TopicProduceResponse(name="t", partitions=done),))
-    return exchange(request, reply, version=25)
+    return said((1, 1, request), (1, 1, reply))
 
 
-def exchange(request: Request[Any], reply: Message, *, version: int) -> list[str]:
-    """A recording of one request to an SPU and its reply."""
-    ids = {"version": version, "correlation_id": 1}
-    where = {"conn": 1, "to": "spu-5001"}
-    asked = encode_request(request, client_id="", **ids).hex()
-    told = encode_reply(reply, **ids).hex()
-    return [
-        json.dumps({**where, "dir": ">", "ms": 0, "hex": asked}),
-        json.dumps({**where, "dir": "<", "ms": 3, "hex": told}),
-    ]
+def said(*frames: tuple[int, int, Message]) -> list[str]:
+    """A recording of what was said to and by an SPU, each with its connection and number."""
+    lines = []
+    for number, (connection, correlation_id, message) in enumerate(frames):
+        ids = {"version": 25, "correlation_id": correlation_id}
+        asks = isinstance(message, Request)
+        if isinstance(message, Request):
+            data = encode_request(message, client_id="", **ids)
+        else:
+            data = encode_reply(message, **ids)
+        where = {"conn": connection, "to": "spu-5001", "dir": ">" if asks else "<"}
+        lines.append(json.dumps({**where, "ms": number, "hex": data.hex()}))
+    return lines
 
 
 def test_entries_of_one_request_follow_each_other_in_the_log() -> None:
