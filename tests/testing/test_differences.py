@@ -19,6 +19,7 @@ from tests.testing.smartmodules.kit import text_of, values
 from tests.testing.smartmodules.test_lookback import filled, seen
 from tests.testing.smartmodules.wat import SLEEPS, ad_hoc, answering, bare, function, named
 from tests.testing.spu_kit import COMMITTED, ORDERS, Kit, codes, entry, produce
+from tests.testing.test_cluster import replicated
 from tests.testing.test_replay import REAL, pushed_while_others_produce
 from tests.testing.test_stored_offsets import kit_with_offsets, store, stored
 from txfluvio.client import FluvioClient
@@ -435,6 +436,18 @@ def test_everything_at_once() -> None:
     assert SYSTEM_TOPIC in kit.cluster.metadata.topics
     assert kit.ask(create("orders")).error_code.code == 0
     assert kit.clock.seconds() == before
+
+
+def test_late_followers() -> None:
+    for stalled, committed in ((False, 1), (True, 0)):
+        kit = replicated()
+        if stalled:
+            kit.cluster.stall_replication("r")
+        before = kit.clock.seconds()
+        kit.append(5001, "r", b"a")
+        kit.settle()
+        assert kit.replica(5001, "r").log.hw == committed
+        assert kit.clock.seconds() == before
 
 
 def test_served_at_once() -> None:
