@@ -7,7 +7,7 @@ more, since the real SC merges. Streams are compared as bytes and positions: whe
 in smaller pieces it is acknowledged in between.
 
 The fake is quicker: what was true a moment before counts for partitions that nobody had reported on
-(:mod:`.lives`) and for high watermarks (:meth:`Player._height`), within the bounds told there.
+(:mod:`.lives`) and for high watermarks (:mod:`.heights`), within the bounds told there.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from .beginning import Beginning, beginning_of
 from .comparison import alike, unlike
 from .conversation import Conversation, Event, ServerId
 from .ends import wrote
+from .heights import Heights
 from .lives import Lives
 from .outside import Outside
 from .served import responses, through_modules
@@ -143,14 +144,12 @@ class _Connection:
     """A connection of the conversation, to the fake.
 
     :ivar streams: those that have pushed, by id.
-    :ivar heights: the high watermark that was last told of a partition.
     """
 
     server: ServerId
     line: Line | None = None
     calls: dict[int, _Call] = attrs.Factory(dict)
     streams: dict[int, _Call] = attrs.Factory(dict)
-    heights: dict[Key, int] = attrs.Factory(dict)
     finished: bool = False
     next_own: int = _OWN
 
@@ -174,7 +173,7 @@ class Player:
         self.stage = Stage(beginning)
         self._conversation = conversation
         self._outside = Outside(self.stage, beginning)
-        self._heights: dict[Key, int] = {}
+        self._heights = Heights(self.stage.replica)
         self._lives = Lives(beginning.objects.get(PARTITION.label, {}))
         self._connections: dict[int, _Connection] = {}
         self._calls: dict[int, _Call] = {}
@@ -224,7 +223,7 @@ class Player:
         self._calls[event.line] = call
         connection.calls[frame.header.correlation_id] = call
         if isinstance(message, StreamFetchRequest):
-            call.height = self._heights.get((message.topic, message.partition), 0)
+            call.height = self._heights.of((message.topic, message.partition))
         elif isinstance(message, UpdateOffsetsRequest):
             self._acknowledged(message, connection)
         self._outside.asked(message)
@@ -251,7 +250,7 @@ class Player:
             call = connection.streams.get(update.session_id)
             asked = None if call is None else call.event.message
             if call is not None and isinstance(asked, StreamFetchRequest):
-                call.height = self._heights.get((asked.topic, asked.partition), 0)
+                call.height = self._heights.of((asked.topic, asked.partition))
 
     def _until_next_request(self, event: Event) -> Iterator[Event]:
         """What the servers sent before the client sent anything else."""
@@ -319,9 +318,7 @@ class Player:
         if isinstance(message, StatusResponse) and not message.error_code:
             self._lives.answered(asked, event.time)
             if isinstance(asked, DeleteRequest) and asked.kind is TOPIC:
-                gone = [key for key in self._heights if key[0] == asked.key]
-                for key in gone:
-                    del self._heights[key]
+                self._heights.forget(str(asked.key))
         if isinstance(message, ProduceResponse) and isinstance(asked, ProduceRequest):
             self._compare_ends(event, message, asked)
 
@@ -351,8 +348,7 @@ class Player:
                     continue
                 batches = entry.records.batches(check_crc=False)
                 end = one.base_offset + sum(batch.last_offset_delta + 1 for batch in batches)
-                if not replica.followers:
-                    self._see_height((topic.name, one.partition_index), end)
+                self._heights.see((topic.name, one.partition_index), end)
                 if replica.log.leo < end:
                     self._differ(event, f"the log ends at {replica.log.leo}, before {end}")
 
@@ -379,32 +375,11 @@ class Player:
                 key = (told.name, one.partition_index)
                 field = "high_watermark" if isinstance(one, PartitionResponse) else _STABLE
                 now = getattr(look, field)
-                height = self._height(event, key, getattr(one, field), now, now)
+                height = self._heights.as_high(event.connection, key, getattr(one, field), now)
                 looks.append(evolve(look, **{field: height}))
             looks += topic.partitions[len(looks) :]
             topics.append(evolve(topic, partitions=tuple(looks)))
         return evolve(replayed, topics=(*topics, *replayed.topics[len(topics) :]))
-
-    def _height(self, event: Event, key: Key, recorded: int, replayed: int, lowest: int) -> int:
-        """The fake's high watermark, or the recorded one where that may have been true before.
-
-        Followers of a real leader need time, those of a new partition 10 s at times, and the fake's
-        do not. But on no connection does it fall.
-
-        :param lowest: without followers, what it has to be at the least to be one of before.
-        """
-        connection = self._connections[event.connection]
-        replica = self.stage.replica(key)
-        if replica is not None and replica.followers:
-            lowest = 0
-        else:
-            self._see_height(key, recorded)
-        lowest = max(lowest, connection.heights.get(key, 0))
-        connection.heights[key] = recorded
-        return recorded if lowest <= recorded < replayed else replayed
-
-    def _see_height(self, key: Key, height: int) -> None:
-        self._heights[key] = max(height, self._heights.get(key, 0))
 
     # Watches
 
@@ -494,8 +469,13 @@ class Player:
         self._connections[event.connection].streams[recorded.stream_id] = call
         look, now = recorded.partition, replayed.partition
         key = (recorded.topic, look.partition_index)
-        lowest = max(call.height, self._end_of(event, look))
-        height = self._height(event, key, look.high_watermark, now.high_watermark, lowest)
+        height = self._heights.as_high(
+            event.connection,
+            key,
+            look.high_watermark,
+            now.high_watermark,
+            lowest=max(call.height, self._end_of(event, look)),
+        )
         return evolve(replayed, partition=evolve(now, high_watermark=height))
 
     def _end_of(self, event: Event, look: PartitionResponse) -> int:
