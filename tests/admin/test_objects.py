@@ -210,6 +210,10 @@ class SmartModules(AdminCase):
             self.failure(self.admin.create_smartmodule("upper", wrong), InvalidConfig)
         self.assertEqual(self.result(self.admin.list_smartmodules()), [])
 
+    def test_a_module_has_a_name(self) -> None:
+        creating = self.admin.create_smartmodule("", WASM)
+        self.assertEqual(self.failure(creating, InvalidConfig).setting, "name")
+
     def test_changes_of_them_are_seen(self) -> None:
         async def use() -> list[tuple[ChangeKind, str, int]]:
             async with self.admin.watch(ObjectKind.SMARTMODULE) as changes:
@@ -344,6 +348,22 @@ class ConsumerOffsets(AdminCase):
         self.store("a", "orders")
         self.result(self.admin.delete_consumer_offset("a", "orders", 0))
         self.assertEqual(self.result(self.admin.list_consumer_offsets()), [])
+
+    def test_a_client_that_knows_no_topics_yet_finds_them_all_the_same(self) -> None:
+        self.store("a", "orders")
+        client = self.make_client()
+        client.startService()
+        listing = client.admin.list_consumer_offsets()
+        self.assertEqual([s.consumer_id for s in self.result(listing)], ["a"])
+        self.result(client.close())
+
+    def test_a_client_that_knows_no_topics_yet_can_forget_one(self) -> None:
+        self.store("a", "orders")
+        client = self.make_client()
+        client.startService()
+        self.result(client.admin.delete_consumer_offset("a", "orders", 0))
+        self.assertEqual(self.result(self.admin.list_consumer_offsets()), [])
+        self.result(client.close())
 
     def test_forgetting_what_was_never_stored_is_nothing(self) -> None:
         self.result(self.admin.delete_consumer_offset("a", "orders", 0))

@@ -30,13 +30,18 @@ async def ask_stored_offsets(
         for a moment after its start, or does no longer.
     :raises FluvioError: nobody leads it, or the leader could not be asked.
     """
-    if OFFSETS_TOPIC not in cluster.topology.topics:
-        return None
     left = TimeLeft.of(cluster.clock, seconds)
+    there = await cluster.wait_for(
+        lambda topology: OFFSETS_TOPIC in topology.topics,
+        missing="the cluster has not told its topics",
+        timeout=seconds,
+    )
+    if not there:
+        return None
     leader = await cluster.wait_for(
         lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),
         missing=f"{OFFSETS_TOPIC}/0 has no online leader",
-        timeout=seconds,
+        timeout=left.seconds,
         about=(OFFSETS_TOPIC, 0),
     )
     reply = await cluster.spu_request(leader, request, timeout=left.seconds)
