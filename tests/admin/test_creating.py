@@ -20,6 +20,7 @@ from txfluvio.errors import (
     Effect,
     TopicAlreadyExists,
     TopicInvalidConfiguration,
+    TopicNotFound,
     WaitTimedOut,
 )
 from txfluvio.wire.codes import Code, error
@@ -55,6 +56,31 @@ class ANameThatWasJustDeleted(ScriptedAdminCase):
         self.advance(REUSE_PAUSE - 0.1)
         self.assertEqual(self.sc.asked, [])
         self.advance(0.1)
+        self.advance()
+        self.sc.one()
+        self.stopped()
+        self.failureResultOf(creating, ClientClosed)
+
+    def test_the_pause_is_made_also_where_the_deletion_got_no_answer(self) -> None:
+        deleting = self.admin.delete_topic("payments")
+        self.advance()
+        self.sc.one()
+        deleting.cancel()
+        self.failureResultOf(deleting, CancelledError)
+        creating = self.admin.create_topic("payments")
+        self.advance(REUSE_PAUSE - 0.1)
+        self.assertEqual(self.sc.asked, [])
+        self.stopped()
+        self.failureResultOf(creating, ClientClosed)
+
+    def test_a_deletion_that_was_refused_makes_none(self) -> None:
+        deleting = self.admin.delete_topic("payments")
+        self.advance()
+        refused = StatusResponse(name="payments", error_code=error(Code.TOPIC_NOT_FOUND))
+        self.sc.one().reply(refused)
+        self.advance()
+        self.failureResultOf(deleting, TopicNotFound)
+        creating = self.admin.create_topic("payments")
         self.advance()
         self.sc.one()
         self.stopped()
@@ -370,6 +396,23 @@ class DeletingATopic(ScriptedAdminCase):
 
 
 class AddingPartitions(ScriptedAdminCase):
+    def test_calls_take_turns(self) -> None:
+        self.show(topic("orders", 1), partition("orders-0"))
+        first = self.admin.add_partitions("orders", 1)
+        second = self.admin.add_partitions("orders", 1)
+        self.advance()
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertEqual(self.sc.asked, [])
+        self.show(topic("orders", 2), partition("orders-1"))
+        self.successResultOf(first)
+        self.advance()
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.show(topic("orders", 3), partition("orders-2"))
+        self.advance()
+        self.successResultOf(second)
+        self.stopped()
+
     def test_they_are_there_when_the_metadata_shows_each_with_a_leader(self) -> None:
         self.show(topic("orders", 1), partition("orders-0"))
         adding = self.admin.add_partitions("orders", 1)

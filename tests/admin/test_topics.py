@@ -330,6 +330,27 @@ class AddingPartitions(AdminCase):
         self.failure(self.admin.add_partitions("assigned", 1), TopicInvalidReplicaType)
         self.failure(self.admin.add_partitions("consumer-offset", 1), SystemObjectProtected)
 
+    def test_calls_at_the_same_time_all_count(self) -> None:
+        for one in [self.admin.add_partitions("orders", 1) for _ in range(3)]:
+            self.result(one)
+        self.assertEqual(self.result(self.admin.describe_topic("orders")).partition_count, 4)
+
+    def test_a_call_whose_turn_does_not_come_in_time_says_so(self) -> None:
+        for spu_id in (5001, 5002):
+            self.result(self.broker.spu_down(spu_id))
+        first = self.admin.add_partitions("orders", 1, timeout=10.0)
+        late = self.failure(self.admin.add_partitions("orders", 1, timeout=3.0), WaitTimedOut)
+        self.assertIn("by calls before this one", str(late))
+        self.failure(first, WaitTimedOut)
+
+    def test_a_topic_that_clients_can_not_work_with_is_not_made(self) -> None:
+        creating = self.admin.create_topic("large", partitions=100_001)
+        self.assertEqual(self.failure(creating, InvalidConfig).setting, "partitions")
+        assigned = self.admin.create_topic("large", assignment=[[5001]] * 100_001)
+        self.assertEqual(self.failure(assigned, InvalidConfig).setting, "assignment")
+        adding = self.admin.add_partitions("orders", 100_000)
+        self.assertEqual(self.failure(adding, InvalidConfig).setting, "count")
+
     def test_a_count_that_overflows_never_reaches_the_sc(self) -> None:
         for count in (0, -1, 2**32 - 1):
             self.failure(self.admin.add_partitions("orders", count), InvalidConfig)

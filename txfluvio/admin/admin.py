@@ -15,15 +15,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, FirstError
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstError
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from .._checks import member
-from ..cluster import Cluster, TimeLeft, Topology, ask_stored_offsets, may_succeed
+from ..cluster import (
+    MAX_PARTITIONS,
+    Cluster,
+    TimeLeft,
+    Topology,
+    ask_stored_offsets,
+    may_succeed,
+    within,
+)
 from ..errors import (
     ClientClosed,
     Effect,
+    FluvioError,
     InvalidConfig,
     RequestTimedOut,
     TopicInvalidName,
@@ -81,6 +90,7 @@ class Admin:
         self._cluster = cluster
         self._clock = cluster.clock
         self._deleted: dict[str, float] = {}
+        self._adding = DeferredLock()
 
     # Topics
 
@@ -150,7 +160,7 @@ class Admin:
                 replicas = topics.assigned(assignment)
             else:
                 replicas = sc.Computed(
-                    partitions=values.whole("partitions", partitions, 1),
+                    partitions=values.whole("partitions", partitions, 1, MAX_PARTITIONS),
                     replication_factor=values.whole("replication", replication, 1),
                     ignore_rack_assignment=ignore_racks,
                 )
@@ -235,9 +245,17 @@ class Admin:
             return found is None or found.born > born
 
         request = sc.DeleteRequest(kind=sc.TOPIC, key=name, force=force)
-        _check(await self._cluster.sc_request(request), f"topic {name}")
-        self._forget_deletions()
-        self._deleted[name] = self._clock.seconds()
+        refused = False
+        try:
+            _check(await self._cluster.sc_request(request), f"topic {name}")
+        except FluvioError as error:
+            refused = error.effect is Effect.NONE
+            raise
+        finally:
+            # One that was cancelled, or got no answer, may have taken effect.
+            if not refused:
+                self._forget_deletions()
+                self._deleted[name] = self._clock.seconds()
         await self._settled(gone)
 
     def list_topics(
@@ -275,11 +293,13 @@ class Admin:
     ) -> Deferred[None]:
         """Give a topic more partitions; fires when they can be used.
 
-        Records with a key then go to other partitions than before.
+        Records with a key then go to other partitions than before. Calls of one client take turns,
+        since an SC that is told to add twice at once may add once; what other clients add at the
+        same time can get lost so.
 
         Cancelled once it was sent, it may take effect all the same.
 
-        :param count: how many more.
+        :param count: how many more; 100,000 in all are the most that clients can work with.
         :param timeout: seconds; None: ``ClientConfig.create_timeout``.
         :raises TopicNotFound: there is none of this name.
         :raises TopicInvalidReplicaType: its replicas were assigned by whoever created it.
@@ -289,16 +309,21 @@ class Admin:
         return self._cluster.run(self._add_partitions(name, count, timeout))
 
     async def _add_partitions(self, name: str, count: int, timeout: float | None) -> None:
-        known = self._cluster.topology.topics.get(values.text("name", name))
-        before = 0 if known is None else known.partition_count
-        # An SC adds without looking for overflow.
-        values.whole("count", count, 1, 2**32 - 1 - before)
-        usable = topics.Usable(name, -1, at_least=before + count)
-        request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
+        values.text("name", name)
+        values.whole("count", count, 1, MAX_PARTITIONS)
         seconds = values.seconds("timeout", timeout, self._cluster.config.create_timeout)
         left = TimeLeft.of(self._clock, seconds)
-        _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
-        await self._until(usable, left)
+        late = WaitTimedOut("partitions are being added by calls before this one", seconds)
+        await within(self._adding.acquire(), left, lambda: late)
+        try:
+            known = self._cluster.topology.topics.get(name)
+            before = 0 if known is None else known.partition_count
+            values.whole("count", count, 1, MAX_PARTITIONS - before)
+            request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
+            _check(await self._cluster.sc_request(request, timeout=left.seconds), f"topic {name}")
+            await self._until(topics.Usable(name, -1, at_least=before + count), left)
+        finally:
+            self._adding.release()
 
     def add_mirror(
         self, name: str, remote_cluster: str, *, to_remote: bool = False
@@ -517,6 +542,9 @@ class Admin:
         """
 
         async def create() -> str:
+            if not values.text("name", name) and package is None:
+                # An SC would keep it.
+                raise InvalidConfig("name", name, "a name, or a package")
             payload = read_wasm(wasm) if isinstance(wasm, str | os.PathLike) else wasm
             if not isinstance(payload, bytes) or not payload:
                 raise InvalidConfig("wasm", wasm, "the bytes of a module, or the path of its file")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from .._wording import enumerated
-from ..cluster import Topology, partition_count
+from ..cluster import MAX_PARTITIONS, Topology, partition_count
 from ..errors import InvalidConfig
 from ..wire import sc
 from . import values
@@ -26,6 +26,8 @@ def assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
         isinstance(spus, Sequence) and all(type(spu) is int for spu in spus) for spus in assignment
     ):
         raise InvalidConfig("assignment", assignment, "a list of the SPUs' ids for each partition")
+    if len(assignment) > MAX_PARTITIONS:
+        raise InvalidConfig("assignment", len(assignment), f"{MAX_PARTITIONS} partitions at most")
     return sc.Assigned(
         partitions=tuple(
             sc.PartitionMap(id=number, replicas=tuple(spus))

@@ -15,6 +15,7 @@ from .retry import Attempts, Retrying, may_succeed
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .time_left import TimeLeft, within
 from .topology import (
+    MAX_PARTITIONS,
     PartitionInfo,
     SpuInfo,
     Told,
@@ -27,6 +28,7 @@ from .topology import (
 from .watcher import ConnectionState
 
 __all__ = [
+    "MAX_PARTITIONS",
     "OFFSETS_TOPIC",
     "Attempts",
     "Chain",
