@@ -605,6 +605,18 @@ def test_what_is_given_back_comes_again_first() -> None:
     assert offsets(drain(mine)) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("target", [1, 50])
+def test_what_is_given_back_after_a_jump_comes_before_it(target: int) -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    chunk = taken(mine)
+    mine.jump(target)
+    mine.give_back(chunk.split(1)[1])
+    mine.add(RecordSet.of(batch(target, 2)))
+    assert offsets(drain(mine)) == [1, 2, target, target + 1]
+    assert mine.origin == target
+
+
 def test_the_position_within_a_chunk_follows_the_last_record_done_with() -> None:
     mine = backlog()
     mine.add(RecordSet.of(with_gap(0, 3, gap=4)))

@@ -190,6 +190,19 @@ class LogsCut(Replicated):
         consumer = self.read_all_but_lose_the_last(reset=OffsetReset.EARLIEST)
         self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
 
+    def test_it_goes_on_there_also_where_it_was_paused_meanwhile(self) -> None:
+        consumer = self.started(start=BEGINNING, reset=OffsetReset.EARLIEST)
+        resume = self.broker.cluster.stall_replication("orders")
+        self.append(4, batch=4)
+        self.read(consumer, 6)
+        self.move()
+        resume()
+        self.wait(3.0)
+        consumer.pause(0)
+        self.wait(1.0)
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 6)), [6, 7, 0, 1, 2, 3])
+
     def test_no_deadline_of_retries_keeps_it_from_that(self) -> None:
         policy = RetryPolicy(initial=0.5, maximum=4.0, jitter=0.0, deadline=0.1)
         self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)

@@ -338,6 +338,10 @@ class Backlog:
 
     def give_back(self, chunk: Chunk) -> None:
         """Take back what was taken last, to be handed out again first."""
+        if self.position != chunk.end:
+            # It was put elsewhere while that was handed out, and goes on there behind it.
+            jump = self.position == self.origin
+            self._pushes.appendleft(_Push(RecordSet.EMPTY, 0, self.position, jump=jump))
         self._returned = chunk
         self.position = chunk.start
 
