@@ -152,9 +152,10 @@ class RetryPolicy:
     :ivar deadline: seconds from the first failure to the last retry of one call; None: for ever.
         Where a call has a deadline of its own, the earlier one counts. Waiting while a partition
         has no leader is no retry, and this does not end it: a producer waits until
-        ``ProducerConfig.delivery_timeout``, a consumer for as long as it takes. For what goes on
-        and on, such as reading, the next failure is a first one again after it was well for so
-        long, or for ``maximum`` if that is shorter.
+        ``ProducerConfig.delivery_timeout``, a consumer for as long as it takes. For a producer the
+        time is a partition's: when it is over, what was sent to that one meanwhile ends with it.
+        For what goes on and on, such as reading, the next failure is a first one again after it was
+        well for so long, or for ``maximum`` if that is shorter.
     """
 
     initial: float = attrs.field(default=0.05, validator=seconds)

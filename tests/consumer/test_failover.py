@@ -16,6 +16,7 @@ from txfluvio.errors import (
     OffsetEvicted,
     PartitionNotFound,
     TopicDeleted,
+    WaitTimedOut,
 )
 from txfluvio.offset import Offset
 from txfluvio.testing.faults import Action, AnswerError, Fault, LoseReply, Match
@@ -331,6 +332,13 @@ class Connections(ConsumerCase):
         self.read(consumer, 1)
         self.result(consumer.close())
         self.result(cluster.stop())
+
+    def test_a_start_that_takes_too_long_says_what_was_in_its_way(self) -> None:
+        accept = self.refuse_connections()
+        error = self.failure(self.consumer("orders").start(), WaitTimedOut)
+        self.assertIsInstance(error.__cause__, ConnectFailed)
+        self.assertIn("can not connect to", str(error))
+        accept()
 
     def test_after_their_time_was_over_a_seek_gives_them_all_of_it_again(self) -> None:
         policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)

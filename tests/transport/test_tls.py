@@ -171,6 +171,10 @@ class SpeakingTests(TlsTestCase):
         self.successResultOf(self.dial("10.0.0.1"))
         self.assertIsNone(self.listening.connections[0].get_servername())
 
+    def test_the_zone_of_an_address_is_in_no_certificate(self) -> None:
+        self.serve(issue(AUTHORITY, "fe80::1"))
+        self.successResultOf(self.dial("fe80::1%eth0"))
+
     def test_without_a_name_it_is_the_host(self) -> None:
         self.serve(issue(AUTHORITY, "tls"))
         self.successResultOf(self.dial(None))

@@ -24,6 +24,7 @@ from ..config import ConsumerConfig, OffsetStrategy
 from ..errors import (
     AlreadyRunning,
     ConsumerClosed,
+    FluvioError,
     InvalidConfig,
     NotStarted,
     OffsetManagementDisabled,
@@ -171,7 +172,8 @@ class Consumer:
 
         :raises TopicNotFound: by the metadata.
         :raises PartitionNotFound: by the metadata.
-        :raises WaitTimedOut: a partition has no online leader.
+        :raises WaitTimedOut: a partition has no online leader, or its leader can not be reached or
+            is silent; the ``__cause__`` says what was seen of that, if anything was.
         :raises OffsetEvicted: the offset to start at is no longer there, and nothing else about
             it is set. Other errors of the first look at a partition come here too.
         """
@@ -535,7 +537,11 @@ class Consumer:
         self._unsubscribe = self._cluster.subscribe(self._topology_changed)
         self._add(chosen, self._start_at, stored)
         placed = Deferred.fromCoroutine(self._all_placed())
-        await self._within(seconds, placed, self._why_not_placed)
+        try:
+            await self._within(seconds, placed, self._why_not_placed)
+        except WaitTimedOut as error:
+            error.__cause__ = error.__cause__ or self._trouble()
+            raise
 
     async def _find_stored(self) -> dict[Target, int]:
         if self._start_at.kind is not OffsetKind.STORED:
@@ -566,7 +572,13 @@ class Consumer:
 
     def _why_not_placed(self) -> str:
         lost = enumerated([target for target, s in self._streams.items() if not s.placed])
-        return f"where to start in {lost} is not known: nobody leads it, or its leader is silent"
+        why = self._trouble() or "nobody leads it, or its leader is silent"
+        return f"where to start in {lost} is not known: {why}"
+
+    def _trouble(self) -> FluvioError | None:
+        """What keeps the first of those without a place from finding it, if anything was seen."""
+        troubles = [stream.trouble for stream in self._streams.values() if not stream.placed]
+        return next((trouble for trouble in troubles if trouble is not None), None)
 
     def _choose(self, topology: Topology) -> list[Target]:
         """The partitions that are to be read, of those there are.

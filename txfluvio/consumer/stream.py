@@ -126,6 +126,7 @@ class PartitionStream:
     :ivar backlog: what was received and not handed out.
     :ivar bookmark: how far it was processed, and how far that is stored.
     :ivar failure: why there will be no more records, until the next :meth:`seek`; or None.
+    :ivar trouble: what the last attempt that failed has failed with; or None.
     :ivar high_watermark: the end of what is replicated, as of the last reply.
     :ivar touched: whether records were handed out.
     :ivar paused: whether records are not to be handed out.
@@ -158,6 +159,7 @@ class PartitionStream:
         )
         self.bookmark = Bookmark(self._offset_awaited)
         self.failure: Exception | None = None
+        self.trouble: FluvioError | None = None
         self.high_watermark = 0
         self.touched = False
         self.paused = False
@@ -490,6 +492,7 @@ class PartitionStream:
 
     async def _recover(self, error: FluvioError) -> None:
         """Wait before the next attempt, or, where there is none, until somebody seeks."""
+        self.trouble = error
         delay = self._attempts.fail()
         may_succeed = error.retriable or self._place.can_reset(error)
         if not may_succeed or not self._attempts.in_time(delay):

@@ -177,7 +177,8 @@ class _Identity:
         except ValueError:
             pass
         else:
-            return cls(name, IPAddress_ID(name), None)
+            # The zone of an address means something here alone.
+            return cls(name, IPAddress_ID(name.partition("%")[0]), None)
         try:
             encoded = ascii_name(name)
             return cls(name, DNS_ID(encoded), encoded.encode())
