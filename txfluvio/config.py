@@ -531,8 +531,8 @@ class ConsumerConfig:
     :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
     :ivar offset_store: an ``IOffsetStore`` that keeps the offsets; None: the cluster keeps them.
     :ivar flush_interval: seconds, with AUTO, between two times that what was processed is stored.
-    :ivar reset: what to do when the position is no longer in the log. What was stored stays until a
-        record was processed from where it then goes on.
+    :ivar reset: what to do when the position is no longer in the log. What was processed before is
+        what is stored until a record was processed from where it then goes on.
     :ivar smartmodules: a chain that the SPU runs over the records; see
         :mod:`txfluvio.smartmodule` for what that does to offsets and positions.
     :ivar quiet_time: seconds. With ``smartmodules`` and a stop, a partition that was silent for so

@@ -577,6 +577,31 @@ def test_a_jump_is_where_the_position_was_put_when_what_was_received_is_handed_o
     assert (mine.position, mine.origin) == (50, 50)
 
 
+def test_what_was_handed_out_before_a_jump_is_known_behind_it() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    taken(mine)
+    mine.jump(50)
+    assert (mine.position, mine.origin, mine.reached) == (3, 0, None)
+    drain(mine)
+    assert (mine.position, mine.origin, mine.reached) == (50, 50, 3)
+    mine.place(7)
+    assert mine.reached is None
+
+
+def test_what_is_to_be_received_again_is_so_from_where_it_jumped_to() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    chunk = taken(mine)
+    mine.jump(50)
+    mine.give_back(chunk.split(1)[1])
+    mine.add(RecordSet.of(batch(50, 2)))
+    mine.shed()
+    assert (mine.position, mine.received, mine.held) == (1, 50, 0)
+    mine.add(RecordSet.of(batch(50, 2)))
+    assert offsets(drain(mine)) == [1, 2, 50, 51]
+
+
 @pytest.mark.parametrize("received", [0, 3])
 def test_where_nothing_comes_the_position_goes_on(received: int) -> None:
     mine = backlog()

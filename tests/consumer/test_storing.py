@@ -489,6 +489,55 @@ class AfterAReset(StoringCase):
         self.wait(1.5)
         self.assertEqual(self.updates(), [9, 4])
 
+    def test_what_was_in_hand_when_it_was_reset_is_stored_when_it_is_processed(self) -> None:
+        settings = {"flush_interval": 5.0, "reset": OffsetReset.EARLIEST}
+        consumer = self.worker(AUTO, start=Offset.stored(END), **settings)
+        self.append(10, batch=10)
+        self.read(consumer, 1)
+        self.append(20, batch=10)
+        self.lose_connections()
+        self.broker.evict("orders", 0, before=30)
+        self.wait(3.0)
+        self.read(consumer, 9)
+        wait = consumer.next()
+        self.result(consumer.close())
+        self.failureResultOf(wait, StopAsyncIteration)
+        self.assertEqual(self.updates()[-1], 19)
+
+    def test_a_list_that_was_in_hand_when_it_was_reset_is_too(self) -> None:
+        consumer = self.worker(
+            AUTO, flush_interval=1.0, reset=OffsetReset.EARLIEST, start=BEGINNING, max_bytes=1000
+        )
+        handed = [record.offset for record in self.result(consumer.next_batch())]
+        self.append(20, batch=10)
+        self.lose_connections()
+        self.broker.evict("orders", 0, before=20)
+        self.wait(0.5)
+        last = None
+        while 20 not in handed:
+            last = handed[-1]
+            handed = [record.offset for record in self.result(consumer.next_batch())]
+        self.wait(3.0)
+        self.assertEqual(self.updates()[-1], last)
+
+    def test_a_paused_partition_that_has_to_store_goes_on_where_it_was_reset_to(self) -> None:
+        start = Offset.absolute(4)
+        consumer = self.worker(MANUAL, reset=OffsetReset.LATEST, start=start)
+        self.read(consumer, 5)
+        self.lose_connections()
+        self.append(10, batch=5)
+        self.broker.evict("orders", 0, before=15)
+        self.wait(3.0)
+        consumer.pause(0)
+        self.append(5, batch=5)
+        self.wait(1.0)
+        self.lose_connections()
+        self.wait(1.0)
+        self.result(consumer.commit())
+        consumer.resume(0)
+        self.append(1)
+        self.assertEqual(self.offsets(self.read(consumer, 7)), [9, *range(20, 26)])
+
     def test_nor_does_a_commit_store_anything_or_the_end(self) -> None:
         consumer, wait = self.waiting(OffsetReset.LATEST)
         self.result(consumer.commit())

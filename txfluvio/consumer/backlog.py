@@ -141,6 +141,8 @@ class Backlog:
 
     :ivar position: the offset of the next record to hand out.
     :ivar origin: where the position was put last, which says nothing of what is before it.
+    :ivar reached: how far the records had come that were handed out before a jump; None: there were
+        none, or the reader was sent elsewhere since.
     :ivar received: the end of what was received; what is acknowledged, and where to open again.
     :ivar stop: the first offset not to hand out, or None.
     :ivar held: bytes of the records of all pushes that are not handed out to the end: a push counts
@@ -166,6 +168,7 @@ class Backlog:
         self._large: _Large | None = None
         self.position = 0
         self.origin = 0
+        self.reached: int | None = None
         self.received = 0
         self.stop: int | None = None
         self.held = 0
@@ -183,6 +186,7 @@ class Backlog:
         """Forget everything and go on at ``offset``."""
         self._forget(offset)
         self.origin = offset
+        self.reached = None
 
     def _forget(self, offset: int) -> None:
         self._pushes.clear()
@@ -194,8 +198,14 @@ class Backlog:
     def shed(self) -> None:
         """Forget what can be received again.
 
-        Of what SmartModules made a part can not: if one was given back, it stays.
+        Of what SmartModules made a part can not: if one was given back, it stays. Nor can what is
+        before a jump, since the log no longer has it.
         """
+        if any(push.jump for push in self._pushes):
+            while not self._pushes[-1].jump:
+                self.held -= self._pushes.pop().size
+            self.received = self._pushes[-1].end
+            return
         kept = self._returned
         if kept is not None and kept.single:
             kept = None
@@ -204,9 +214,12 @@ class Backlog:
             self.give_back(kept)
 
     def jump(self, offset: int) -> None:
-        """Go on receiving at ``offset``; what was received is handed out first."""
+        """Go on receiving at ``offset``; what was received is handed out first.
+
+        What was handed out last may be in hand yet: until more is taken, the position is behind it.
+        """
         self.received = offset
-        if self:
+        if self or self.position != self.origin:
             self._pushes.append(_Push(RecordSet.EMPTY, 0, offset, jump=True))
         else:
             self.position = self.origin = offset
@@ -331,6 +344,8 @@ class Backlog:
             self._pushes.popleft()
             self.held -= push.size
             if push.jump:
+                if self.position != self.origin:
+                    self.reached = self.position
                 self.position = self.origin = push.end
             else:
                 self._advance(push.end)
@@ -338,10 +353,6 @@ class Backlog:
 
     def give_back(self, chunk: Chunk) -> None:
         """Take back what was taken last, to be handed out again first."""
-        if self.position != chunk.end:
-            # It was put elsewhere while that was handed out, and goes on there behind it.
-            jump = self.position == self.origin
-            self._pushes.appendleft(_Push(RecordSet.EMPTY, 0, self.position, jump=jump))
         self._returned = chunk
         self.position = chunk.start
 

@@ -38,7 +38,6 @@ class Outlet:
         self._waiter: Deferred[None] | None = None
         self._waking: IDelayedCall | None = None
         self._closed = False
-        self._origin = 0
         self.hand: Hand[PartitionStream] = Hand()
 
     async def refill(self) -> None:
@@ -93,13 +92,11 @@ class Outlet:
     def processed(self, stream: PartitionStream) -> int | None:
         """The position behind the last record that was processed.
 
-        :return: None if there is none: the position was only found, sought, or reset.
+        :return: None if there is none: the position was only found or sought.
         """
-        if stream is self.hand.source:
-            position, origin = self.hand.processed, self._origin
-        else:
-            position, origin = stream.backlog.position, stream.backlog.origin
-        return None if position == origin else position
+        backlog = stream.backlog
+        position = self.hand.processed if stream is self.hand.source else backlog.position
+        return backlog.reached if position == backlog.origin else position
 
     def close(self) -> None:
         """Hand out nothing more; whoever waits is told that this is the end."""
@@ -134,8 +131,6 @@ class Outlet:
             self._line_up(stream)
         if chunk.records:
             self.hand.pick_up(stream, chunk)
-            # A reset may put the position elsewhere while this is in hand.
-            self._origin = stream.backlog.origin
         return bool(chunk.records)
 
     def _take(self, stream: PartitionStream) -> Chunk:

@@ -544,9 +544,8 @@ class PartitionStream:
             error = self._place.find(first, self.high_watermark)
             if error is not None:
                 self.fail(error)
-            self._owner.wake()
+            self._owner.offer(self)
             if self._resting:
-                self._owner.offer(self)
                 return
             if not self._reading.committed_only or self.backlog.received <= self.high_watermark:
                 return
