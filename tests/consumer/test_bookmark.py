@@ -275,6 +275,14 @@ class Flushing(SynchronousTestCase):
         (line,) = self.told(2.0)
         self.assertIn("orders/9 and 2 more: ", line)
 
+    def test_each_is_told_with_its_own_reason(self) -> None:
+        self.flusher.start()
+        self.clock.advance(2.0)
+        self.flushes[0][self.targets[1]].errback(BrokerError(detail="no"))
+        failed, late = self.told(2.0)
+        self.assertIn("orders/1: BrokerError(", failed)
+        self.assertEqual(late, "offsets not stored, yet: orders/0: no answer within 2 s")
+
     def test_one_that_fails_is_told_and_does_not_end_it(self) -> None:
         self.flusher.start()
         self.clock.advance(2.0)

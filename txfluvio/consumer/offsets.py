@@ -240,10 +240,13 @@ class Flusher:
     def _tell(self) -> None:
         """Say what of the last time is not stored, and was not said of the time before."""
         before, self._told, self._unstored = self._told, self._unstored, {}
-        new = [target for target in self._told if target not in before]
-        if new:
+        new: dict[str, list[Target]] = {}
+        for target, why in self._told.items():
+            if target not in before:
+                new.setdefault(why, []).append(target)
+        for why, targets in new.items():
             self._log.warn(
                 "offsets not stored, yet: {partitions}: {why}",
-                partitions=enumerated(new),
-                why=self._told[new[0]],
+                partitions=enumerated(targets),
+                why=why,
             )
