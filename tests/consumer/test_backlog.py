@@ -577,6 +577,26 @@ def test_a_jump_is_where_the_position_was_put_when_what_was_received_is_handed_o
     assert (mine.position, mine.origin) == (50, 50)
 
 
+def test_behind_a_jump_the_next_records_come_at_once() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    taken(mine)
+    mine.jump(50)
+    mine.add(RecordSet.of(batch(50, 2)))
+    assert offsets(taken(mine).records) == [50, 51]
+
+
+def test_of_jumps_one_after_another_the_last_counts() -> None:
+    mine = backlog()
+    mine.add(RecordSet.of(batch(0, 3)))
+    for target in (50, 0, 60):
+        mine.jump(target)
+    mine.add(RecordSet.of(batch(60, 2)))
+    assert offsets(taken(mine).records) == [0, 1, 2]
+    assert offsets(taken(mine).records) == [60, 61]
+    assert not mine
+
+
 def test_what_was_handed_out_before_a_jump_is_known_behind_it() -> None:
     mine = backlog()
     mine.add(RecordSet.of(batch(0, 3)))

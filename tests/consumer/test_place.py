@@ -102,6 +102,15 @@ def test_an_evicted_position_is_reset(start: Offset, reset: OffsetReset, expecte
     assert backlog.received == backlog.origin == expected
 
 
+@pytest.mark.parametrize("reset", [EARLIEST, LATEST])
+def test_where_retention_took_what_is_not_replicated_it_is_reset_behind_that(
+    reset: OffsetReset,
+) -> None:
+    mine, backlog = place(Offset.absolute(5), reset=reset)
+    assert mine.find(30, 20) is None
+    assert backlog.received == 30
+
+
 def test_a_start_beyond_the_end_was_never_there() -> None:
     mine, _ = place(Offset.absolute(30))
     mine.find(10, 20)

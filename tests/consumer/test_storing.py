@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from txfluvio.config import OffsetReset, OffsetStrategy
+from txfluvio.config import Isolation, OffsetReset, OffsetStrategy
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.backlog import CHUNK_SIZE
 from txfluvio.errors import (
@@ -19,7 +19,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
-from txfluvio.testing.faults import AnswerError, Fault, Match, Truncate
+from txfluvio.testing.faults import AnswerError, Fault, Match, Reset, Truncate
 from txfluvio.wire.codes import Code
 from txfluvio.wire.records import Record
 from txfluvio.wire.spu import UpdateConsumerOffsetRequest
@@ -203,6 +203,39 @@ class Committing(StoringCase):
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 10)
         self.assertEqual(self.offsets(self.read(consumer, 39)), list(range(11, 50)))
+
+    def test_a_commit_costs_no_record_that_was_received_and_the_log_no_longer_has(self) -> None:
+        self.append(20, batch=1, size=1000)
+        start = Offset.absolute(10)
+        consumer = self.worker(start=start, max_bytes=2500, buffer_memory=5000)
+        self.read(consumer, 2)
+        self.lose_connections()
+        self.broker.evict("orders", 0, before=14)
+        self.wait(5.0)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 11)
+        self.assertEqual(self.offsets(self.read(consumer, 18)), list(range(12, 30)))
+
+    def test_a_commit_does_not_wait_for_the_high_watermark_to_reach_the_position(self) -> None:
+        consumer = self.worker(isolation=Isolation.READ_COMMITTED)
+        self.read(consumer, 4)
+        self.lose_connections()
+        commit = consumer.commit()
+        consumer.seek(0, 12)
+        self.result(commit)
+        self.assertEqual(self.stored(), 3)
+        self.append(4, batch=1)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [12, 13])
+
+    def test_a_commit_above_the_high_watermark_is_made_again_like_any_other(self) -> None:
+        self.broker.plant(Fault(Match("UpdateConsumerOffset"), Reset(), times=2))
+        consumer = self.worker(isolation=Isolation.READ_COMMITTED)
+        self.read(consumer, 4)
+        self.lose_connections()
+        commit = consumer.commit()
+        consumer.seek(0, 12)
+        self.result(commit)
+        self.assertEqual(self.stored(), 3)
 
     def test_a_partition_that_is_paused_stores_its_offset_after_a_lost_connection(self) -> None:
         consumer = self.worker()
@@ -537,6 +570,35 @@ class AfterAReset(StoringCase):
         consumer.resume(0)
         self.append(1)
         self.assertEqual(self.offsets(self.read(consumer, 7)), [9, *range(20, 26)])
+
+    def test_a_loop_that_commits_goes_on_with_a_full_buffer(self) -> None:
+        settings = {"max_bytes": 500, "buffer_memory": 1000, "reset": OffsetReset.EARLIEST}
+        self.append(40, batch=1, size=50)
+        consumer = self.worker(MANUAL, start=BEGINNING, **settings)
+        self.read(consumer, 11)
+        self.lose_connections()
+        self.broker.evict("orders", 0, before=40)
+        self.wait(3.0)
+        read: list[int | None] = []
+        while not read or read[-1] != 49:
+            read += self.offsets(self.read(consumer, 1))
+            self.result(consumer.commit())
+            self.assertEqual(self.stored(), read[-1])
+        self.assertEqual(read, [*range(11, read.index(40) + 11), *range(40, 50)])
+
+    def test_a_partition_that_is_paused_with_a_full_buffer_stores_its_offset(self) -> None:
+        settings = {"max_bytes": 500, "buffer_memory": 1000, "reset": OffsetReset.EARLIEST}
+        self.append(40, batch=1, size=50)
+        consumer = self.worker(MANUAL, start=BEGINNING, **settings)
+        self.read(consumer, 11)
+        self.lose_connections()
+        self.broker.evict("orders", 0, before=40)
+        self.wait(3.0)
+        consumer.pause(0)
+        self.lose_connections()
+        self.wait(3.0)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 10)
 
     def test_nor_does_a_commit_store_anything_or_the_end(self) -> None:
         consumer, wait = self.waiting(OffsetReset.LATEST)

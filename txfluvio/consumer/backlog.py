@@ -219,7 +219,9 @@ class Backlog:
         What was handed out last may be in hand yet: until more is taken, the position is behind it.
         """
         self.received = offset
-        if self or self.position != self.origin:
+        if self._pushes and self._pushes[-1].jump:
+            self._pushes[-1].end = offset
+        elif self or self.position != self.origin:
             self._pushes.append(_Push(RecordSet.EMPTY, 0, offset, jump=True))
         else:
             self.position = self.origin = offset
@@ -347,8 +349,8 @@ class Backlog:
                 if self.position != self.origin:
                     self.reached = self.position
                 self.position = self.origin = push.end
-            else:
-                self._advance(push.end)
+                return self.take() or Chunk([], push.end, push.end)
+            self._advance(push.end)
         return Chunk(records, start, self.position, single)
 
     def give_back(self, chunk: Chunk) -> None:

@@ -67,13 +67,6 @@ class Allowance:
         if not self._paused:
             self._budget._queue(self)
 
-    def insist(self) -> None:
-        """Be granted what was asked for if it is within the slot, which is always kept free."""
-        demand = self._demand
-        if demand is not None and self.held + self.credit + demand.size <= self.slot:
-            self._budget._unqueue(self)
-            self._grant()
-
     def withdraw(self) -> None:
         """Ask no longer, and expect nothing that is under way."""
         self._budget._unqueue(self)

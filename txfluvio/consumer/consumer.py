@@ -241,8 +241,8 @@ class Consumer:
         Fails with ``StopAsyncIteration`` where ``async for`` would end. Cancelling it, or its
         timing out, loses nothing: the record comes with the next call.
 
-        :param timeout: seconds to wait; 0 or less: only for what is received already; None: for
-            ever.
+        :param timeout: seconds to wait; 0 or less: only for what is received already, of which
+            passing over what is not wanted may take some calls; None: for ever.
         :raises WaitTimedOut: nothing came within ``timeout``.
         :raises ConsumerClosed: it was closed before this call.
         :raises NotStarted: it is not started.

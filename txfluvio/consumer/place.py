@@ -110,6 +110,7 @@ class Place:
             case OffsetReset.EARLIEST:
                 self._backlog.jump(first)
             case OffsetReset.LATEST:
-                self._backlog.jump(end)
+                # Retention may take what is not replicated, too.
+                self._backlog.jump(max(first, end))
         self.confirmed = False
         return None

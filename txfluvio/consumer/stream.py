@@ -11,6 +11,8 @@ just fall silent, so the metadata tells), a seek.
 - Under ReadCommitted an SPU sends broken frames, or uncommitted records, to a stream that starts
   above the high watermark: such a start waits until the watermark is there, and what comes from
   above it is refused.
+- Offsets are stored by way of a stream. Where one has to wait, for the watermark or for room, and
+  an offset is to be stored, it is opened for that alone: at the end, and nothing of it is read.
 - A push ends anywhere, perhaps inside its first batch; that batch is then fetched by itself, and
   acknowledged past.
 - A stream may fall silent though there is more, and is then opened anew
@@ -74,9 +76,6 @@ class StreamOwner(Protocol):
 
     def offer(self, stream: PartitionStream) -> None:
         """A stream has records, has reached its stop, or has failed."""
-
-    def withdraw(self, stream: PartitionStream) -> None:
-        """A stream has no records any more: they will come again."""
 
 
 @attrs.frozen
@@ -185,7 +184,8 @@ class PartitionStream:
         self._interruption: _Interrupted | None = None
         self._leader: int | None = None
         self._leaving: set[Deferred[Any]] = set()
-        self._entering = False
+        self._ready: Session | None = None
+        self._only_storing = False
 
     @property
     def placed(self) -> bool:
@@ -200,7 +200,7 @@ class PartitionStream:
     @property
     def listening(self) -> bool:
         """Whether pushes are wanted."""
-        return self._interruption is None and not self._resting
+        return self._interruption is None and not self._resting and not self._only_storing
 
     def processed(self, position: int) -> None:
         """Note that everything below ``position`` was processed, to be stored sometime."""
@@ -454,16 +454,14 @@ class PartitionStream:
         )
         try:
             await self._find_place(session)
-            if self._resting and not self._owes:
-                return
             if not self._resting:
-                await self._enter()
-            session.open(self._opening())
+                await self._enter(session)
+            if self._only_storing or (self._resting and not self._owes):
+                return
+            self._open(session)
             self._attempts.begin()
             if not self._reading.chain:
                 silence.start()
-            if self._reading.stores_on_cluster:
-                self.bookmark.connect(session.store)
             if self._reading.chain:
                 await self._reach_stop(session)
             while True:
@@ -471,6 +469,8 @@ class PartitionStream:
                 session.oversized = Deferred()
                 await self._fetch_whole(session, needed)
         finally:
+            self._ready = None
+            self._only_storing = False
             silence.stop()
             gone = session.close()
             self._leaving.add(gone)
@@ -478,12 +478,36 @@ class PartitionStream:
             if self._reading.stores_on_cluster:
                 self.bookmark.disconnect()
 
+    def _stand_ready(self, session: Session) -> None:
+        """The stream has to wait: until then, let it be opened where an offset is to be stored."""
+        if self._reading.stores_on_cluster and not self._only_storing:
+            self._ready = session
+            if self.bookmark.awaited:
+                self._offset_awaited()
+
+    def _offset_awaited(self) -> None:
+        """Somebody waits for an offset to be stored, for which there has to be a stream."""
+        session, self._ready = self._ready, None
+        if session is not None:
+            self._only_storing = True
+            try:
+                self._open(session)
+            except FluvioError as error:
+                self.interrupt(error)
+
+    def _open(self, session: Session) -> None:
+        self._ready = None
+        session.open(self._opening())
+        if self._reading.stores_on_cluster:
+            self.bookmark.connect(session.store)
+
     def _opening(self) -> StreamFetchRequest:
         config = self._reading.config
+        nothing_wanted = self._resting or self._only_storing
         return StreamFetchRequest(
             topic=self.target.topic,
             partition=self.target.partition,
-            fetch_offset=self.high_watermark if self._resting else self.backlog.received,
+            fetch_offset=self.high_watermark if nothing_wanted else self.backlog.received,
             max_bytes=self._allowance.slot,
             isolation=IsolationLevel(config.isolation),
             smartmodules=self._reading.chain.invocations,
@@ -549,6 +573,7 @@ class PartitionStream:
                 return
             if not self._reading.committed_only or self.backlog.received <= self.high_watermark:
                 return
+            self._stand_ready(session)
             await self._sleep(WATERMARK_POLL)
 
     async def _reach_stop(self, session: Session) -> None:
@@ -590,34 +615,13 @@ class PartitionStream:
         self._allowance.ask(size, lambda: granted.callback(None), large=True)
         await self._until(lambda: granted)
 
-    async def _enter(self) -> None:
+    async def _enter(self, session: Session) -> None:
         """Wait until the budget lets the first push of a stream be under way."""
         granted: Deferred[None] = Deferred()
         self._allowance.ask(self._allowance.slot, lambda: granted.callback(None))
-        self._entering = True
-        try:
-            if self.bookmark.awaited and not granted.called:
-                self._make_way()
-            await self._until(lambda: granted)
-        finally:
-            self._entering = False
-
-    def _offset_awaited(self) -> None:
-        """Somebody waits for an offset to be stored, for which there has to be a stream."""
-        if self._entering:
-            self._make_way()
-
-    def _make_way(self) -> None:
-        """Give up what was received, to be read again, and have the room for a stream.
-
-        Whoever waits for an offset to be stored takes no records meanwhile, which would make room;
-        and a partition that is paused is to store its offset all the same.
-        """
-        self.backlog.shed()
-        if not self.backlog:
-            self._owner.withdraw(self)
-        self._count()
-        self._allowance.insist()
+        if not granted.called:
+            self._stand_ready(session)
+        await self._until(lambda: granted)
 
     async def _until(self, begin: Callable[[], Deferred[T]]) -> T:
         """Begin something and wait for it, unless interrupted."""
