@@ -267,6 +267,49 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.failureResultOf(creating, TopicAlreadyExists)
         self.stopped()
 
+    def connected_again(self) -> None:
+        """Connect again, to metadata that have the topic."""
+        self.advance(1.0)
+        self.watching = self.watches()
+        self.tell(
+            self.watching,
+            everything(SPU, spu(5001)),
+            everything(PARTITION, partition("orders-0"), partition("orders-1")),
+            everything(TOPIC, topic("orders", 2)),
+        )
+
+    def test_one_that_came_while_nobody_watched_may_have_been_there_for_long(self) -> None:
+        self.watching[TOPIC].connection.close()
+        self.advance()
+        creating, asked = self.create()
+        self.connected_again()
+        self.assertNoResult(creating)
+        asked.reply(StatusResponse(name="orders", error_code=error(Code.TOPIC_ALREADY_EXISTS)))
+        self.advance()
+        self.failureResultOf(creating, TopicAlreadyExists)
+        self.stopped()
+
+    def test_that_is_the_one_if_the_sc_says_so(self) -> None:
+        self.watching[TOPIC].connection.close()
+        self.advance()
+        creating, asked = self.create()
+        self.connected_again()
+        asked.reply(StatusResponse(name="orders"))
+        self.advance()
+        self.successResultOf(creating)
+        self.stopped()
+
+    def test_past_the_deadline_it_says_that_it_can_not_know(self) -> None:
+        self.watching[TOPIC].connection.close()
+        self.advance()
+        creating, _ = self.create(timeout=5.0)
+        self.connected_again()
+        self.advance(4.0)
+        found = self.failureResultOf(creating, WaitTimedOut).value
+        self.assertIs(found.effect, Effect.UNKNOWN)
+        self.assertIn("topic orders is there, perhaps from others", str(found))
+        self.stopped()
+
     def test_metadata_of_another_topic_of_the_name_says_nothing(self) -> None:
         ours: dict[str, Any]
         for ours in (

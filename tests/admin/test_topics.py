@@ -122,6 +122,19 @@ class CreatingTopics(AdminCase):
         creating = self.admin.create_topic("orders", mirror_from=["a"], mirror_to=["b"])
         self.failure(creating, InvalidConfig)
 
+    def test_one_that_exists_is_told_also_by_a_client_that_knew_no_topics_yet(self) -> None:
+        self.result(self.admin.create_topic("orders"))
+        client = self.make_client()
+        client.startService()
+        self.failure(client.admin.create_topic("orders"), TopicAlreadyExists)
+        self.result(client.close())
+
+    def test_a_client_that_knew_no_topics_yet_can_create_one(self) -> None:
+        client = self.make_client()
+        client.startService()
+        self.result(client.admin.create_topic("orders"))
+        self.result(client.close())
+
     def test_a_dry_run_creates_nothing(self) -> None:
         self.result(self.admin.create_topic("orders", dry_run=True))
         self.assertEqual(self.result(self.admin.list_topics()), [])

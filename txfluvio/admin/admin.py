@@ -117,9 +117,10 @@ class Admin:
 
         That is when the SC says so or when the metadata shows it, with an online leader for each
         partition, whichever is first: an SC may take minutes to answer where all has long been
-        there. What shows is taken for this topic if it has come since, with the partitions and the
-        replication that were asked for; where others create the same one at the same time, all of
-        them may be told that it was created.
+        there. What shows is taken for this topic if it was seen to come since, with the partitions
+        and the replication that were asked for; where others create the same one at the same time,
+        all of them may be told that it was created. What is there when this client has connected
+        may have been there before: then the SC alone can tell.
 
         A topic of a name that this client has just deleted is created after a pause of one second,
         since an SC confuses the two; after a deletion by others, the new topic may lose its

@@ -126,8 +126,10 @@ class Usable:
 
     def holds_as_asked(self, topology: Topology) -> bool | None:
         """True if it can be used and is the one that was asked for, for all that the metadata tell;
-        None: not yet, or it is another's of this name."""
-        return True if self.holds(topology) and self._as_asked(topology) else None
+        None: not yet, or it is another's of this name, or may be."""
+        if not self.holds(topology) or topology.topic(self.name).born <= topology.loaded_at:
+            return None
+        return True if self._as_asked(topology) else None
 
     def _as_asked(self, topology: Topology) -> bool:
         wanted = self.asked_for
@@ -152,6 +154,8 @@ class Usable:
         found = topology.topic(self.name)
         if found.partition_count < self.at_least:
             return f"topic {self.name} has {found.partition_count} partitions of {self.at_least}"
+        if self.holds(topology):
+            return f"topic {self.name} is there, perhaps from others, and the SC has not answered"
         numbers = enumerated(topology.leaderless(self.name, born_after=self.born_after))
         state = found.status.resolution.name.lower().replace("_", " ")
         return f"topic {self.name} ({state}) has no online leader for partitions {numbers}"

@@ -158,12 +158,15 @@ class Topology:
 
     :ivar use_local_address: whether SPUs are reached at their local address, where they have one.
     :ivar version: grows with each snapshot.
+    :ivar loaded_at: the version in which it was loaded, by the connection that it is told by. What
+        appeared up to then may have been there for long.
     :ivar topics: by name.
     :ivar spus: by id.
     """
 
     use_local_address: bool = False
     version: int = 0
+    loaded_at: int = 0
     topics: Mapping[str, TopicInfo] = _NOTHING
     spus: Mapping[int, SpuInfo] = _NOTHING
     _loaded: frozenset[str] = frozenset()
@@ -276,6 +279,8 @@ class Topology:
         if told is None:
             return self
         after = attrs.evolve(self, version=self.version + 1, loaded=self._loaded | {label})
+        if not self.loaded:
+            after = attrs.evolve(after, loaded_at=after.version)
         if message.kind is SPU:
             return after._with_spus(told)
         if message.kind is PARTITION:
