@@ -78,6 +78,7 @@ OWN_LAYOUTS = {
 """In words, the types that are written by hand."""
 
 NUMBERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
+OTHERS = ("boolean", "string", "semver", "blob", "varint", "var_bytes", "record_set")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -347,7 +348,7 @@ def message_section(message: type[Message], seen: dict[type, None]) -> list[str]
 
 def type_name(type_: Any) -> tuple[str, list[type]]:
     """A wire type in words, and the structures it is made of."""
-    for name in (*NUMBERS, "boolean", "string", "blob", "varint", "var_bytes", "record_set"):
+    for name in (*NUMBERS, *OTHERS):
         if type_ is getattr(schema, name, None):
             return f"``{name}``", []
     match type(type_).__name__.strip("_"):

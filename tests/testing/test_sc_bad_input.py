@@ -22,9 +22,13 @@ from txfluvio.wire.sc import (
     DeleteRequest,
     Kind,
     ListRequest,
+    Package,
+    PackageMeta,
+    SmartModuleSpec,
     StatusResponse,
     TopicSpec,
     UpdateRequest,
+    Wasm,
     WatchRequest,
 )
 from txfluvio.wire.versions import ApiVersionsRequest
@@ -58,6 +62,15 @@ def typed(key: int, label: str, body: bytes, *, claim: int | None = None) -> byt
 def versions(client_version: str, version: int = 2) -> bytes:
     request = ApiVersionsRequest(client_version=client_version)
     return encode_request(request, version=version, correlation_id=99, client_id="test")
+
+
+def package(version: str, api_version: str) -> bytes:
+    meta = PackageMeta(
+        package=Package(name="sm", group="g", version=version, api_version=api_version)
+    )
+    spec = SmartModuleSpec(meta=meta, wasm=Wasm(payload=b""))
+    request = CreateRequest(kind=SMART_MODULE, name="", spec=spec)
+    return encode_request(request, version=19, correlation_id=99, client_id="")
 
 
 TOPIC_BODY = b"\0\0\0\0\0\0"
@@ -98,6 +111,8 @@ NO_CONTENT = {
         correlation_id=99,
         client_id="",
     ),
+    "a package whose version is one number": package("1", "0.1.0"),
+    "a package for an API whose version is none": package("0.1.0", "v0.1"),
     "a SmartModule deleted by an impossible version": encode_request(
         DeleteRequest(kind=SMART_MODULE, key="g/sm@x"),
         version=19,

@@ -16,11 +16,11 @@ from zope.interface.verify import verifyObject
 from tests.transport.peer import SPU_VERSIONS, PeerTestCase
 from txfluvio.config import ClientConfig
 from txfluvio.errors import ConnectFailed, HandshakeFailed, TlsRequired
-from txfluvio.testing.semver import is_semver
 from txfluvio.transport.factory import FluvioFactory, client_version, connect
 from txfluvio.transport.protocol import CLOSE_GRACE, MAX_GREETING, FluvioProtocol
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.schema import evolve
+from txfluvio.wire.semver import is_semver
 from txfluvio.wire.versions import ApiVersionsRequest
 
 

@@ -22,6 +22,7 @@ _INTEGERS = {
     schema.u64: st.integers(0, 2**64 - 1),
 }
 _TEXT = st.text(max_size=6)
+_VERSIONS = st.sampled_from(["0.1.0", "1.2.3-x.4+y"])
 _BLOB = st.binary(max_size=6)
 _SOME = 2
 _made: dict[Any, st.SearchStrategy[Any]] = {}
@@ -53,6 +54,8 @@ def _make(type_: Any, version: int, kind: sc.Kind | None) -> st.SearchStrategy[A
             return st.booleans()
         case types.String():
             return _TEXT
+        case types.Semver():
+            return _VERSIONS
         case types.Bytes() | types.VarBytes():
             return _BLOB
         case types.RecordSetType():

@@ -15,7 +15,7 @@ import attrs
 from ..wire.codes import Code, ErrorCode, error
 from ..wire.sc import Assigned, Computed, PackageMeta, PartitionMap, TopicSpec
 from ..wire.schema import MAX_STRING
-from .semver import LenientError, lenient
+from ..wire.semver import LenientError, lenient
 
 MAX_NAME_BYTES = 63
 MIN_RETENTION = 10

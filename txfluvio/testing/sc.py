@@ -45,13 +45,13 @@ from ..wire.sc import (
     WatchResponse,
 )
 from ..wire.schema import SC_APIS, Api, Message, Reader, Request, Writer, evolve, string, u32
+from ..wire.semver import is_semver
 from ..wire.versions import ApiVersionsRequest, ApiVersionsResponse
 from .metadata import Metadata as Stores
 from .metadata import Timing
 from .mirroring import Mirroring
 from .operations import Hangup, Operations, shown, status, summary
 from .releases import Release
-from .semver import is_semver
 from .server import Connection, Incoming, Nothing
 from .store import Diff, Item, Store
 from .timers import Timers

@@ -34,6 +34,7 @@ from .schema import (
     i64,
     mapping,
     optional,
+    semver,
     string,
     struct,
     tagged,
@@ -464,8 +465,8 @@ class Package:
 
     name: str = field(string)
     group: str = field(string)
-    version: str = field(string)
-    api_version: str = field(string, default="0.1.0")
+    version: str = field(semver)
+    api_version: str = field(semver, default="0.1.0")
     description: str | None = field(optional(string), default=None)
     license: str | None = field(optional(string), default=None)
     visibility: Visibility = field(enumeration(Visibility), since=19, default=Visibility.PRIVATE)

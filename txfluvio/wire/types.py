@@ -12,6 +12,7 @@ from ..errors import UsageError
 from . import _varints
 from .cursor import Reader, Writer
 from .records import RecordSet
+from .semver import is_semver
 from .straight import Direct, Source
 
 MAX_STRING = 32_767
@@ -142,6 +143,23 @@ class String(Direct):
         source.piece(raw)
 
 
+class Semver:
+    """A string that is a semantic version. Whatever it is is written, and read it is refused."""
+
+    def read(self, reader: Reader) -> str:
+        start = reader.pos
+        value = string.read(reader)
+        if not is_semver(value):
+            reader.fail(f"{value!r} is no semantic version", start)
+        return value
+
+    def write(self, writer: Writer, value: str) -> None:
+        string.write(writer, value)
+
+    def min_size(self, version: int) -> int:
+        return string.min_size(version)
+
+
 class Bytes(Direct):
     """A 32-bit length, taken as signed and as "empty" when not positive; then bytes."""
 
@@ -238,6 +256,7 @@ class RecordSetType(Direct):
 
 boolean = Bool()
 string = String()
+semver = Semver()
 blob = Bytes()
 varint = Varint()
 var_bytes = VarBytes()

@@ -1,10 +1,10 @@
-"""Versions: what the SC takes from a client, and what it makes of those in names."""
+"""Versions: what a server takes from a client, and what it makes of those in names."""
 
 from __future__ import annotations
 
 import pytest
 
-from txfluvio.testing.semver import LenientError, is_semver, lenient
+from txfluvio.wire.semver import LenientError, is_semver, lenient
 
 
 @pytest.mark.parametrize(

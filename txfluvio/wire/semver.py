@@ -1,7 +1,7 @@
-"""Semantic versions as the SC reads them: strictly from clients and packages, leniently in names.
+"""Semantic versions as servers read them: strictly from clients and packages, leniently in names.
 
-The SC uses the Rust crates ``semver`` and ``lenient_semver``; what they accept and how they
-complain shows in its answers.
+They use the Rust crates ``semver`` and ``lenient_semver``; what these accept and how they complain
+shows in the answers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_NUMBER = 2**64 - 1
 
 
 def is_semver(text: str) -> bool:
-    """Whether the SC takes ``text`` for a semantic version, for example of a client."""
+    """Whether a server takes ``text`` for a semantic version, for example of a client."""
     match = _STRICT.fullmatch(text)
     return match is not None and all(_is_number(number) for number in match.groups())
 
