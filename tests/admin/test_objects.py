@@ -195,6 +195,32 @@ class SmartModules(AdminCase):
         (found,) = self.result(self.admin.list_smartmodules(summary=False))
         self.assertEqual(gzip.decompress(found.wasm), b"(module)")
 
+    def test_a_package_has_versions_that_an_sc_can_read(self) -> None:
+        package = SmartModulePackage(name="sm", group="g", version="0.1.0")
+        for setting, wrong in (
+            ("version", attrs.evolve(package, version="1")),
+            ("api_version", attrs.evolve(package, api_version="v0.1")),
+        ):
+            creating = self.admin.create_smartmodule("", WASM, package=wrong)
+            found = self.failureResultOf(creating, InvalidConfig).value
+            self.assertEqual(found.setting, f"SmartModulePackage.{setting}")
+
+    def test_a_name_has_a_version_that_an_sc_can_read_or_none(self) -> None:
+        for wrong in ("g/sm@x", "g/sm@", "g/sm@x@1/y"):
+            deleting = self.admin.delete_smartmodule(wrong)
+            found = self.failureResultOf(deleting, InvalidConfig).value
+            self.assertEqual(found.setting, "name")
+            listing = self.admin.list_smartmodules(["sm", wrong])
+            self.assertEqual(self.failureResultOf(listing, InvalidConfig).value.setting, "named")
+
+    def test_versions_in_names_are_read_as_an_sc_reads_them(self) -> None:
+        package = SmartModulePackage(name="sm", group="g", version="1.0.0")
+        self.result(self.admin.create_smartmodule("", WASM, package=package))
+        for name in ("g/sm@1", "g/sm@v1.0", "g/sm@1@x", "g/sm/x@y"):
+            self.assertEqual(len(self.result(self.admin.list_smartmodules(name))), 1)
+        self.assertEqual(self.result(self.admin.list_smartmodules("sm@x")), [])
+        self.result(self.admin.delete_smartmodule("g/sm@1"))
+
     def test_one_in_a_file(self) -> None:
         # Not mktemp: outside of trial that is a directory here, for good.
         path = Path(self.enterContext(TemporaryDirectory())) / "module.wasm"

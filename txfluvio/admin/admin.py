@@ -537,7 +537,8 @@ class Admin:
         :param wasm: WebAssembly, or the path of a file of it, which is read now; compressed with
             gzip or not. An SPU takes only the former, so the latter is compressed here.
         :param package: what it is a package of.
-        :raises InvalidConfig: the file can not be read, or there is nothing in it.
+        :raises InvalidConfig: the file can not be read, or there is nothing in it, or a version of
+            the package is none.
         :raises SmartModuleError: it was not stored. That it is WebAssembly at all is found out only
             when it is used.
         """
@@ -565,9 +566,15 @@ class Admin:
         Cancelled once it was sent, it may take effect all the same.
 
         :param name: a packaged one's is ``group/name@version``, or what it is kept under.
+        :raises InvalidConfig: the version in the name can not be read.
         :raises SmartModuleNotFound: there is none of this name.
         """
-        return self._delete(sc.SMART_MODULE, name, "SmartModule")
+
+        def request() -> sc.DeleteRequest:
+            key = values.module_name("name", name)
+            return sc.DeleteRequest(kind=sc.SMART_MODULE, key=key)
+
+        return self._do(request, f"SmartModule {name}")
 
     def list_smartmodules(
         self, named: str | Iterable[str] = (), *, summary: bool = True
@@ -579,6 +586,7 @@ class Admin:
         :param named: only those of this name, or one of these; a packaged one's is ``name``,
             ``group/name`` or ``group/name@version``.
         :param summary: leave out their bytes.
+        :raises InvalidConfig: a version in a name can not be read.
         """
         describe = values.smartmodule_description
         return self._list(sc.SMART_MODULE, describe, named, called="named", summary=summary)
@@ -867,6 +875,8 @@ class Admin:
 
         async def ask() -> list[T]:
             texts = values.texts(called, filters)
+            if kind is sc.SMART_MODULE:
+                texts = tuple(values.module_name(called, one) for one in texts)
             request = sc.ListRequest(kind=kind, filters=texts, summary=summary, system=system)
             reply = await self._cluster.sc_request(request)
             objects = sorted(reply.of(kind).objects, key=lambda told: told.name)

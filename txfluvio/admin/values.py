@@ -6,6 +6,7 @@ the protocol shows in a signature; only its enumerations are shared.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -16,6 +17,7 @@ from .._checks import is_number
 from ..cluster import partition_count, partition_key
 from ..errors import InvalidConfig
 from ..wire import sc, spu
+from ..wire.semver import LenientError, is_semver, lenient
 
 T = TypeVar("T")
 
@@ -26,6 +28,8 @@ SpuGroupResolution = sc.SpuGroupResolution
 TableFormatResolution = sc.TableFormatResolution
 Alignment = sc.Alignment
 Color = sc.Color
+
+_VERSION_IN_NAME = re.compile(r"[^/]*/[^/@]*@([^/@]*)")
 
 
 # Topics
@@ -299,6 +303,8 @@ class SmartModuleParam:
 class SmartModulePackage:
     """The package a SmartModule came in; ``group/name@version`` is its full name.
 
+    :ivar version: a semantic version, such as ``0.1.0``.
+    :ivar api_version: another one.
     :ivar params: the parameters it takes, by name.
     """
 
@@ -316,8 +322,8 @@ class SmartModulePackage:
         package = sc.Package(
             name=self.name,
             group=self.group,
-            version=self.version,
-            api_version=self.api_version,
+            version=version("SmartModulePackage.version", self.version),
+            api_version=version("SmartModulePackage.api_version", self.api_version),
             description=self.description,
             license=self.license,
             visibility=sc.Visibility.PUBLIC if self.public else sc.Visibility.PRIVATE,
@@ -577,6 +583,31 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, Iterable):
         raise InvalidConfig(name, value, "a text, or several")
     return tuple(text(name, one) for one in value)
+
+
+def version(name: str, value: object) -> str:
+    """A semantic version. An SC would hang up on a package with anything else.
+
+    :raises InvalidConfig: it is none.
+    """
+    if not is_semver(text(name, value)):
+        raise InvalidConfig(name, value, "a semantic version, such as 0.1.0")
+    return cast(str, value)
+
+
+def module_name(name: str, value: object) -> str:
+    """The name of a SmartModule. An SC would hang up on a version in it that it can not read.
+
+    :raises InvalidConfig: it has such a version.
+    """
+    given = text(name, value)
+    versioned = _VERSION_IN_NAME.match(given)
+    if versioned is not None:
+        try:
+            lenient(versioned[1])
+        except LenientError as error:
+            raise InvalidConfig(name, value, "group/name@version, such as g/n@0.1.0") from error
+    return given
 
 
 def mapping(name: str, value: object) -> dict[str, str]:
