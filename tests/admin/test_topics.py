@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError
 
 from txfluvio.admin import (
     Deduplication,
+    PartitionMirror,
     PartitionResolution,
     TopicDescription,
     TopicResolution,
@@ -28,7 +29,15 @@ from txfluvio.errors import (
 )
 from txfluvio.testing import Timing
 from txfluvio.testing.smartmodules import deduplicate
-from txfluvio.wire.sc import HomeMirror, MirrorTopic
+from txfluvio.wire.sc import (
+    TOPIC,
+    CreateRequest,
+    HomeMirror,
+    MirrorTopic,
+    RemoteMirror,
+    SpuMirror,
+    TopicSpec,
+)
 
 from .kit import AdminCase
 
@@ -51,6 +60,7 @@ class CreatingTopics(AdminCase):
         found = self.describe("orders")
         self.assertEqual((found.partition_count, found.replication), (1, 1))
         self.assertEqual(found.compression, "any")
+        self.assertEqual((found.ignore_racks, found.mirror), (False, False))
         self.assertFalse(found.system)
         self.assertIs(found.resolution, TopicResolution.PROVISIONED)
 
@@ -68,6 +78,7 @@ class CreatingTopics(AdminCase):
         self.result(creating)
         found = self.describe("orders")
         self.assertEqual((found.partition_count, found.replication), (2, 2))
+        self.assertTrue(found.ignore_racks)
         self.assertEqual(found.retention, 3600)
         self.assertEqual((found.segment_size, found.max_partition_size), (4096, 1_000_000))
         self.assertEqual(found.compression, "zstd")
@@ -93,7 +104,11 @@ class CreatingTopics(AdminCase):
         self.result(self.admin.create_topic("orders", mirror_from=["edge"]))
         found = self.describe("orders")
         self.assertTrue(found.mirror)
+        self.assertEqual((found.mirror_from, found.mirror_to), (("edge",), None))
         self.assertEqual((found.partition_count, found.replication), (1, None))
+        assert found.partitions is not None
+        mirror = PartitionMirror(cluster="edge", incoming=True, replica="orders-0")
+        self.assertEqual([partition.mirror for partition in found.partitions], [mirror])
 
     def test_one_remote_cluster_may_be_given_as_a_plain_text(self) -> None:
         self.result(self.admin.register_remote("edge"))
@@ -117,6 +132,36 @@ class CreatingTopics(AdminCase):
             [(partition.remote_cluster, partition.source) for partition in home.partitions],
             [("edge1", True), ("edge2", True)],
         )
+        found = self.describe("orders")
+        self.assertEqual((found.mirror_from, found.mirror_to), (None, ("edge1", "edge2")))
+        assert found.partitions is not None
+        mirrors = [partition.mirror for partition in found.partitions]
+        self.assertEqual(
+            [(m.cluster, m.incoming) for m in mirrors if m is not None],
+            [("edge1", False), ("edge2", False)],
+        )
+
+    def test_a_topic_of_a_remote_cluster_tells_its_home(self) -> None:
+        for target, incoming in ((False, False), (True, True)):
+            home = RemoteMirror(
+                home_cluster="home",
+                home_spus=(SpuMirror(id=6001, key="main-1", endpoint="home.test:9005"),),
+                target=target,
+            )
+            name = f"orders-{target}".lower()
+            request = CreateRequest(
+                kind=TOPIC, name=name, spec=TopicSpec(replicas=MirrorTopic(config=home))
+            )
+            self.result(self.client._cluster.sc_request(request))
+            self.wait(1.0)
+            found = self.describe(name)
+            ways = (("home",), None) if incoming else (None, ("home",))
+            self.assertEqual((found.mirror_from, found.mirror_to), ways)
+            assert found.partitions is not None
+            mirror = PartitionMirror(
+                cluster="home", incoming=incoming, spu=6001, endpoint="home.test:9005"
+            )
+            self.assertEqual([partition.mirror for partition in found.partitions], [mirror])
 
     def test_a_mirror_goes_one_way(self) -> None:
         creating = self.admin.create_topic("orders", mirror_from=["a"], mirror_to=["b"])
@@ -417,6 +462,7 @@ class Partitions(AdminCase):
         self.assertIs(found.resolution, PartitionResolution.ONLINE)
         self.assertEqual((found.high_watermark, found.log_end), (2, 2))
         self.assertEqual([(f.spu, f.log_end) for f in found.followers], [(5002, 2)])
+        self.assertEqual((found.live_replicas, found.mirror), (1, None))
         assert found.size is not None
         self.assertGreater(found.size, 0)
 

@@ -71,7 +71,10 @@ class TopicDescription:
     :ivar replication: how many SPUs hold each; None for a mirror.
     :ivar assignment: the SPUs of each partition, the leader first, if whoever created the topic
         chose them; None if the SC does.
-    :ivar mirror: whether it mirrors, or is mirrored to, another cluster.
+    :ivar ignore_racks: whether the SC was told to place replicas without regard to racks.
+    :ivar mirror_from: the clusters that mirror to this topic, one for each partition; None if none
+        is to.
+    :ivar mirror_to: the clusters that it is mirrored to, one for each partition; None if it is not.
     :ivar retention: seconds that records are kept; None: seven days.
     :ivar segment_size: bytes of one file of the log; None: one GiB.
     :ivar max_partition_size: bytes after which the oldest records go; None: no limit of its own.
@@ -87,7 +90,9 @@ class TopicDescription:
     partition_count: int
     replication: int | None
     assignment: tuple[tuple[int, ...], ...] | None
-    mirror: bool
+    ignore_racks: bool
+    mirror_from: tuple[str, ...] | None
+    mirror_to: tuple[str, ...] | None
     retention: int | None
     segment_size: int | None
     max_partition_size: int | None
@@ -99,23 +104,37 @@ class TopicDescription:
     replicas: Mapping[int, tuple[int, ...]]
     partitions: tuple[PartitionDescription, ...] | None = None
 
+    @property
+    def mirror(self) -> bool:
+        """Whether it mirrors, or is mirrored to, another cluster."""
+        return self.mirror_from is not None or self.mirror_to is not None
+
 
 def topic_description(told: sc.Metadata) -> TopicDescription:
     spec, status = told.spec, told.status
     replicas = spec.replicas
-    replication = assignment = None
+    replication = assignment = mirrored = None
+    outgoing = False
     if isinstance(replicas, sc.Computed):
         replication = replicas.replication_factor
     elif isinstance(replicas, sc.Assigned):
         assignment = tuple(partition.replicas for partition in replicas.partitions)
         replication = max(map(len, assignment), default=0)
+    elif isinstance(replicas.config, sc.HomeMirror):
+        mirrored = tuple(partition.remote_cluster for partition in replicas.config.partitions)
+        outgoing = replicas.config.source
+    else:
+        mirrored = (replicas.config.home_cluster,) * len(replicas.config.home_spus)
+        outgoing = not replicas.config.target
     storage = spec.storage or sc.TopicStorage()
     return TopicDescription(
         name=told.name,
         partition_count=partition_count(spec),
         replication=replication,
         assignment=assignment,
-        mirror=isinstance(replicas, sc.MirrorTopic),
+        ignore_racks=isinstance(replicas, sc.Computed) and replicas.ignore_rack_assignment,
+        mirror_from=None if outgoing else mirrored,
+        mirror_to=mirrored if outgoing else None,
         retention=spec.cleanup_policy.time_in_seconds if spec.cleanup_policy else None,
         segment_size=storage.segment_size,
         max_partition_size=storage.max_partition_size,
@@ -145,6 +164,38 @@ class ReplicaDescription:
 
 
 @attrs.frozen(kw_only=True)
+class PartitionMirror:
+    """Where else the records of a partition are.
+
+    :ivar cluster: the other cluster: the home of this one, or one that this one is the home of.
+    :ivar incoming: whether the records come from there; else they go there.
+    :ivar replica: the partition there, ``"orders-0"``; None if that cluster is the home, of which
+        the SPU is told.
+    :ivar spu: the home's SPU that has it, by id; None if this cluster is the home.
+    :ivar endpoint: ``"host:port"`` of that SPU.
+    """
+
+    cluster: str
+    incoming: bool
+    replica: str | None = None
+    spu: int | None = None
+    endpoint: str | None = None
+
+    @classmethod
+    def from_wire(cls, told: sc.PartitionMirror) -> PartitionMirror:
+        if isinstance(told, sc.HomePartition):
+            return cls(
+                cluster=told.remote_cluster, incoming=not told.source, replica=told.remote_replica
+            )
+        return cls(
+            cluster=told.home_cluster,
+            incoming=told.target,
+            spu=told.home_spu_id,
+            endpoint=told.home_spu_endpoint,
+        )
+
+
+@attrs.frozen(kw_only=True)
 class PartitionDescription:
     """A partition. The numbers of records are those of the leader's last report.
 
@@ -155,6 +206,8 @@ class PartitionDescription:
     :ivar size: bytes on disk; None: not told. An SPU that was restarted leaves out all files of its
         log but the last, until retention removes some.
     :ivar followers: the other replicas.
+    :ivar live_replicas: how many of these have every record that the leader has.
+    :ivar mirror: where else its records are; None if it belongs to no mirror.
     """
 
     topic: str
@@ -166,6 +219,8 @@ class PartitionDescription:
     log_end: int | None
     size: int | None
     followers: tuple[ReplicaDescription, ...]
+    live_replicas: int
+    mirror: PartitionMirror | None
     being_deleted: bool
     system: bool
 
@@ -192,6 +247,8 @@ def partition_description(told: sc.Metadata) -> PartitionDescription:
             )
             for replica in status.replicas
         ),
+        live_replicas=status.lsr,
+        mirror=PartitionMirror.from_wire(spec.mirror) if spec.mirror else None,
         being_deleted=status.is_being_deleted,
         system=spec.system,
     )
