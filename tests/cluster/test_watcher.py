@@ -7,10 +7,12 @@ import gc
 from twisted.internet.defer import CancelledError, Deferred, fail
 
 from txfluvio.cluster import ConnectionState, Topology
+from txfluvio.cluster.cluster import TELLING
 from txfluvio.config import TlsConfig
 from txfluvio.errors import (
     ClientClosed,
     ConnectFailed,
+    HandshakeFailed,
     InvalidConfig,
     NotStarted,
     ProtocolError,
@@ -34,6 +36,13 @@ class Securing(MemoryDialer):
     ) -> Deferred[FluvioProtocol]:
         dialer = dialing.MemoryDialer(self.network, self.config, self.network.clock)
         return dialer.dial(host, port, server_name=server_name)
+
+
+class Late(MemoryDialer):
+    """Keeps to no time."""
+
+    def dial(self, *_: object, **__: object) -> Deferred[FluvioProtocol]:
+        return Deferred()
 
 
 class Loading(ClusterCase):
@@ -105,6 +114,35 @@ class NotThere(ClusterCase):
         error = self.failureResultOf(starting, ConnectFailed).value
         self.assertIn("within 10 s", str(error))
         self.stopped()
+
+    def test_one_that_accepts_and_says_nothing_is_told_from_one_that_is_not_there(self) -> None:
+        self.sc.mute = True
+        for seconds in (2.0, 3.0, 5.0):
+            with self.subTest(handshake_timeout=seconds):
+                self.use(connect_timeout=3.0, handshake_timeout=seconds)
+                starting = self.cluster.start()
+                self.advance(2.0)
+                self.advance(1.0)
+                self.advance()
+                self.failureResultOf(starting, HandshakeFailed)
+                self.stopped()
+
+    def test_an_attempt_that_takes_longer_than_it_may_is_not_waited_for(self) -> None:
+        self.use(dialer=Late)
+        starting = self.cluster.start()
+        self.advance(10.0)
+        self.advance(TELLING)
+        error = self.failureResultOf(starting, ConnectFailed).value
+        self.assertIn("no answer within 10 s", str(error))
+        self.stopped()
+
+    def test_stopping_ends_the_waiting_for_the_reason_of_an_attempt(self) -> None:
+        self.use(dialer=Late)
+        starting = self.cluster.start()
+        self.advance(10.0)
+        self.assertNoResult(starting)
+        self.stopped()
+        self.failureResultOf(starting, ClientClosed)
 
     def test_an_sc_without_watches_is_not_asked_again(self) -> None:
         self.sc._apis = {key: api for key, api in self.sc._apis.items() if key != 1004}

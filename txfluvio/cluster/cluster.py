@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -45,6 +45,9 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 
 TOPIC_GRACE = 1.0
 """Seconds that a topic, or a partition, which was perhaps made a moment ago is looked for."""
+
+TELLING: Final = 1.0
+"""Seconds that an attempt to connect may take to tell its reason, once its time is over."""
 
 
 @attrs.frozen
@@ -105,9 +108,18 @@ class Cluster:
             lambda topology: topology,
             missing="the cluster is not known",
             timeout=None if for_ever else self.config.connect_timeout,
-            patient=for_ever,
+            hopeless=lambda error: not (for_ever or error.retriable),
         )
-        return known.addCallbacks(lambda _: None, self._not_connected)
+        known.addErrback(self._told_why).addErrback(self._not_connected)
+        return known.addCallback(lambda _: None)
+
+    def _told_why(self, failure: Failure) -> Failure | Deferred[Topology]:
+        """The first attempt may have as much time, and tells why when its connection is gone."""
+        if failure.check(WaitTimedOut) is None or self.version or self._watcher.last_error:
+            return failure
+        return self._watcher.wait_for(
+            lambda topology: topology, missing="", timeout=TELLING, hopeless=lambda _: True
+        )
 
     def _not_connected(self, failure: Failure) -> Failure:
         if failure.check(WaitTimedOut) is None:

@@ -54,13 +54,13 @@ class _Waiter:
     """Somebody who waits for a condition.
 
     :ivar about: the partition that the condition is about, by topic and number, if it is one.
-    :ivar patient: whether to go on waiting after an error that will not go away by itself.
+    :ivar hopeless: whether an error on the way to the SC ends the waiting.
     """
 
     condition: Callable[[Topology], Any]
     missing: str | Callable[[Topology], str]
     about: tuple[str, int] | None
-    patient: bool
+    hopeless: Callable[[FluvioError], bool]
     deferred: Deferred[Any]
     call: IDelayedCall | None = None
 
@@ -137,7 +137,7 @@ class Watcher:
         missing: str | Callable[[Topology], str],
         timeout: float | None = None,
         about: tuple[str, int] | None = None,
-        patient: bool = True,
+        hopeless: Callable[[FluvioError], bool] = lambda _: False,
     ) -> Deferred[T]:
         """Fires with what ``condition`` returns, as soon as that is not None.
 
@@ -152,15 +152,14 @@ class Watcher:
             anything does; None: for ever.
         :param about: the topic and number of the one partition that the condition looks at, its
             SPU and its topic included; None: it looks at more, or at something else.
-        :param patient: if not, an error on the way to the SC that will not go away by itself ends
-            the waiting.
+        :param hopeless: whether an error on the way to the SC ends the waiting.
         """
         if self.state is ConnectionState.NEW:
             return fail(NotStarted("client"))
         if self.state is ConnectionState.STOPPED:
             return fail(ClientClosed())
         error = self.last_error
-        if not patient and error is not None and not error.retriable:
+        if error is not None and hopeless(error):
             # An attempt may fail before anybody can wait for what comes of it.
             return fail(error)
 
@@ -168,7 +167,7 @@ class Watcher:
             self._dismiss(waiter)
 
         deferred: Deferred[T] = Deferred(cancelled)
-        waiter = _Waiter(condition, missing, about, patient, deferred)
+        waiter = _Waiter(condition, missing, about, hopeless, deferred)
         self._waiters[waiter] = None
         if timeout is not None:
             # A late reactor, or a clock set forward, leaves less than nothing.
@@ -301,7 +300,6 @@ class Watcher:
             self._log.info("lost the SC: {error}", error=error)
         else:
             self._log.info("no connection to the SC: {error}", error=error)
-        if not error.retriable:
-            for waiter in list(self._waiters):
-                if not waiter.patient and self._dismiss(waiter):
-                    waiter.deferred.errback(error)
+        for waiter in list(self._waiters):
+            if waiter.hopeless(error) and self._dismiss(waiter):
+                waiter.deferred.errback(error)
