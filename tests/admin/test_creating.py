@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError
 from tests.cluster.objects import changed, deleted, everything, partition, spu, topic, updated
 from tests.costs import calls_of
 from txfluvio.admin import (
+    Admin,
     PartitionResolution,
 )
 from txfluvio.admin.admin import REUSE_PAUSE, SETTLING
@@ -439,6 +440,41 @@ class DeletingATopic(ScriptedAdminCase):
 
 
 class AddingPartitions(ScriptedAdminCase):
+    def test_how_many_there_were_is_known_before_they_are_asked_for(self) -> None:
+        self.stopped()
+        self.use()
+        admin = Admin(self.cluster)
+        self.cluster.start()
+        adding = admin.add_partitions("orders", 1)
+        self.advance()
+        self.watching = self.watches()
+        self.tell(
+            self.watching,
+            everything(SPU, spu(5001)),
+            everything(PARTITION, partition("orders-0")),
+            everything(TOPIC, topic("orders", 1)),
+        )
+        self.advance()
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertNoResult(adding)
+        self.show(topic("orders", 2), partition("orders-1"))
+        self.successResultOf(adding)
+        self.stopped()
+
+    def test_where_that_does_not_come_nothing_is_asked_for(self) -> None:
+        self.stopped()
+        self.use()
+        admin = Admin(self.cluster)
+        self.cluster.start().addErrback(lambda _: None)
+        adding = admin.add_partitions("orders", 1, timeout=3.0)
+        self.advance()
+        self.watches()
+        self.advance(3.0)
+        self.assertIs(self.failureResultOf(adding, WaitTimedOut).value.effect, Effect.NONE)
+        self.assertEqual(self.sc.asked, [])
+        self.stopped()
+
     def test_calls_take_turns(self) -> None:
         self.show(topic("orders", 1), partition("orders-0"))
         first = self.admin.add_partitions("orders", 1)

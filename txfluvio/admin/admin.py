@@ -317,7 +317,10 @@ class Admin:
         late = WaitTimedOut("partitions are being added by calls before this one", seconds)
         await within(self._adding.acquire(), left, lambda: late)
         try:
-            known = self._cluster.topology.topics.get(name)
+            topology = await self._cluster.wait_for(
+                lambda topology: topology, missing="the cluster is not known", timeout=left.seconds
+            )
+            known = topology.topics.get(name)
             before = 0 if known is None else known.partition_count
             values.whole("count", count, 1, MAX_PARTITIONS - before)
             request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
