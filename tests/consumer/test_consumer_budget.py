@@ -139,32 +139,6 @@ def test_the_next_large_batch_comes_when_the_first_was_handed_out() -> None:
     assert other.grants == 1
 
 
-def test_a_stream_that_is_paused_with_a_large_batch_keeps_no_other_from_its_own() -> None:
-    budget = Budget(100)
-    asker, other, third = (Asker(budget, 30) for _ in range(3))
-    budget.idle(True)
-    asker.ask(400, large=True)
-    asker.receive(400)
-    assert not other.ask()
-    assert not third.ask(400, large=True)
-    asker.allowance.pause()
-    assert (other.grants, third.grants) == (1, 1)
-
-
-def test_once_it_has_handed_that_out_the_budget_is_as_it_was() -> None:
-    budget = Budget(100)
-    asker, other = Asker(budget, 50), Asker(budget, 50)
-    budget.idle(True)
-    asker.ask(400, large=True)
-    asker.receive(400)
-    asker.allowance.pause()
-    asker.allowance.resume()
-    asker.hand_out(400)
-    assert budget.counted == 100
-    assert other.ask()
-    assert not other.ask(51)
-
-
 def test_waiting_in_vain_alone_does_not_overdraw_for_small_requests() -> None:
     budget = Budget(100)
     asker = Asker(budget, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from txfluvio.config import OffsetReset
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import PartitionStream
 from txfluvio.errors import ProtocolError
@@ -107,6 +108,31 @@ class ManyPartitions(MemoryCase):
         seen, most = self.drain(consumer, 200)
         self.assertEqual(sorted(seen, key=str), sorted(list(range(40)) * 5, key=str))
         self.assertLessEqual(most, 40_000)
+
+    def test_one_that_is_paused_with_a_large_batch_and_was_reset_does_not_starve_them(self) -> None:
+        consumer = self.started(
+            start=BEGINNING,
+            reset=OffsetReset.EARLIEST,
+            partitions=[0, 1],
+            max_bytes=2000,
+            buffer_memory=4000,
+        )
+        self.append(2, batch=1, size=9000)
+        self.read(consumer, 1)
+        self.wait(1.0)
+        wait = consumer.next()
+        wait.cancel()
+        self.failureResultOf(wait)
+        self.wait(1.0)
+        self.append(3, batch=1)
+        self.lose_connections()
+        self.broker.evict("orders", 0, before=4)
+        self.wait(3.0)
+        consumer.pause(0)
+        self.append(1, partition=1, size=9000)
+        self.assertEqual(self.read(consumer, 1)[0].partition, 1)
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [1, 4])
 
     def test_what_is_damaged_does_not_take_the_room_of_the_others(self) -> None:
         damaged = bytearray(encode_batch([b"x" * 1000] * 200))

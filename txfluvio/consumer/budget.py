@@ -77,7 +77,6 @@ class Allowance:
         """Be granted nothing until :meth:`resume`."""
         self._paused = True
         self._budget._unqueue(self)
-        self._budget._set_aside(self)
 
     def resume(self) -> None:
         """Go on asking."""
@@ -119,8 +118,8 @@ class Allowance:
 class Budget:
     """The bytes of one consumer.
 
-    :param limit: bytes; exceeded by at most one batch that is larger than its stream's slot, and
-        one of each stream that was paused and can not give it up.
+    :param limit: bytes; exceeded by at most one batch that is larger than its stream's slot. What a
+        stream can not give up when it is paused and others want the room is not counted.
 
     :ivar counted: bytes held, under way, or kept free for slots.
     """
@@ -131,8 +130,6 @@ class Budget:
         self._slots = 0
         self._waiting: OrderedDict[Allowance, None] = OrderedDict()
         self._overdraft: Allowance | None = None
-        # Who was paused with an overdraft. Others do not wait until these go on.
-        self._aside: set[Allowance] = set()
         self._idle = False
 
     def join(self, slot: int) -> Allowance:
@@ -153,18 +150,10 @@ class Budget:
     def _unqueue(self, allowance: Allowance) -> None:
         self._waiting.pop(allowance, None)
 
-    def _set_aside(self, allowance: Allowance) -> None:
-        if allowance is self._overdraft:
-            self._overdraft = None
-            self._aside.add(allowance)
-            self._serve(allowance)
-
     def _changed(self, allowance: Allowance, by: int, released: bool) -> None:
         self.counted += by
-        if allowance.counted == allowance.slot:
-            self._aside.discard(allowance)
-            if allowance is self._overdraft:
-                self._overdraft = None
+        if allowance is self._overdraft and allowance.counted == allowance.slot:
+            self._overdraft = None
         if released or by < 0:
             self._serve(allowance)
 
@@ -188,8 +177,7 @@ class Budget:
     def _fits(self, allowance: Allowance) -> bool:
         assert allowance._demand is not None
         counted = self.counted - allowance.counted + allowance._with(allowance._demand.size)
-        aside = sum(each.counted - each.slot for each in self._aside)
-        return counted - aside <= max(self.limit, self._slots)
+        return counted <= max(self.limit, self._slots)
 
     def _grant(self, allowance: Allowance) -> None:
         del self._waiting[allowance]

@@ -342,6 +342,9 @@ class Consumer:
     def pause(self, partition: int, *, topic: str | None = None) -> None:
         """Hand out no more records of a partition, the rest of the batch in hand included.
 
+        What was received of it is given up where others need the room, and read again; what
+        retention has taken by then is told as at any position: ``OffsetEvicted``, or the reset.
+
         :raises PartitionNotFound: as :meth:`position`, and so in all else.
         """
         stream = self._find(partition, topic)

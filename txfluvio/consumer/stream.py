@@ -162,6 +162,7 @@ class PartitionStream:
         self.high_watermark = 0
         self.touched = False
         self.paused = False
+        self._relieved = False
         self._owner = owner
         self._cluster = cluster
         self._reading = reading
@@ -254,7 +255,8 @@ class PartitionStream:
 
     def resume(self) -> None:
         """Ask again."""
-        self.paused = False
+        self.paused = self._relieved = False
+        self._count()
         self._allowance.resume()
 
     def resize(self, slot: int) -> None:
@@ -270,6 +272,7 @@ class PartitionStream:
         """
         if self.paused and self._allowance.excessive:
             self.backlog.shed()
+            self._relieved = True
             self._count()
             self.interrupt()
 
@@ -285,7 +288,8 @@ class PartitionStream:
         self._count()
 
     def _count(self) -> None:
-        self._allowance.account(held=self.backlog.held)
+        # What could not be given up counts when it can be handed out again, or others would starve.
+        self._allowance.account(held=0 if self._relieved else self.backlog.held)
 
     def fail(self, error: Exception) -> None:
         """Read no more; the user sees the error behind the records received so far."""
