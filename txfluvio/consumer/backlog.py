@@ -207,10 +207,10 @@ class Backlog:
             self.received = self._pushes[-1].end
             return
         kept = self._returned
-        if kept is not None and kept.single:
-            kept = None
-        self._forget(self.position if kept is None else kept.end)
-        if kept is not None:
+        if kept is None or kept.single:
+            self._forget(self.position)
+        else:
+            self._forget(kept.end)
             self.give_back(kept)
 
     def jump(self, offset: int) -> None:
