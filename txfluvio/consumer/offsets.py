@@ -80,7 +80,7 @@ class Bookmark:
         self._store: Callable[[int], Deferred[None]] | None = None
         self._lasts = False
         self._storing: Deferred[None] | None = None
-        self._sent: int | None = None
+        self._storing_up_to: int | None = None
         self._round = 0
         # Who waits, and which round will answer.
         self._waiters: dict[Deferred[None], int] = {}
@@ -118,7 +118,7 @@ class Bookmark:
         if self._failure is not None:
             return fail(self._failure)
         waiter: Deferred[None] = Deferred(self._forget)
-        on_its_way = self._storing is not None and self._sent == self.processed
+        on_its_way = self._storing is not None and self._storing_up_to == self.processed
         self._waiters[waiter] = self._round if on_its_way else self._round + 1
         self._send()
         if self._store is None:
@@ -140,13 +140,13 @@ class Bookmark:
         if any(number > self._round for number in self._waiters.values()):
             assert self.processed is not None
             self._round += 1
-            self._sent = self.processed
-            storing = self._storing = self._store(self._sent - 1)
+            self._storing_up_to = self.processed
+            storing = self._storing = self._store(self._storing_up_to - 1)
             storing.addCallbacks(self._done, self._failed)
 
     def _done(self, _: None) -> None:
         self._storing = None
-        self.stored = self._sent
+        self.stored = self._storing_up_to
         self._answer(self._round)
         self._send()
 

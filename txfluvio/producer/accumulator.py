@@ -31,7 +31,7 @@ class Batch:
     """Records that go together, and who waits for them.
 
     :ivar created: when its first record came, by the producer's clock.
-    :ivar sent: it was encoded to leave; nothing can be withdrawn from it any more.
+    :ivar sealed: whether it was encoded to leave; nothing can be withdrawn from it any more.
     :ivar effect: what the attempts so far may have done.
     :ivar builder: takes the records.
     :ivar receipts: who waits, each with the index of its first record, in their order.
@@ -44,7 +44,7 @@ class Batch:
         "created",
         "effect",
         "receipts",
-        "sent",
+        "sealed",
     )
 
     def __init__(self, created: float, timestamp: int) -> None:
@@ -54,7 +54,7 @@ class Batch:
         self.created = created
         self.effect = Effect.NONE
         self.receipts: list[tuple[int, Waiter]] = []
-        self.sent = False
+        self.sealed = False
 
     @property
     def count(self) -> int:
@@ -72,10 +72,10 @@ class Batch:
         return self.builder.size
 
     def withdraw(self, first: int, count: int = 1) -> bool:
-        """Leave ``count`` records out, from the index ``first`` on; False: they have been sent."""
-        if not self.sent:
+        """Leave ``count`` records out, from the index ``first`` on; False: it is sealed."""
+        if not self.sealed:
             self._withdrawn.update(range(first, first + count))
-        return not self.sent
+        return not self.sealed
 
     def told(self) -> list[tuple[int, Waiter]]:
         """Who waited, for the batch has its outcome; each with its first record's place in it.
@@ -90,8 +90,8 @@ class Batch:
 
     def encode(self, compression: Compression) -> bytes:
         """The bytes to send, the same each time. From the first time on nothing changes them."""
-        if not self.sent:
-            self.sent = True
+        if not self.sealed:
+            self.sealed = True
             self._data = self.builder.build(compression, self._withdrawn)
             self.builder.discard()
         return self._data

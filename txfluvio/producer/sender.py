@@ -103,7 +103,7 @@ class Sender:
         self._acks = ACKS_ALL if self._committed else ACKS_LEADER
         self._replicas_ms = int(config.replication_timeout * 1000)
         self._under_way: list[Batch] = []
-        self._sent = 0.0
+        self._sent_at = 0.0
         self._working = False
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
@@ -174,7 +174,7 @@ class Sender:
             self._under_way = [one for one in self._under_way if one.created + timeout > now]
             for batch in late:
                 batch.effect = Effect.UNKNOWN
-            self._trouble = RequestTimedOut(f"Produce to {self._what}", now - self._sent)
+            self._trouble = RequestTimedOut(f"Produce to {self._what}", now - self._sent_at)
         late += self.queue.expire(now, timeout)
         if late:
             self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in late])
@@ -273,7 +273,7 @@ class Sender:
         if self._committed:
             longest += config.replication_timeout * len(batches)
         longest = min(longest, config.delivery_timeout)
-        self._sent = self._shared.cluster.clock.seconds()
+        self._sent_at = self._shared.cluster.clock.seconds()
         try:
             self._call = connection.send(
                 self._request(batches),

@@ -43,7 +43,7 @@ class Call:
         "on_failed",
         "on_reply",
         "seconds",
-        "sent",
+        "sent_at",
         "version",
     )
 
@@ -62,7 +62,7 @@ class Call:
         self.on_reply = on_reply
         self.on_failed = on_failed
         self.seconds = seconds
-        self.sent = 0.0
+        self.sent_at = 0.0
         self.correlation_id = 0
 
     def abandon(self) -> None:

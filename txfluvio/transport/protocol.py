@@ -421,7 +421,7 @@ class FluvioProtocol:
 
     def _call(self, call: Call, message: Request[Any]) -> Call:
         self._write(call, message)
-        call.sent = self._clock.seconds()
+        call.sent_at = self._clock.seconds()
         self._deadlines.add(call, call.seconds)
         return call
 
@@ -496,7 +496,7 @@ class FluvioProtocol:
         if isinstance(waiter, Call):
             self._forget(waiter)
             if self.on_answered is not None:
-                self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent)
+                self.on_answered(waiter.api.name, self._clock.seconds() - waiter.sent_at)
         tell(waiter.on_reply, reply)
 
     def _unreadable(self, waiter: Call | ReplyStream, error: ProtocolError) -> None:
