@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from .budget import Budget
-from .outcomes import Sent
+from .outcomes import Submission
 
 
 class Intake:
@@ -28,7 +28,7 @@ class Intake:
         limit: int,
         budget: Budget,
         *,
-        take_in: Callable[[Sent], None],
+        take_in: Callable[[Submission], None],
         hurry: Callable[[], None],
     ) -> None:
         self.held = 0
@@ -37,9 +37,9 @@ class Intake:
         self._budget = budget
         self._take_in = take_in
         # Who is in the middle may leave, so that a queue would be searched for each that does.
-        self._waiting: OrderedDict[Sent, None] = OrderedDict()
+        self._waiting: OrderedDict[Submission, None] = OrderedDict()
 
-    def __reversed__(self) -> Iterator[Sent]:
+    def __reversed__(self) -> Iterator[Submission]:
         return reversed(self._waiting)
 
     def __len__(self) -> int:
@@ -79,32 +79,32 @@ class Intake:
         self._budget.give(size)
         self._admit()
 
-    def add(self, sent: Sent) -> None:
+    def add(self, submission: Submission) -> None:
         """Take records in, now or as there is room."""
         if not self._waiting and self._may_take_in():
-            self._take_in(sent)
-            if not sent.lots:
+            self._take_in(submission)
+            if not submission.lots:
                 return
-        self._waiting[sent] = None
+        self._waiting[submission] = None
         self._admit()
-        if self._waiting and self._first is sent:
+        if self._waiting and self._first is submission:
             self.hurry()
 
-    def withdraw(self, sent: Sent) -> None:
+    def withdraw(self, submission: Submission) -> None:
         """Forget who waits, if it does."""
-        if sent in self._waiting:
-            del self._waiting[sent]
+        if submission in self._waiting:
+            del self._waiting[submission]
             self._renounce()
 
-    def late(self, now: float, age: float) -> list[Sent]:
+    def late(self, now: float, age: float) -> list[Submission]:
         """Remove and return those who have waited so many seconds."""
-        late: list[Sent] = []
+        late: list[Submission] = []
         while self._waiting and self._first.since + age <= now:
             late.append(self._waiting.popitem(last=False)[0])
         self._renounce()
         return late
 
-    def clear(self) -> list[Sent]:
+    def clear(self) -> list[Submission]:
         """Remove and return all who wait."""
         waiting = list(self._waiting)
         self._waiting.clear()
@@ -118,7 +118,7 @@ class Intake:
         return bool(self._waiting) and self.held < self._limit
 
     @property
-    def _first(self) -> Sent:
+    def _first(self) -> Submission:
         return next(iter(self._waiting))
 
     def _admit(self) -> None:
@@ -129,10 +129,10 @@ class Intake:
         return self.held < self._limit and self._budget.admits(self)
 
     def _next(self) -> None:
-        sent = self._first
-        self._take_in(sent)
-        if not sent.lots:
-            del self._waiting[sent]
+        submission = self._first
+        self._take_in(submission)
+        if not submission.lots:
+            del self._waiting[submission]
 
     def _renounce(self) -> None:
         if not self._waiting:

@@ -1,8 +1,8 @@
 """What becomes of records: stored at an offset, or an error; told to whoever waits for it.
 
-Records sent together share one object, a :class:`Sent`, to which each batch reports what became of
-its part. They are those of one call (:class:`Many`), or those of the single calls within a turn of
-the reactor (:class:`Each`). Nothing here knows connections or time.
+Records sent together share one object, a :class:`Submission`, to which each batch reports what
+became of its part. They are those of one call (:class:`Many`), or those of the single calls within
+a turn of the reactor (:class:`Each`). Nothing here knows connections or time.
 """
 
 from __future__ import annotations
@@ -56,36 +56,36 @@ class Part:
     :ivar positions: which of them, ascending.
     """
 
-    __slots__ = ("_batch", "_first", "_partition", "_sent", "positions")
+    __slots__ = ("_batch", "_first", "_partition", "_submission", "positions")
 
     def __init__(
-        self, sent: Sent, batch: Batch, partition: int, first: int, positions: Positions
+        self, submission: Submission, batch: Batch, partition: int, first: int, positions: Positions
     ) -> None:
-        self._sent = sent
+        self._submission = submission
         self._batch = batch
         self._partition = partition
         self._first = first
         self.positions = positions
 
     def withdraw(self) -> bool:
-        """Leave all out; False: the batch has been sent."""
+        """Leave all out; False: the batch is sealed."""
         return self._withdraw(self._first, len(self.positions))
 
     def withdraw_one(self, position: int) -> bool:
-        """Leave out the one at ``position``; False: the batch has been sent."""
+        """Leave out the one at ``position``; False: the batch is sealed."""
         return self._withdraw(self._first + bisect_left(self.positions, position), 1)
 
     def _withdraw(self, first: int, number: int) -> bool:
         withdrawn = self._batch.withdraw(first, number)
         if withdrawn and not self._batch.remaining:
-            self._sent.origin.emptied(self._partition)
+            self._submission.origin.emptied(self._partition)
         return withdrawn
 
     def stored(self, partition: int, offset: int | None) -> None:
-        self._sent.part_ended(self, partition, offset)
+        self._submission.part_ended(self, partition, offset)
 
     def failed(self, partition: int, error: FluvioError) -> None:
-        self._sent.part_ended(self, partition, error)
+        self._submission.part_ended(self, partition, error)
 
 
 @attrs.frozen
@@ -93,18 +93,18 @@ class Origin:
     """The producer that records are sent by.
 
     :ivar topic: the name of its topic.
-    :ivar withdrawn: called with a :class:`Sent` when the caller has cancelled all of it that had no
-        outcome.
+    :ivar withdrawn: called with a :class:`Submission` when the caller has cancelled all of it that
+        had no outcome.
     :ivar emptied: called with a partition of which a batch has no record left that was not
         withdrawn.
     """
 
     topic: str
-    withdrawn: Callable[[Sent], object]
+    withdrawn: Callable[[Submission], object]
     emptied: Callable[[int], object]
 
 
-class Sent(ABC):
+class Submission(ABC):
     """Records sent together, until all have their outcomes.
 
     :param timestamp: of all, milliseconds since the Unix epoch.
@@ -167,7 +167,7 @@ class Sent(ABC):
             follower.ended()
 
 
-class Many(Sent):
+class Many(Submission):
     """Records sent by one call, and the Deferred for all of them.
 
     Cancelling that withdraws those of them that were not sent yet.
@@ -230,7 +230,7 @@ class Many(Sent):
             super()._end()
 
 
-class Each(Sent):
+class Each(Submission):
     """Records sent by a call each within one turn of the reactor, and a Deferred for each of them.
 
     Cancelling one withdraws its record, if that was not sent yet.
@@ -409,13 +409,13 @@ class Countdown:
             self._left += 1
             batch.receipts.append((batch.count, self))
 
-    def follow(self, waiting: Iterable[Sent]) -> None:
+    def follow(self, waiting: Iterable[Submission]) -> None:
         """Wait for those who wait for room, given with the latest first."""
-        for sent in waiting:
-            if sent.followers:
+        for submission in waiting:
+            if submission.followers:
                 break
             self._left += 1
-            sent.followers.append(self)
+            submission.followers.append(self)
 
     def stored(self, partition: int, offset: int | None) -> None:
         self.ended()

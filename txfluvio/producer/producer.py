@@ -38,7 +38,7 @@ from ..wire.sc import TopicCompression, TopicSpec
 from .budget import Budget
 from .checks import OVERHEAD, Given, check_record, check_timestamp, columns
 from .intake import Intake
-from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, Sent, Telling
+from .outcomes import THEIR_OWN, Countdown, Each, Many, Origin, Submission, Telling
 from .placement import Placement
 from .sender import Sender, Shared
 from .stored import RecordMetadata, StoredRecords
@@ -337,29 +337,33 @@ class Producer:
             if each.lots:
                 self._add(each)
 
-    def _add(self, sent: Sent) -> None:
+    def _add(self, submission: Submission) -> None:
         self._watch_time()
-        self._intake.add(sent)
+        self._intake.add(submission)
 
-    def _take_in(self, sent: Sent) -> None:
-        """Put as many of the records that have waited longest as one batch holds into it."""
-        lot = sent.lots[0]
+    def _take_in(self, submission: Submission) -> None:
+        """Move the records that have waited longest into a batch, as many as it holds."""
+        lot = submission.lots[0]
         sender = self._sender(lot.partition)
         stop, grown = sender.queue.extend(
-            lot.keys, lot.values, lot.start, lot.timestamps or sent.timestamp, sent.since
+            lot.keys,
+            lot.values,
+            lot.start,
+            lot.timestamps or submission.timestamp,
+            submission.since,
         )
         batch = sender.queue.last
-        sent.take_in(batch, lot, batch.count - (stop - lot.start), stop)
+        submission.take_in(batch, lot, batch.count - (stop - lot.start), stop)
         if stop < len(lot.values):
-            sent.lots.rotate(-1)
+            submission.lots.rotate(-1)
         else:
-            sent.lots.popleft()
+            submission.lots.popleft()
         self._filled[sender] = None
         self._intake.hold(grown)
         self._turn.stir(sender)
 
-    def _withdrawn(self, sent: Sent) -> None:
-        self._intake.withdraw(sent)
+    def _withdrawn(self, submission: Submission) -> None:
+        self._intake.withdraw(submission)
         self._settled()
 
     def _emptied(self, partition: int) -> None:
@@ -399,8 +403,8 @@ class Producer:
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
         self._land()
         with self._telling:
-            for sent in self._intake.late(now, timeout):
-                sent.give_up(lambda partition: self._no_room(partition, timeout))
+            for submission in self._intake.late(now, timeout):
+                submission.give_up(lambda partition: self._no_room(partition, timeout))
             for sender in self._holding():
                 sender.expire(now)
         self._expire_call = None
@@ -485,8 +489,8 @@ class Producer:
         with self._telling:
             for sender in list(self._senders.values()):
                 sender.abandon(seconds)
-            for sent in waiting:
-                sent.give_up(lambda partition: self._no_room(partition, seconds))
+            for submission in waiting:
+                submission.give_up(lambda partition: self._no_room(partition, seconds))
         if not self._telling.under_way:
             self._finish()
 
