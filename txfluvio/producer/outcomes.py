@@ -25,6 +25,10 @@ from .stored import Positions, RecordMetadata, StoredRecords
 THEIR_OWN = -1
 """In the place of a timestamp that some records have in common: each has another."""
 
+KEY, VALUE, TIMESTAMP, PARTITION, DEFERRED = range(5)
+"""What :attr:`Each.rows` has of each record, in this order."""
+_WIDTH = 5
+
 
 class Lot:
     """Those of some records sent together that go to one partition.
@@ -239,7 +243,8 @@ class Each(Submission):
 
     :ivar rows: for whoever adds a record, which a call for each would take too long. Of each record
         its key, its value, its own timestamp where they have not one in common, its partition or
-        None for one to be chosen, and its Deferred; in one list, since that takes the least time.
+        None for one to be chosen, and its Deferred; in one list, row after row, since that takes
+        the least time.
     :ivar cancel: the canceller of these Deferreds. Bound once: what the garbage collector has to
         look through counts more than it takes.
     """
@@ -273,7 +278,7 @@ class Each(Submission):
             of. Nothing, if all were cancelled.
         """
         rows, self.rows = self.rows, []
-        deferreds = self._deferreds = rows[4::5]
+        deferreds = self._deferreds = rows[DEFERRED::_WIDTH]
         self._left = len(deferreds)
         if self._early:
             self._withdrawn = {index for index, one in enumerate(deferreds) if one.called}
@@ -281,8 +286,8 @@ class Each(Submission):
             if not self._left:
                 return [], [], []
         if self.timestamp == THEIR_OWN:
-            self._timestamps = rows[2::5]
-        return rows[3::5], rows[0::5], rows[1::5]
+            self._timestamps = rows[TIMESTAMP::_WIDTH]
+        return rows[PARTITION::_WIDTH], rows[KEY::_WIDTH], rows[VALUE::_WIDTH]
 
     def line_up(self, lots: Sequence[Lot]) -> None:
         """Let these be what is to be taken in."""
