@@ -198,7 +198,7 @@ class ServerProtocol(TwistedProtocol):
         self._stalled = False
         self._paused = False
         self._waiting: deque[Callable[[], object]] = deque()
-        self._meddling: Meddler | None = None
+        self._meddler: Meddler | None = None
 
     # What the network says
 
@@ -212,7 +212,7 @@ class ServerProtocol(TwistedProtocol):
         self.tcp.setTcpNoDelay(True)
         self.tcp.registerProducer(self, True)
         self._server.opened(self)
-        meddler = self._meddler
+        meddler = self._find_meddler()
         if meddler is not None:
             meddler.accepted()
 
@@ -245,8 +245,8 @@ class ServerProtocol(TwistedProtocol):
         self.lost = self.ended = True
         self._queue.clear()
         self._waiting.clear()
-        if self._meddling is not None:
-            self._meddling.stop()
+        if self._meddler is not None:
+            self._meddler.stop()
         self._server.closed(self)
         self.connection._ended()
 
@@ -276,7 +276,7 @@ class ServerProtocol(TwistedProtocol):
         if journal is not None:
             name, number = self._server.name, self.connection.number
             journal.answer(name, number, header, data, pushed=pushed)
-        meddler = self._meddler
+        meddler = self._find_meddler()
         if meddler is None:
             self.tcp.write(data)
         else:
@@ -296,7 +296,7 @@ class ServerProtocol(TwistedProtocol):
         self._waiting.clear()
         if not self._writable:
             self.tcp.abortConnection()
-        elif self._meddling is None or not self._meddling.finish():
+        elif self._meddler is None or not self._meddler.finish():
             self.cut(False)
 
     def abort(self) -> None:
@@ -307,14 +307,13 @@ class ServerProtocol(TwistedProtocol):
 
     # What faults do
 
-    @property
-    def _meddler(self) -> Meddler | None:
+    def _find_meddler(self) -> Meddler | None:
         """Who applies faults here: nobody before there are any."""
-        if self._meddling is None:
+        if self._meddler is None:
             faults = self._server.faults
             if faults is not None and faults.any:
-                self._meddling = Meddler(self, faults)
-        return self._meddling
+                self._meddler = Meddler(self, faults)
+        return self._meddler
 
     def serve(self, request: Incoming) -> Deferred[None] | None:
         """Have a request dealt with; it may be another than the one that came in."""
@@ -410,7 +409,7 @@ class ServerProtocol(TwistedProtocol):
                 number = self.connection.number
                 journal.request(self._server.name, number, header, payload, body)
             request = Incoming(header, payload, body)
-            meddler = self._meddler
+            meddler = self._find_meddler()
             result = self.serve(request) if meddler is None else meddler.requested(request)
         except ProtocolError as error:
             self._hang_up(error)
