@@ -55,6 +55,38 @@ COMMITTED_CONNECTIONS: Final = 4
 """Connections to one SPU for producing with READ_COMMITTED: each waits for replicas, in order."""
 
 
+@attrs.define(eq=False)
+class _Attempt:
+    """The making of a connection.
+
+    :ivar given_up: whether whoever asked for it has cancelled.
+    """
+
+    address: str
+    dialling: Deferred[FluvioProtocol]
+    given_up: bool = False
+
+    def outcome(self) -> Deferred[FluvioProtocol]:
+        """What comes of it. Whoever cancels this waits until the attempt is over."""
+        connecting: Deferred[FluvioProtocol] = Deferred(self._give_up)
+
+        def tell(result: FluvioProtocol | Failure) -> FluvioProtocol | Failure | None:
+            if self.given_up:
+                return result
+            connecting.callback(result)
+            return None
+
+        self.dialling.addBoth(tell)
+        return connecting.addErrback(self._ended)
+
+    def _give_up(self, _: object) -> None:
+        self.given_up = True
+        self.dialling.cancel()
+
+    def _ended(self, failure: Failure) -> Any:
+        return self.dialling if self.given_up else failure
+
+
 class Connections:
     """Every connection of a client."""
 
@@ -64,13 +96,13 @@ class Connections:
         self._config = config
         self._metrics = metrics
         self._dialer = dialer
-        self._dialling: dict[Deferred[FluvioProtocol], None] = {}
+        self._attempts: dict[_Attempt, None] = {}
         self._open: dict[FluvioProtocol, None] = {}
         self._gone: Waiting[None] = Waiting()
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._open) + len(self._dialling)
+        return len(self._open) + len(self._attempts)
 
     @property
     def in_flight(self) -> int:
@@ -104,55 +136,39 @@ class Connections:
         # They are looked through only where that may matter: all may be dialled anew at once.
         if len(self) >= limit and self._taken() >= limit:
             return fail(LimitReached("ClientConfig.max_connections", limit))
-        attempt = maybeDeferred(self._dialer.dial, host, port, server_name=server_name)
-        self._dialling[attempt] = None
-        given_up = False
+        dialling = maybeDeferred(self._dialer.dial, host, port, server_name=server_name)
+        attempt = _Attempt(f"{host}:{port}", dialling)
+        self._attempts[attempt] = None
+        dialling.addCallbacks(
+            self._dialled, self._failed, callbackArgs=(attempt,), errbackArgs=(attempt,)
+        )
+        return attempt.outcome()
 
-        def give_up(_: object) -> None:
-            nonlocal given_up
-            given_up = True
-            attempt.cancel()
+    def _dialled(self, protocol: FluvioProtocol, attempt: _Attempt) -> FluvioProtocol:
+        del self._attempts[attempt]
+        self._open[protocol] = None
+        protocol.when_closed().addCallback(self._lost, protocol)
+        if self._metrics is not NOTHING:
+            protocol.on_answered = self._metrics.answered
+        self._metrics.connected(protocol.address)
+        return protocol
 
-        connecting: Deferred[FluvioProtocol] = Deferred(give_up)
-
-        def dialled(protocol: FluvioProtocol) -> FluvioProtocol:
-            del self._dialling[attempt]
-            self._open[protocol] = None
-            protocol.when_closed().addCallback(gone, protocol)
-            if self._metrics is not NOTHING:
-                protocol.on_answered = self._metrics.answered
-            self._metrics.connected(protocol.address)
-            return protocol
-
-        def gone(error: FluvioError, protocol: FluvioProtocol) -> None:
-            self._open.pop(protocol, None)
-            if not protocol.ended_here:
-                self._metrics.disconnected(protocol.address, error)
+    def _failed(self, failure: Failure, attempt: _Attempt) -> Failure:
+        del self._attempts[attempt]
+        if self._closed:
             self._tell()
+            return Failure(ClientClosed())
+        if attempt.given_up and failure.check(CancelledError):
+            return failure
+        error = _named(failure.value, attempt.address)
+        self._metrics.failed("connect", error)
+        return Failure(error)
 
-        def failed(failure: Failure) -> Failure:
-            del self._dialling[attempt]
-            if self._closed:
-                self._tell()
-                return Failure(ClientClosed())
-            if given_up and failure.check(CancelledError):
-                return failure
-            error = _named(failure.value, f"{host}:{port}")
-            self._metrics.failed("connect", error)
-            return Failure(error)
-
-        def tell(result: FluvioProtocol | Failure) -> FluvioProtocol | Failure | None:
-            if given_up:
-                return result
-            connecting.callback(result)
-            return None
-
-        def ended(failure: Failure) -> Any:
-            # Whoever has given up waits until the attempt is over.
-            return attempt if given_up else failure
-
-        attempt.addCallbacks(dialled, failed).addBoth(tell)
-        return connecting.addErrback(ended)
+    def _lost(self, error: FluvioError, protocol: FluvioProtocol) -> None:
+        self._open.pop(protocol, None)
+        if not protocol.ended_here:
+            self._metrics.disconnected(protocol.address, error)
+        self._tell()
 
     def _taken(self) -> int:
         """How many count towards ``max_connections``.
@@ -160,7 +176,7 @@ class Connections:
         Not those that are as good as gone: whoever is told of a loss dials again before it is told
         here. One that closes in peace counts, since it may keep its socket for seconds.
         """
-        return len(self._dialling) + sum(not protocol.given_back for protocol in self._open)
+        return len(self._attempts) + sum(not protocol.given_back for protocol in self._open)
 
     def close(self, *, hurried: bool = False) -> Deferred[None]:
         """Give up dialling, close what is open; fires when the last connection is gone.
@@ -170,8 +186,8 @@ class Connections:
         :param hurried: whether to send not even what was written.
         """
         self._closed = True
-        for attempt in list(self._dialling):
-            attempt.cancel()
+        for attempt in list(self._attempts):
+            attempt.dialling.cancel()
         for protocol in list(self._open):
             if hurried:
                 protocol.abort()
