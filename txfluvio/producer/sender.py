@@ -79,6 +79,20 @@ class Shared:
     turn: Turn
 
 
+@attrs.define
+class _Route:
+    """A connection to the leader, to be used again for as long as that stays the leader.
+
+    :ivar spu: the leader, with the address it had.
+    :ivar seen: the version of the topology in which it was last seen to lead, or None. Not the
+        snapshot itself, which a sender that rests would keep alive.
+    """
+
+    connection: FluvioProtocol
+    spu: SpuInfo
+    seen: int | None = None
+
+
 class Sender:
     """Gets the records of one partition stored.
 
@@ -108,9 +122,7 @@ class Sender:
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
         self._call: Call | None = None
-        self._connection: FluvioProtocol | None = None
-        self._spu: SpuInfo | None = None
-        self._seen: int | None = None
+        self._route: _Route | None = None
         self._tried: int | None = None
         self._linger: IDelayedCall | None = None
         self._attempts = Attempts(shared.cluster.retrying)
@@ -229,24 +241,23 @@ class Sender:
 
     def _at_hand(self) -> FluvioProtocol | None:
         """The connection of the last request, where the leader and its address are the same."""
-        connection = self._connection
-        if connection is None or self._attempts.failed or not connection.writable:
+        route = self._route
+        if route is None or self._attempts.failed or not route.connection.writable:
             return None
         topology = self._shared.cluster.topology
-        if topology.version != self._seen:
+        if topology.version != route.seen:
             leader = topology.leader_of(self._shared.topic, self.partition)
-            if leader is None or topology.spus[leader] is not self._spu:
+            if leader is None or topology.spus[leader] is not route.spu:
                 return None
-            # Not the snapshot itself, which a sender that rests would keep alive.
-            self._seen = topology.version
-        return connection
+            route.seen = topology.version
+        return route.connection
 
     async def _connect(self) -> FluvioProtocol:
         """A connection to the leader, as soon as there are both and it has room."""
         if self._attempts.failed:
             await self._pause()
         cluster = self._shared.cluster
-        self._connection = self._tried = None
+        self._route = self._tried = None
         leader = self._find(cluster.topology)
         self._tried = await self._leader() if leader is None else leader
         spu = cluster.topology.spu(self._tried)
@@ -257,7 +268,7 @@ class Sender:
             await self._wait(connection.when_writable())
         if not self._committed:
             # Those that wait for replicas are chosen anew each time, by who waits on them.
-            self._spu, self._connection, self._seen = spu, connection, None
+            self._route = _Route(connection, spu)
         return connection
 
     def _send(self, connection: FluvioProtocol) -> None:
