@@ -124,7 +124,7 @@ class Sender:
         self._call: Call | None = None
         self._route: _Route | None = None
         self._tried: int | None = None
-        self._linger: IDelayedCall | None = None
+        self._linger_call: IDelayedCall | None = None
         self._attempts = Attempts(shared.cluster.retrying)
         self._delay = 0.0
         self._trouble: FluvioError | None = None
@@ -152,14 +152,12 @@ class Sender:
             self._end(stored=[(batch, None) for batch in withdrawn])
         if self._working or self._stopped:
             return
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        self._stop_lingering()
         delay = self.queue.due_in(self._shared.cluster.clock.seconds(), hurry=self._hurried())
         if delay is None:
             return
         if delay > 0:
-            self._linger = self._shared.cluster.clock.callLater(delay, self._lingered)
+            self._linger_call = self._shared.cluster.clock.callLater(delay, self._lingered)
             return
         self._working = True
         connection = self._at_hand()
@@ -198,9 +196,7 @@ class Sender:
             batch.effect = Effect.UNKNOWN
         batches = [*self._under_way, *self.queue.clear()]
         self._under_way = []
-        if self._linger is not None:
-            self._linger.cancel()
-            self._linger = None
+        self._stop_lingering()
         if self._awaited is not None:
             self._awaited.cancel()
         if self._call is not None:
@@ -208,8 +204,13 @@ class Sender:
         self._end(failed=[(batch, self._too_late(batch, seconds)) for batch in batches])
 
     def _lingered(self) -> None:
-        self._linger = None
+        self._linger_call = None
         self.look()
+
+    def _stop_lingering(self) -> None:
+        call, self._linger_call = self._linger_call, None
+        if call is not None:
+            call.cancel()
 
     def _broke(self, failure: Failure) -> None:
         """What should never happen: whoever waits is told all the same."""
