@@ -107,7 +107,7 @@ class Connections:
     @property
     def in_flight(self) -> int:
         """Requests that wait for their reply."""
-        return sum(protocol.waiting for protocol in self._open)
+        return sum(protocol.in_flight for protocol in self._open)
 
     def to_sc(self) -> Deferred[FluvioProtocol]:
         """A new connection to the SC; see :meth:`to`."""
@@ -230,7 +230,7 @@ class _Shared:
     @property
     def load(self) -> int:
         """How many requests are on it, or about to be."""
-        return len(self.waiting) if self.protocol is None else self.protocol.waiting
+        return len(self.waiting) if self.protocol is None else self.protocol.in_flight
 
     @property
     def over(self) -> bool:

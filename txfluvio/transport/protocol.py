@@ -129,7 +129,7 @@ class FluvioProtocol:
         self._clock = clock
         self._hello = ApiVersionsRequest.of_this_machine(client_version)
         self._table: dict[int, Call | ReplyStream] = {}
-        self._calls = 0
+        self._in_flight = 0
         self._abandoned: dict[int, Call | ReplyStream] = {}
         self._deadlines = Deadlines(clock)
         self._next_id = 1
@@ -202,10 +202,10 @@ class FluvioProtocol:
         return self._ending is None and self._brake.released
 
     @property
-    def waiting(self) -> int:
+    def in_flight(self) -> int:
         """How many requests wait for a reply, streams and abandoned ones not counted."""
         # Counted as they come and go: who shares connections asks before each request.
-        return self._calls
+        return self._in_flight
 
     def version_of(self, api: Api) -> int | None:
         """The version at which a call would be sent; ``None`` if the server does not know it."""
@@ -437,7 +437,8 @@ class FluvioProtocol:
         self._next_id = correlation_id + 1
         self._highest_id = max(self._highest_id, correlation_id)
         self._table[correlation_id] = waiter
-        self._calls += isinstance(waiter, Call)
+        if isinstance(waiter, Call):
+            self._in_flight += 1
         self._transport().write(data)
         self._brake.wrote(len(data))
 
@@ -466,7 +467,7 @@ class FluvioProtocol:
             return False
         del self._table[waiter.correlation_id]
         if isinstance(waiter, Call):
-            self._calls -= 1
+            self._in_flight -= 1
             self._deadlines.remove(waiter, waiter.seconds)
         return True
 
@@ -604,7 +605,7 @@ class FluvioProtocol:
         left = self._heard + self._config.idle_probe - self._clock.seconds()
         if left > 0:
             self._watch_silence(left)
-        elif self._calls:
+        elif self._in_flight:
             # Servers answer in order, so a probe would only stand behind what has a deadline.
             self._watch_silence(self._config.idle_probe)
         else:
