@@ -55,17 +55,14 @@ class Retrying:
         :raises FluvioError: the last attempt's.
         """
         left = TimeLeft.of(self.clock, seconds)
-        first_failure: float | None = None
-        for delay in self.policy.delays(self.rng):
+        for failed, delay in enumerate(self.policy.delays(self.rng)):
             try:
                 return await attempt(left.seconds)
             except FluvioError as error:
                 now = self.clock.seconds()
-                if first_failure is None:
-                    first_failure = now
-                    if self.policy.deadline is not None:
-                        end = min(left.end, now + self.policy.deadline)
-                        left = TimeLeft(self.clock, end)
+                if not failed and self.policy.deadline is not None:
+                    # It counts from the first failure.
+                    left = TimeLeft(self.clock, min(left.end, now + self.policy.deadline))
                 if not again(error) or now + delay >= left.end:
                     raise
             await deferLater(self.clock, delay)
