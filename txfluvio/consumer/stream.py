@@ -234,18 +234,19 @@ class PartitionStream:
 
     def seek(self, to: Offset) -> None:
         """Go on at ``to``, whatever was received or has failed."""
-        if not self._broken:
-            if self.failure is not None:
-                self.failure = None
-                # The time for the attempts that ended so is over.
-                self._attempts.succeed()
-            self.bookmark.mend()
         self._place.seek(to)
         self._count()
+        if self._broken:
+            # Nothing runs any more that could go on: the failure stays, and is raised again.
+            self._owner.offer(self)
+            return
+        if self.failure is not None:
+            self.failure = None
+            # The time for the attempts that ended so is over.
+            self._attempts.succeed()
+        self.bookmark.mend()
         self._interruption = None
         self.interrupt()
-        if self._broken:
-            self._owner.offer(self)
 
     def pause(self) -> None:
         """Ask for nothing more."""
@@ -648,7 +649,9 @@ class PartitionStream:
         await self._until(lambda: deferLater(self._clock, seconds))
 
     async def _park(self) -> NoReturn:
-        await self._until(Deferred[None])
+        """Do nothing until there is an interruption."""
+        never: Deferred[None] = Deferred()
+        await self._until(lambda: never)
         raise AssertionError("nothing fires it")
 
     def _crashed(self, failure: Failure) -> None:
