@@ -605,9 +605,7 @@ class Consumer:
         for target, stream in self._streams.items():
             if target.partition in changed[target.topic]:
                 stream.topology_changed(topology)
-        topics = [topology.topics.get(name) for name in self._topics]
-        known = [before.topics.get(name) for name in self._topics]
-        if [t and t.partition_count for t in topics] != [t and t.partition_count for t in known]:
+        if _counts(topology, self._topics) != _counts(before, self._topics):
             self._grow()
 
     def _grow(self) -> None:
@@ -710,6 +708,12 @@ def _names(topics: str | Iterable[str]) -> tuple[str, ...]:
     if not names or not all(isinstance(name, str) and name for name in names):
         raise InvalidConfig("topics", topics, "the name of a topic, or several")
     return tuple(dict.fromkeys(names))
+
+
+def _counts(topology: Topology, names: Iterable[str]) -> list[int]:
+    """How many partitions each topic has; none where it is not there."""
+    topics = [topology.topics.get(name) for name in names]
+    return [0 if topic is None else topic.partition_count for topic in topics]
 
 
 def _checked_stop(stop: Offset | None) -> Offset | None:
