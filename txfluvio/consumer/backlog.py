@@ -301,6 +301,9 @@ class Backlog:
         if not self._pushes:
             return None
         push = self._pushes[0]
+        if push.jump:
+            self._jump_to(push.end)
+            return self.take() or Chunk([], push.end, push.end)
         start = self.position
         records: list[Record] = []
         size = work = 0
@@ -345,13 +348,15 @@ class Backlog:
         if push.pos == push.stop:
             self._pushes.popleft()
             self.held -= push.size
-            if push.jump:
-                if self.position != self.origin:
-                    self.reached = self.position
-                self.position = self.origin = push.end
-                return self.take() or Chunk([], push.end, push.end)
             self._advance(push.end)
         return Chunk(records, start, self.position, single)
+
+    def _jump_to(self, offset: int) -> None:
+        """Go where the first push leads, which is a jump and holds nothing."""
+        self._pushes.popleft()
+        if self.position != self.origin:
+            self.reached = self.position
+        self.position = self.origin = offset
 
     def give_back(self, chunk: Chunk) -> None:
         """Take back what was taken last, to be handed out again first."""
