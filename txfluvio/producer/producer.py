@@ -456,12 +456,10 @@ class Producer:
         What has none after ``close_timeout`` is given up with :class:`DeliveryTimedOut`.
         Cancelling gives it up now. It never fails, and may be called at any time and again.
         """
-        if self._state is _State.STARTING:
+        if self._state in (_State.NEW, _State.STARTING):
             self._state = _State.CLOSED
             if self._starting is not None:
                 self._starting.cancel()
-        elif self._state is _State.NEW:
-            self._state = _State.CLOSED
         if self._state is _State.CLOSED:
             return succeed(None)
         closed: Deferred[None] = Deferred(self._close_cancelled)
