@@ -318,14 +318,22 @@ class FakeBroker:
         return self._turns.run(self._shut)
 
     async def _shut(self) -> None:
-        sites = (self._sc, *self._sites.values())
-        await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
+        await self._stop_servers()
         for spu in self._spus.values():
             spu.stop()
         self.cluster.stop()
         self._timers.stop()
         if self._directory is not None:
             self._directory.release()
+
+    async def _stop_servers(self) -> None:
+        """Stop the SC and all SPUs, together."""
+        await gatherResults(
+            [Deferred.fromCoroutine(site.stop(self._scheduler)) for site in self._every_site()]
+        )
+
+    def _every_site(self) -> tuple[_Site, ...]:
+        return (self._sc, *self._sites.values())
 
     def _make_site(self, name: str, service: Any, server: ServerId, port: int) -> _Site:
         made = Server(
@@ -392,8 +400,7 @@ class FakeBroker:
     @property
     def connections(self) -> Mapping[str, tuple[Connection, ...]]:
         """The open connections of each server by its name, oldest first."""
-        sites = (self._sc, *self._sites.values())
-        return {site.server.name: site.server.connections for site in sites}
+        return {site.server.name: site.server.connections for site in self._every_site()}
 
     @property
     def sc_runs(self) -> bool:
@@ -585,11 +592,10 @@ class FakeBroker:
         await self._all_led()
 
     async def _go_back(self, snapshot: Snapshot) -> None:
-        sites = (self._sc, *self._sites.values())
         self.cluster.sc_down()
         for spu_id in self._spus:
             self.cluster.spu_down(spu_id)
-        await gatherResults([Deferred.fromCoroutine(site.stop(self._scheduler)) for site in sites])
+        await self._stop_servers()
         self._load(snapshot)
         await self._sc_up()
         for spu_id in self._spus:
