@@ -38,6 +38,7 @@ from txfluvio.errors import (
     SmartModuleError,
     SmartModuleRuntimeError,
     StorageError,
+    TimedOut,
     TlsFailed,
     TopicError,
     TopicNotFound,
@@ -112,6 +113,11 @@ def test_every_error_survives_a_copy(cls: type[FluvioError], again: Any) -> None
     assert twin is not error
     assert vars(twin) == vars(error)
     assert (str(twin), twin.args) == (str(error), error.args)
+
+
+@every_class
+def test_whatever_is_named_so_is_timed_out(cls: type[FluvioError]) -> None:
+    assert issubclass(cls, TimedOut) == cls.__name__.endswith("TimedOut")
 
 
 def test_another_error_has_the_cause_and_changes_for_itself() -> None:

@@ -14,9 +14,10 @@ The tree::
         UnsupportedVersion  the peer: too old or too new
         ConnectFailed       no connection came about; TLS has its own family below
         Disconnected        a connection went away under a call
-        RequestTimedOut     no answer in time
-        WaitTimedOut        something that should come to pass did not
-        DeliveryTimedOut    a record that could not be stored in time
+        TimedOut            not in time, whatever it was:
+            RequestTimedOut     no answer
+            WaitTimedOut        something that should come to pass did not
+            DeliveryTimedOut    a record that could not be stored
         NotAllStored        some of the records sent together were not stored
         PartitionNotFound, LogTruncated
         BrokerError         a server's error code; one subclass per code worth catching
@@ -435,8 +436,15 @@ class Disconnected(FluvioError):
     says = "the connection to {0.address} was lost: {0.reason} ({0.effect.value})"
 
 
+class TimedOut(FluvioError):
+    """The time for something was over; a subclass says for what.
+
+    Also a :class:`ReplicationTimedOut`, by which an SPU says that its own time was over.
+    """
+
+
 @attrs.define(slots=False)
-class RequestTimedOut(FluvioError):
+class RequestTimedOut(TimedOut):
     """A request was not answered within this client's deadline.
 
     :ivar what: the request and whom it went to.
@@ -451,7 +459,7 @@ class RequestTimedOut(FluvioError):
 
 
 @attrs.define(slots=False)
-class WaitTimedOut(FluvioError):
+class WaitTimedOut(TimedOut):
     """A condition on the cluster was not met in time.
 
     Where there was no connection to the SC, the ``__cause__`` says why.
@@ -468,7 +476,7 @@ class WaitTimedOut(FluvioError):
 
 
 @attrs.define(slots=False)
-class DeliveryTimedOut(FluvioError):
+class DeliveryTimedOut(TimedOut):
     """A record was given up: it could not be stored within ``ProducerConfig.delivery_timeout``.
 
     The error of the last attempt is the ``__cause__``. Sent again it may be stored; where
@@ -593,7 +601,7 @@ class NotLeaderForPartition(BrokerError):
 
 
 @attrs.define(slots=False, kw_only=True)
-class ReplicationTimedOut(BrokerError):
+class ReplicationTimedOut(BrokerError, TimedOut):
     """The records were stored by the leader, but their replication was not confirmed in time.
 
     They stay, and may be replicated yet: sending them again stores them twice.
