@@ -283,7 +283,8 @@ class Watching(ScriptedAdminCase):
     def test_two_steps_at_one_time_are_a_mistake(self) -> None:
         self.begin(topic("a"))
         step = self.step()
-        self.failureResultOf(self.step(), AlreadyRunning)
+        error = self.failureResultOf(self.step(), AlreadyRunning).value
+        self.assertEqual(str(error), "the wait for the next change is already running")
         step.cancel()
         self.failureResultOf(step, CancelledError)
         self.end()

@@ -133,7 +133,8 @@ class Waiting(ConsumerCase):
         first = consumer.next()
         self.turn()
         for second in (consumer.next(), consumer.next_batch()):
-            self.failureResultOf(second, AlreadyRunning)
+            error = self.failureResultOf(second, AlreadyRunning).value
+            self.assertEqual(str(error), "the wait for the next record is already running")
         self.append(1)
         self.assertEqual(self.result(first).offset, 0)
 

@@ -123,7 +123,7 @@ class Watch(Generic[T]):
 
     async def __anext__(self) -> Change[T]:
         if self._waiting is not None:
-            raise AlreadyRunning("watch")
+            raise AlreadyRunning("wait for the next change")
         if self._running is None and not self._closed:
             self._run()
         while True:

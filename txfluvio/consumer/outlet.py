@@ -48,7 +48,7 @@ class Outlet:
         :raises FluvioError: a partition has failed, and its turn has come.
         """
         if self._waiter is not None:
-            raise AlreadyRunning("consumer")
+            raise AlreadyRunning("wait for the next record")
         self.hand.put_down()
         while not self._closed:
             await self.turn(at_once=bool(self._ring) or self._finished())
