@@ -291,6 +291,14 @@ class Partitions(ConsumerCase):
             self.append(6, partition=number, batch=2)
         self.append(2, topic="returns")
 
+    def test_a_consumer_says_what_it_reads_and_how_it_stands(self) -> None:
+        consumer = self.consumer(["orders", "returns"], max_bytes=1000)
+        self.assertEqual(consumer.topics, ("orders", "returns"))
+        self.assertEqual(consumer.config.max_bytes, 1000)
+        self.assertEqual(repr(consumer), "<Consumer of 'orders', 'returns': not started>")
+        self.result(consumer.start())
+        self.assertIn("running", repr(consumer))
+
     def test_all_partitions_are_read_each_in_order(self) -> None:
         self.fill()
         records = self.read_all(self.started(start=BEGINNING, stop=END))

@@ -35,6 +35,21 @@ def note(order: list[Any], what: object, _: object) -> None:
     order.append(what)
 
 
+class StateTests(ProducerTestCase):
+    def test_a_producer_that_sends_what_is_left_is_closed(self) -> None:
+        self.leader.holding = True
+        producer = self.started()
+        self.assertFalse(producer.closed)
+        producer.send(b"a")
+        self.turn()
+        closing = producer.close()
+        self.assertTrue(producer.closed)
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(closing)
+        self.assertTrue(producer.closed)
+
+
 class FlushTests(ProducerTestCase):
     partitions = 2
 

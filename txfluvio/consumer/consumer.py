@@ -48,10 +48,10 @@ T = TypeVar("T")
 
 
 class _State(enum.Enum):
-    NEW = enum.auto()
-    STARTING = enum.auto()
-    RUNNING = enum.auto()
-    CLOSED = enum.auto()
+    NEW = "not started"
+    STARTING = "starting"
+    RUNNING = "running"
+    CLOSED = "closed"
 
 
 class Batches:
@@ -141,6 +141,20 @@ class Consumer:
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
         self._when_gone: Waiting[None] = Waiting()
+
+    def __repr__(self) -> str:
+        names = enumerated([repr(name) for name in self._topics])
+        return f"<Consumer of {names}: {self._state.value}>"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The names of the topics."""
+        return self._topics
+
+    @property
+    def config(self) -> ConsumerConfig:
+        """The settings."""
+        return self._config
 
     # Start and end
 

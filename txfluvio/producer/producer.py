@@ -150,6 +150,11 @@ class Producer:
         self._land()
         return self._intake.held
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes in no more, by whomever it was closed."""
+        return self._state in (_State.CLOSING, _State.CLOSED)
+
     def __repr__(self) -> str:
         return f"<Producer of {self.topic!r}: {self._state.value}>"
 
@@ -169,7 +174,7 @@ class Producer:
         :raises NotStarted: the client was not started.
         :raises ClientClosed: the client was closed.
         """
-        if self._state in (_State.CLOSING, _State.CLOSED):
+        if self.closed:
             return fail(ProducerClosed())
         if self._state is not _State.NEW:
             return fail(AlreadyRunning("producer"))
