@@ -372,12 +372,26 @@ class Backlog:
 
     def _decode(self, batch: Batch) -> tuple[list[Record], int]:
         """What is wanted of a batch, or of the next part of a large one, and the offset behind."""
+        records, first, behind = self._read(batch)
+        if self._filtered:
+            return records, behind
+        stop = self.stop
+        if batch.base_offset < first:
+            records = [record for record in records if _at(record) >= first]
+        if stop is not None and behind > stop:
+            records = [record for record in records if _at(record) < stop]
+        return records, behind
+
+    def _read(self, batch: Batch) -> tuple[list[Record], int, int]:
+        """All of a batch, or the next part of a large one.
+
+        :returns: the records, the first offset that is wanted of the batch, and the offset behind.
+        """
         if self._large is None:
             if self._check_crc:
                 batch.check_crc()
             self._large = self._in_parts(batch)
-        large, stop = self._large, self.stop
-        first, behind = self.position, batch.next_offset
+        large = self._large
         if large is None:
             records = batch.records(
                 self._topic,
@@ -385,20 +399,12 @@ class Backlog:
                 offsets_known=not self._filtered,
                 limits=self._limits,
             )
-        else:
-            records = large.read()
-            first = large.first
-            if large.left and (stop is None or large.behind < stop):
-                behind = large.behind
-            else:
-                self._large = None
-        if self._filtered:
-            return records, behind
-        if batch.base_offset < first:
-            records = [record for record in records if _at(record) >= first]
-        if stop is not None and behind > stop:
-            records = [record for record in records if _at(record) < stop]
-        return records, behind
+            return records, self.position, batch.next_offset
+        records = large.read()
+        if large.left and (self.stop is None or large.behind < self.stop):
+            return records, large.first, large.behind
+        self._large = None
+        return records, large.first, batch.next_offset
 
     def _in_parts(self, batch: Batch) -> _Large | None:
         """How to read a batch that is long and surely as its producer has sent it; or None.
