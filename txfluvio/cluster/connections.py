@@ -237,6 +237,17 @@ class _Shared:
         """Whether it was made, and can be used no more."""
         return self.protocol is not None and not self.protocol.usable
 
+    def get(self) -> Deferred[FluvioProtocol]:
+        """Fires with the connection, when it is made."""
+        return self.waiting.add() if self.protocol is None else succeed(self.protocol)
+
+    def close_if_idle(self) -> bool:
+        """Close it if it was made and nothing is on it; whether that is so."""
+        if self.protocol is None or self.load:
+            return False
+        self.protocol.close()
+        return True
+
 
 class SpuPool:
     """Shared connections to SPUs, none with a stream on it.
@@ -261,20 +272,22 @@ class SpuPool:
         address = (spu.host, spu.port)
         known = self._shared.setdefault((spu_id, purpose), [])
         known[:] = [shared for shared in known if not shared.over]
-        there = [shared for shared in known if shared.address == address]
         for shared in known:
-            # It goes on for those whose replies are still to come.
-            if shared not in there and shared.protocol is not None and not shared.load:
-                shared.protocol.close()
+            if shared.address != address:
+                # It goes on for those whose replies are still to come.
+                shared.close_if_idle()
+        there = [shared for shared in known if shared.address == address]
         least = min(there, key=lambda shared: shared.load, default=None)
         most = COMMITTED_CONNECTIONS if purpose is Purpose.COMMITTED else 1
-        if least is not None and (least.load == 0 or len(there) >= most):
-            if least.protocol is None:
-                return least.waiting.add()
-            return succeed(least.protocol)
-        made = _Shared(address)
+        if least is None or (least.load and len(there) < most):
+            return self._dial(spu, known)
+        return least.get()
+
+    def _dial(self, spu: SpuInfo, known: list[_Shared]) -> Deferred[FluvioProtocol]:
+        made = _Shared((spu.host, spu.port))
         known.append(made)
-        waiting = made.waiting.add()
+        # Before it can fail.
+        waiting = made.get()
         self._connections.to_spu(spu).addCallbacks(
             self._dialled, self._failed, callbackArgs=(made,), errbackArgs=(known, made)
         )
@@ -286,9 +299,8 @@ class SpuPool:
         for purpose in Purpose:
             known = self._shared.get((spu_id, purpose), [])
             for shared in list(known):
-                if shared.protocol is not None and not shared.load:
+                if shared.close_if_idle():
                     known.remove(shared)
-                    shared.protocol.close()
             if not known:
                 self._shared.pop((spu_id, purpose), None)
 
