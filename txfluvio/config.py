@@ -152,10 +152,10 @@ class RetryPolicy:
     :ivar deadline: seconds from the first failure to the last retry of one call; None: for ever.
         Where a call has a deadline of its own, the earlier one counts. Waiting while a partition
         has no leader is no retry, and this does not end it: a producer waits until
-        ``ProducerConfig.delivery_timeout``, a consumer for as long as it takes. For a producer the
-        time is a partition's: when it is over, what was sent to that one meanwhile ends with it.
-        For what goes on and on, such as reading, the next failure is a first one again after it was
-        well for so long, or for ``maximum`` if that is shorter.
+        ``ProducerConfig.delivery_timeout``, a consumer for as long as it takes. A producer counts
+        it for each partition: when it is over, all that waits for that partition fails. Work that
+        never ends, such as reading, counts anew once it has gone well for so long, or for
+        ``maximum`` if that is shorter.
     """
 
     initial: float = attrs.field(default=0.05, validator=seconds)
@@ -517,8 +517,8 @@ class ConsumerConfig:
     :ivar max_bytes: bytes of records one push may bring. The SPU cuts there, also inside a batch;
         a batch that is larger is fetched by itself. None: 1,048,890; with ``smartmodules``, 32 MiB.
         There it is a bound on what comes out of them, beyond which the SPU leaves records out
-        without a word: let it be many times the largest batch. Not more than a frame may be, see
-        ``ClientConfig.max_frame_size``, is asked for.
+        without a word: let it be many times the largest batch. Never more is asked for than fits
+        into ``ClientConfig.max_frame_size``.
     :ivar isolation: with READ_COMMITTED only records that are replicated are delivered; a position
         above them, such as a start beyond the end of the log, waits until they are.
     :ivar buffer_memory: bytes of records, as received, held for the user; above it, the SPUs are
@@ -531,8 +531,8 @@ class ConsumerConfig:
     :ivar offsets: whether and when to store offsets; all but NONE need a ``consumer_id``.
     :ivar offset_store: an ``IOffsetStore`` that keeps the offsets; None: the cluster keeps them.
     :ivar flush_interval: seconds, with AUTO, between two times that what was processed is stored.
-    :ivar reset: what to do when the position is no longer in the log. What was processed before is
-        what is stored until a record was processed from where it then goes on.
+    :ivar reset: what to do when the position is no longer in the log. After a reset the offset
+        stored before stays, until a record from the new place is processed.
     :ivar smartmodules: a chain that the SPU runs over the records; see
         :mod:`txfluvio.smartmodule` for what that does to offsets and positions.
     :ivar quiet_time: seconds. With ``smartmodules`` and a stop, a partition that was silent for so

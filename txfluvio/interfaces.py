@@ -42,8 +42,8 @@ class IPartitioner(Interface):
     def choose(key: bytes | None, value: bytes, partition_count: int, online: Sequence[int]) -> int:
         """The partition for one record.
 
-        It is called once for each record, in the order of sending; what it raises is raised by
-        the call that sends.
+        It is called once for each record, in the order of sending; with what it raises the Deferred
+        of that call fails.
 
         :param key: ``None`` for a record without; an empty key is a key.
         :param partition_count: the topic's partitions as of now, numbered from 0; at least 1.

@@ -204,7 +204,7 @@ class Admin:
     async def _let_go(self, name: str, seconds: float) -> float:
         """Wait until a deleted topic's name can be used again; how many seconds that took.
 
-        :raises WaitTimedOut: that is not within ``seconds``, which were waited for.
+        :raises WaitTimedOut: that would take longer than ``seconds``; raised when they are over.
         """
         self._forget_deletions()
         if name not in self._deleted:

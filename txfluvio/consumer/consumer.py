@@ -180,9 +180,9 @@ class Consumer:
     def start(self) -> Deferred[None]:
         """Check the topics and partitions and find where to start; fires when that is known.
 
-        One that the metadata does not have may have been made a moment ago: it is waited for, a
-        second at most. Each partition's leader is asked, and waited for, at most
-        ``ClientConfig.request_timeout`` in all. Cancelling it closes the consumer.
+        A topic or partition that the metadata lacks may have been made a moment ago: it is waited
+        for, a second at most. Then the leader of each partition is waited for, and asked; all of
+        that takes ``ClientConfig.request_timeout`` at most. Cancelling it closes the consumer.
 
         :raises TopicNotFound: by the metadata.
         :raises PartitionNotFound: by the metadata.
@@ -207,8 +207,8 @@ class Consumer:
         not asked for. Cancelling it skips the storing, also where somebody else has closed it.
 
         :raises FluvioError: the offsets could not be stored within
-            ``ClientConfig.connect_timeout``; the consumer is closed all the same. So it is where
-            the offset store fails, with what that fails with.
+            ``ClientConfig.connect_timeout``; the consumer is closed all the same.
+        :raises Exception: what the user's offset store fails with; likewise.
         """
         if self._state is _State.CLOSED:
             if self._gone:

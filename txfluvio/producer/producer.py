@@ -45,11 +45,10 @@ from .stored import RecordMetadata, StoredRecords
 from .turn import Turn
 
 PERIOD = 0.01
-"""The part of the delivery time-out that passes at least from one look at what is late to the next.
+"""The shortest time between two looks at what is late, as a part of ``delivery_timeout``.
 
-So much later than after the time-out a record may be given up. To look goes over all partitions
-with records, which would take too long for each of thousands that come to their ends one after the
-other.
+A record may be given up that much after its time-out. Each look goes over all partitions with
+records, which would take too long if it were made for each of thousands that end one by one.
 """
 
 
@@ -242,14 +241,17 @@ class Producer:
         the Deferred covers that too. Cancelling withdraws the record if it has not left yet; if it
         has, only the wait ends, and the record may be stored.
 
+        The call itself raises nothing: every error comes by the Deferred. What the caller did wrong
+        has failed it by the time it is returned.
+
         :param key: decides the partition, so that equal keys meet in one, for as long as the topic
             gets no more partitions; may be empty.
         :param partition: its partition; None: the partitioner chooses.
         :param timestamp: milliseconds since the Unix epoch; None: now.
-        :raises InvalidRecord: at once: a wrong type, or a timestamp out of range.
-        :raises PartitionNotFound: at once: the topic has no such partition.
-        :raises RecordTooLarge: at once: alone it makes a batch above ``max_request_size``.
-        :raises NotStarted: at once; so is :class:`ProducerClosed`.
+        :raises InvalidRecord: a wrong type, or a timestamp out of range.
+        :raises PartitionNotFound: the topic has no such partition.
+        :raises RecordTooLarge: alone it makes a batch above ``max_request_size``.
+        :raises NotStarted: it is not started; or :class:`ProducerClosed`, it is closed.
         :raises DeliveryTimedOut: it could not be stored in time. Its ``effect`` says whether it may
             be stored all the same, its ``__cause__`` what went wrong last.
         :raises SmartModuleError: a SmartModule could not run, or failed on a record of its batch.
@@ -298,7 +300,7 @@ class Producer:
         :param timestamp: of all, milliseconds since the Unix epoch; None: now.
         :returns: where each was stored, in the order given.
         :raises NotAllStored: some were not stored: says what became of each.
-        :raises InvalidRecord: at once, as for :meth:`send`; likewise :class:`PartitionNotFound`,
+        :raises InvalidRecord: as for :meth:`send`; likewise :class:`PartitionNotFound`,
             :class:`RecordTooLarge`, :class:`NotStarted` and :class:`ProducerClosed`.
         """
         try:
@@ -435,7 +437,7 @@ class Producer:
         It never fails by what becomes of a record: that is told to whoever sent it. Cancelling ends
         the wait and nothing else.
 
-        :raises NotStarted: at once; so is :class:`ProducerClosed`.
+        :raises NotStarted: it is not started; or :class:`ProducerClosed`, it is closed.
         """
         if self._state not in (_State.RUNNING, _State.CLOSING):
             return fail(self._not_running())

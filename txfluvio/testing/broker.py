@@ -111,8 +111,8 @@ class FakeBroker:
 
     Nothing is done before :meth:`start`; ``async with`` starts and stops.
 
-    Whatever stops servers and starts them again waits for what was asked of them before, and comes
-    to its end even if its Deferred is cancelled, which ends the waiting only.
+    Calls that stop or start servers wait for earlier ones about the same servers. Once begun they
+    run to their end: cancelling the Deferred ends the waiting only.
 
     :param reactor: listens, and runs everything timed. Only its time is used where there is a
         ``network``, so a ``Clock`` will do there.

@@ -10,8 +10,8 @@ them, numbers side by side at once. Of ``count: u32, name: string`` it makes::
     ...
 
 Such a function knows what is right, and not what is wrong. On anything out of the ordinary it
-raises, no matter what, and the declared types are asked again, who either know better or say what
-it is. It never takes what they would not.
+raises, no matter which error, and the work is done again by the declared types, which either accept
+the bytes after all or say what is wrong with them. It never accepts what they would not.
 """
 
 from __future__ import annotations
