@@ -40,25 +40,20 @@ def fetch(spu: Spu, message: FetchRequest, request: Incoming, connection: Connec
     behind :data:`MAX_FETCHED` bytes nothing more is read.
     """
     fetched, full = 0, False
-
-    def read(topic: str, wanted: FetchPartition) -> PartitionResponse:
-        nonlocal fetched, full
-        full = fetched >= MAX_FETCHED
-        limit = 0 if full else message.max_bytes
-        answer = _read(spu, (topic, wanted.partition_index), wanted, message, limit, connection)
-        fetched += len(answer.records)
-        return answer
-
-    topics = tuple(
-        TopicFetchResponse(
-            name=topic.name,
-            partitions=tuple([read(topic.name, one) for one in topic.fetch_partitions]),
-        )
-        for topic in message.topics
-    )
+    topics = []
+    for topic in message.topics:
+        answers = []
+        for wanted in topic.fetch_partitions:
+            full = fetched >= MAX_FETCHED
+            limit = 0 if full else message.max_bytes
+            key = (topic.name, wanted.partition_index)
+            answer = _read(spu, key, wanted, message, limit, connection)
+            fetched += len(answer.records)
+            answers.append(answer)
+        topics.append(TopicFetchResponse(name=topic.name, partitions=tuple(answers)))
     if full:
         connection.complain(f"fetches more than {fetched} bytes at once: the rest is left out")
-    connection.reply(FetchResponse(topics=topics), request)
+    connection.reply(FetchResponse(topics=tuple(topics)), request)
 
 
 def _read(
