@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -51,6 +51,8 @@ SpuDiff = Diff[SpuSpec, SpuStatus]
 
 Contents = Mapping[str, Sequence[Item[Any, Any]]]
 """All objects of a cluster, those of each kind under its label."""
+
+T = TypeVar("T")
 
 SYSTEM_TOPIC = "consumer-offset"
 
@@ -182,36 +184,30 @@ def until(
     Fires in a turn of its own, with ``False`` when ``timeout`` seconds pass before. Cancelling
     just stops the waiting.
     """
-    looking = False
+    waiter: Deferred[bool] = Deferred()
     look_no_more: Callable[[], None] | None = None
 
-    def forget() -> None:
-        if look_no_more is not None:
-            look_no_more()
-        for one in forgets:
-            one()
-
-    def finish(result: bool) -> None:
-        forget()
-        waiter.callback(result)
-
     def look() -> None:
-        nonlocal looking
-        looking = False
+        nonlocal look_no_more
+        look_no_more = None
         if condition():
-            finish(True)
+            waiter.callback(True)
 
     def changed() -> None:
-        nonlocal looking, look_no_more
-        if not looking:
-            looking = True
+        nonlocal look_no_more
+        if look_no_more is None:
             look_no_more = timers.later(0, look)
 
-    waiter: Deferred[bool] = Deferred(lambda _: forget())
+    def over(result: T) -> T:
+        for forget in (*forgets, look_no_more):
+            if forget is not None:
+                forget()
+        return result
+
     forgets = [store.subscribe(changed) for store in stores]
-    forgets.append(timers.later(timeout, finish, False))
+    forgets.append(timers.later(timeout, waiter.callback, False))
     changed()
-    return waiter
+    return waiter.addBoth(over)
 
 
 class Controllers:

@@ -9,7 +9,7 @@ other and answered one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -32,6 +32,8 @@ from .smartmodules.chain import ChainError, Trap, merge
 
 if TYPE_CHECKING:
     from .spu import Spu
+
+T = TypeVar("T")
 
 
 @attrs.define
@@ -192,20 +194,17 @@ async def _wait_for_followers(
 def _committed(spu: Spu, replica: Replica, end: int, timeout: float) -> Deferred[bool]:
     """Fires when all replicas have everything below ``end``, or with ``False`` too late."""
 
-    def forget() -> None:
-        unsubscribe()
-        cancel()
+    waiter: Deferred[bool] = Deferred()
 
     def look() -> None:
         if replica.log.hw >= end:
-            forget()
             waiter.callback(True)
 
-    def expire() -> None:
+    def over(result: T) -> T:
         unsubscribe()
-        waiter.callback(False)
+        cancel()
+        return result
 
-    waiter: Deferred[bool] = Deferred(lambda _: forget())
     unsubscribe = replica.subscribe(look)
-    cancel = spu.timers.later(timeout, expire)
-    return waiter
+    cancel = spu.timers.later(timeout, waiter.callback, False)
+    return waiter.addBoth(over)
