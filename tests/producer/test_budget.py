@@ -110,6 +110,22 @@ def test_it_is_tight_only_while_somebody_waits() -> None:
     assert not budget.tight
 
 
+def test_it_is_not_tight_once_nobody_waits_any_more() -> None:
+    budget, a, _, log = holders(10)
+    a.want(10, 1)
+    budget.renounce(a)
+    assert not budget.tight
+    budget.give(10)
+    assert log == [("a", 10)]
+
+
+def test_who_has_left_is_not_told_to_hurry() -> None:
+    budget, a, b, _ = holders(10)
+    budget.leave(b)
+    a.want(10, 1)
+    assert (a.hurried, b.hurried) == (1, 0)
+
+
 def test_who_leaves_the_line_is_not_called_and_blocks_nobody() -> None:
     budget, a, b, log = holders(10)
     a.want(10, 1)

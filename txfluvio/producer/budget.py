@@ -23,7 +23,8 @@ class Budget:
     """Bytes that may be held together.
 
     Whoever is admitted may take in one more piece, a record or a batch, so the limit is exceeded
-    by at most one piece, and a piece larger than the limit passes too.
+    by at most one piece, and a piece larger than the limit passes too. Nobody stands in line while
+    there is room: whoever gives some back calls them before anybody else can ask.
 
     :param limit: bytes.
 
@@ -49,16 +50,11 @@ class Budget:
         """Count out one who holds nothing any more."""
         self._holders.pop(holder, None)
         self._line.pop(holder, None)
-        self._call()
 
     def admits(self, holder: Holder) -> bool:
         """Whether ``holder`` may take in a piece now; if not, it waits in line for its turn."""
-        if self.used < self._limit:
-            if not self._line:
-                return True
-            if next(iter(self._line)) is holder:
-                del self._line[holder]
-                return True
+        if self.used < self._limit and not self._line:
+            return True
         if holder not in self._line:
             self._line[holder] = None
             if len(self._line) == 1:
