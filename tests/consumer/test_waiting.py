@@ -449,6 +449,16 @@ class Seeking(ConsumerCase):
         self.assertEqual(self.result(wait).offset, 8)
         self.assertEqual(self.offsets(self.read(consumer, 1)), [9])
 
+    def test_no_record_from_before_comes_while_nobody_tells_where_the_end_is(self) -> None:
+        self.append(3, batch=1, size=CHUNK_SIZE)
+        consumer = self.started(start=Offset.absolute(10))
+        self.read(consumer, 1)
+        self.result(self.broker.spu_down(5001))
+        consumer.seek(0, END)
+        consumer.pause(0)
+        consumer.resume(0)
+        self.nothing_comes(consumer)
+
     def test_seeking_again_and_again_ends_where_it_was_told_last(self) -> None:
         consumer = self.started(start=BEGINNING)
         for to in (1, 9, 3, 5):

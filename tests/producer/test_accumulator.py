@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,23 @@ def test_a_batch_of_exactly_its_size_is_full() -> None:
     q = queue(batch_size=size_alone(None, b"x" * 100), linger=5.0)
     fill(q, b"x" * 100)
     assert [batch.count for batch in q.take(0.0)] == [1]
+
+
+def test_a_batch_that_another_record_fills_to_exactly_its_size_is_full() -> None:
+    two = size_alone(None, b"x" * 100) + 109
+    q = queue(batch_size=two, linger=5.0)
+    fill(q, b"x" * 100, b"x" * 100)
+    assert [batch.count for batch in q.take(0.0)] == [2]
+
+
+def test_a_batch_that_was_encoded_does_not_keep_its_records_as_well() -> None:
+    q = queue()
+    value = bytes(100)
+    before = sys.getrefcount(value)
+    fill(q, value)
+    (batch,) = q.take(0.0)
+    batch.encode(Compression.NONE)
+    assert sys.getrefcount(value) == before
 
 
 def test_a_record_larger_than_a_batch_goes_alone() -> None:
