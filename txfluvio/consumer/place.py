@@ -25,6 +25,7 @@ class Place:
 
     :ivar known: whether the position is known.
     :ivar confirmed: whether the position has been in the log: something was received, or stored.
+        It matters for the error, and so only where nothing is reset.
     """
 
     def __init__(
@@ -112,5 +113,4 @@ class Place:
             case OffsetReset.LATEST:
                 # Retention may take what is not replicated, too.
                 self._backlog.jump(max(first, end))
-        self.confirmed = False
         return None
