@@ -111,8 +111,9 @@ def test_where_retention_took_what_is_not_replicated_it_is_reset_behind_that(
     assert backlog.received == 30
 
 
-def test_a_start_beyond_the_end_was_never_there() -> None:
-    mine, _ = place(Offset.absolute(30))
+@pytest.mark.parametrize("start", [Offset.absolute(30), Offset.stored(Offset.absolute(30))])
+def test_a_start_beyond_the_end_was_never_there(start: Offset) -> None:
+    mine, _ = place(start)
     mine.find(10, 20)
     error = mine.beyond(20, REFUSED)
     assert isinstance(error, OffsetOutOfRange)
