@@ -36,7 +36,9 @@ class CompileHook(BuildHookInterface[Any]):
     _folder: str | None = None
 
     def dependencies(self) -> list[str]:
-        return ["mypy>=1.18", "setuptools>=77", "crc32c>=2.7"] if _wanted() else []
+        # Whatever the modules import has to be there, or mypyc does not know its types.
+        compiler = ["mypy>=1.18", "setuptools>=77"]
+        return [*compiler, *self.metadata.core.dependencies] if _wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if not _wanted() or version == "editable":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hatchling.metadata.core import ProjectMetadata
 
 from benchmarks import builds
 from txfluvio.wire import COMPILED
@@ -59,3 +63,31 @@ def test_the_tests_of_records_pass_on_the_compiled_build(site: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_build_asks_for_all_that_the_compiled_modules_import(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # pip compiles in an environment that has nothing else.
+    monkeypatch.setenv("TXFLUVIO_COMPILE", "1")
+    spec = spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hatch_build = module_from_spec(spec)
+    spec.loader.exec_module(hatch_build)
+    metadata: ProjectMetadata[Any] = ProjectMetadata(str(ROOT), None)
+    hook = hatch_build.CompileHook(str(ROOT), {}, None, metadata, "", "wheel")
+    asked_for = {re.split(r"[^\w]", one)[0] for one in hook.dependencies()}
+    imported = {
+        name.split(".")[0]
+        for path in hatch_build.MODULES
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    assert imported - sys.stdlib_module_names <= asked_for
