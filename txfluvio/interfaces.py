@@ -11,12 +11,14 @@ are given; only a program with annotations such as ``client: IFluvioClient`` nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from twisted.application.service import IService
     from twisted.internet.defer import Deferred
 
@@ -117,9 +119,20 @@ class IFluvioProducer(Interface):
     """Gets records of one topic stored; see :class:`~txfluvio.producer.Producer`."""
 
     topic: str = Attribute("The name of the topic.")
+    closed: bool = Attribute("Whether it takes in no more.")
 
     def start() -> Deferred[None]:
         """Check that the topic can be produced to, and be ready."""
+
+    async def __aenter__() -> IFluvioProducer:
+        """Start it."""
+
+    async def __aexit__(
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
 
     def send(
         value: bytes,
@@ -148,8 +161,32 @@ class IFluvioProducer(Interface):
 class IFluvioConsumer(Interface):
     """The records of topics, as an async iterator; see :class:`~txfluvio.consumer.Consumer`."""
 
+    topics: tuple[str, ...] = Attribute("The names of the topics.")
+    partitions: tuple[tuple[str, int], ...] = Attribute("What is read, by topic and number.")
+    failures: dict[tuple[str, int], Exception] = Attribute("Why nothing more comes of which.")
+    closed: bool = Attribute("Whether it was closed.")
+
     def start() -> Deferred[None]:
         """Check the topics, and find where to start."""
+
+    async def __aenter__() -> IFluvioConsumer:
+        """Start it."""
+
+    async def __aexit__(
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+
+    def __aiter__() -> IFluvioConsumer:
+        """The records, one by one."""
+
+    async def __anext__() -> Record:
+        """The next record."""
+
+    def batches() -> AsyncIterator[list[Record]]:
+        """The records as lists, each of consecutive records of one partition."""
 
     def next(timeout: float | None = None) -> Deferred[Record]:
         """The next record."""
@@ -244,6 +281,16 @@ class IFluvioClient(Interface):
 
     def start() -> Deferred[None]:
         """Connect; fires when the cluster is known, fails if it is not there in time."""
+
+    async def __aenter__() -> IFluvioClient:
+        """Start it."""
+
+    async def __aexit__(
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
 
     def close() -> Deferred[None]:
         """End everything, and fire when the last connection is gone."""
