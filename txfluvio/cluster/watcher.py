@@ -70,6 +70,32 @@ class _Waiter:
             call.cancel()
 
 
+@attrs.define(eq=False)
+class _Watching:
+    """The watches of one connection.
+
+    :ivar topology: as they have told it so far.
+    :ivar ended: fails with why they have ended.
+    """
+
+    topology: Topology
+    ended: Deferred[None] = attrs.field(factory=Deferred)
+
+    def fold(self, kind: Kind, message: WatchResponse) -> bool:
+        """Take in a message; whether it says anything new. One that is wrong ends them."""
+        before = self.topology
+        try:
+            self.topology = before.fold(message.of(kind))
+        except ProtocolError as error:
+            self.end(error)
+        return self.topology is not before
+
+    def end(self, error: FluvioError) -> None:
+        """They are over, unless they were before."""
+        if not self.ended.called:
+            self.ended.errback(error)
+
+
 class Watcher:
     """The topology, and what keeps it up to date.
 
@@ -234,32 +260,21 @@ class Watcher:
         """Watch over one connection until it ends, which raises why."""
         self.cluster_version = protocol.platform_version
         seconds = self._config.connect_timeout
-        working = self.topology.restarted()
-        ended: Deferred[None] = Deferred()
-
-        def end(error: FluvioError) -> None:
-            if not ended.called:
-                ended.errback(error)
+        late = RequestTimedOut(f"the objects of {protocol.address}", seconds)
+        watching = _Watching(self.topology.restarted())
+        overdue = self._clock.callLater(seconds, watching.end, late)
 
         def told(kind: Kind, message: WatchResponse) -> None:
-            nonlocal working
-            try:
-                before, working = working, working.fold(message.of(kind))
-            except ProtocolError as error:
-                end(error)
-                return
-            if working.loaded and working is not before:
+            if watching.fold(kind, message) and watching.topology.loaded:
                 if overdue.active():
                     overdue.cancel()
-                self._replace(working)
+                self._replace(watching.topology)
 
-        what = f"the objects of {protocol.address}"
-        overdue = self._clock.callLater(seconds, lambda: end(RequestTimedOut(what, seconds)))
         try:
             for kind in WATCHED:
-                protocol.open_stream(WatchRequest(kind=kind), partial(told, kind), end)
-            protocol.when_closed().addCallback(end)
-            await ended
+                protocol.open_stream(WatchRequest(kind=kind), partial(told, kind), watching.end)
+            protocol.when_closed().addCallback(watching.end)
+            await watching.ended
         finally:
             if overdue.active():
                 overdue.cancel()
