@@ -164,6 +164,24 @@ class CompressionTests(ProducerTestCase):
     def test_what_the_topic_demands_may_be_chosen_as_well(self) -> None:
         self.assertIs(self.used(TopicCompression.ZSTD, "zstd"), Compression.ZSTD)
 
+    def used_once_made_anew(self, demanded: TopicCompression, chosen: str | None) -> Compression:
+        """The codec of a batch for a topic that, made anew, demands one; it took any before."""
+        producer = self.started(compression=chosen)
+        self.delete_topic()
+        self.make_topic(1, compression_type=demanded)
+        self.turn()
+        producer.send(b"hello")
+        self.turn()
+        return self.leader.asked[-1].batches[0].compression
+
+    def test_what_a_topic_demands_that_was_made_anew_wins_from_then_on(self) -> None:
+        codec = self.used_once_made_anew(TopicCompression.ZSTD, None)
+        self.assertIs(codec, Compression.ZSTD)
+
+    def test_what_was_chosen_stays_for_a_topic_that_was_made_anew(self) -> None:
+        codec = self.used_once_made_anew(TopicCompression.ZSTD, "gzip")
+        self.assertIs(codec, Compression.GZIP)
+
     def test_anything_else_is_a_conflict_that_names_both(self) -> None:
         self.delete_topic()
         self.make_topic(1, compression_type=TopicCompression.GZIP)

@@ -222,6 +222,9 @@ class Producer:
             # Deleted: what is sent now finds out, and fails by that name.
             return
         self._placement.follow(topic)
+        if self._config.compression is None:
+            # One of this name that was made anew may demand another.
+            self._shared.compression = _codec(self.topic, topic.spec, self._config)
         changed = topic.spec.deduplication is not None or self._shared.chain
         self._shared.tells_offsets = not changed
 
