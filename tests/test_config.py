@@ -295,6 +295,12 @@ class TestProducer:
         with pytest.raises(InvalidConfig, match="at most buffer_memory, 65536"):
             ProducerConfig(buffer_memory=65_536)
 
+    @pytest.mark.parametrize("linger", [5.0, 5.1])
+    def test_what_lingers_leaves_before_it_is_given_up(self, linger: float) -> None:
+        with pytest.raises(InvalidConfig, match=r"linger.*less than delivery_timeout, 5"):
+            ProducerConfig(linger=linger, delivery_timeout=5.0)
+        assert ProducerConfig(linger=linger, delivery_timeout=5.2).linger == linger
+
     def test_waiting_for_replicas_may_be_no_waiting(self) -> None:
         assert ProducerConfig(replication_timeout=0).replication_timeout == 0
 

@@ -439,7 +439,8 @@ class ProducerConfig:
     """How records are gathered into batches, sent, and confirmed.
 
     :ivar linger: seconds a batch that is not full waits for more records. With 0 it leaves as soon
-        as the partition has no request under way: under load, batches fill up all the same.
+        as the partition has no request under way: under load, batches fill up all the same. Less
+        than ``delivery_timeout``.
     :ivar batch_size: bytes after which a batch is full, before compression and with its header of
         57 bytes. A single larger record goes alone.
     :ivar max_request_size: bytes of the largest batch, counted likewise, and of the batches of one
@@ -508,6 +509,12 @@ class ProducerConfig:
                     getattr(self, name),
                     f"at most {other}, {getattr(self, other)}",
                 )
+        if self.linger >= self.delivery_timeout:
+            raise InvalidConfig(
+                "ProducerConfig.linger",
+                self.linger,
+                f"less than delivery_timeout, {self.delivery_timeout}",
+            )
 
 
 @attrs.frozen(kw_only=True)

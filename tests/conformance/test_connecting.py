@@ -48,7 +48,7 @@ async def test_a_client_can_be_started_again(bench: Bench) -> None:
 async def test_what_was_sent_is_stored_when_the_client_is_closed(bench: Bench) -> None:
     topic = await bench.topic()
     async with bench.connect() as client:
-        producer = client.producer(topic, linger=600.0)
+        producer = client.producer(topic, linger=60.0)
         await producer.start()
         sent = [producer.send(value) for value in numbered(3)]
     assert [(await stored).offset for stored in sent] == [0, 1, 2]

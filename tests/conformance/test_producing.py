@@ -146,7 +146,7 @@ async def test_a_record_that_no_segment_can_hold_is_refused_and_harms_no_other(
 @with_reactor
 async def test_what_lingers_leaves_when_it_is_flushed(bench: Bench) -> None:
     topic = await bench.topic()
-    async with bench.client.producer(topic, linger=600.0) as producer:
+    async with bench.client.producer(topic, linger=60.0) as producer:
         sent = producer.send(b"x")
         assert not sent.called
         await producer.flush()
@@ -156,7 +156,7 @@ async def test_what_lingers_leaves_when_it_is_flushed(bench: Bench) -> None:
 @with_reactor
 async def test_what_lingers_leaves_when_it_is_closed(bench: Bench) -> None:
     topic = await bench.topic()
-    async with bench.client.producer(topic, linger=600.0) as producer:
+    async with bench.client.producer(topic, linger=60.0) as producer:
         sent = producer.send(b"x")
     assert (await sent).offset == 0
 
