@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -50,6 +52,13 @@ def push(number: int) -> StreamFetchResponse:
         partition_index=0, error_code=error(Code.NONE), next_filter_offset=number
     )
     return StreamFetchResponse(topic="orders", stream_id=1, partition=partition)
+
+
+class Somebody:
+    """Waits for replies."""
+
+    def hear(self, reply: object) -> None:
+        pass
 
 
 class RequestTests(PeerTestCase):
@@ -331,6 +340,23 @@ class CancellationTests(PeerTestCase):
         protocol.abort()
         self.network.pump()
         self.assertEqual(heard, [])
+
+    def test_whoever_waits_no_more_is_not_kept_until_the_late_reply(self) -> None:
+        protocol = self.connected()
+        for ended in ("abandoned", "expired", "a stream that was closed"):
+            with self.subTest(ended):
+                who = Somebody()
+                gone = weakref.ref(who)
+                if ended == "abandoned":
+                    protocol.send(ASK, who.hear, who.hear).abandon()
+                elif ended == "expired":
+                    protocol.send(ASK, who.hear, who.hear, 5)
+                    self.clock.advance(5)
+                else:
+                    protocol.open_stream(OPEN, who.hear, who.hear).close()
+                del who
+                gc.collect()
+                self.assertIsNone(gone())
 
     def test_abandoning_after_the_reply_does_not_touch_who_has_the_id_now(self) -> None:
         self.patch(module, "_LAST_CORRELATION_ID", 2)

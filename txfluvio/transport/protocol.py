@@ -130,7 +130,8 @@ class FluvioProtocol:
         self._hello = ApiVersionsRequest.of_this_machine(client_version)
         self._table: dict[int, Call | ReplyStream] = {}
         self._in_flight = 0
-        self._abandoned: dict[int, Call | ReplyStream] = {}
+        # Whether many replies may come. Not who waited for them, and may hold much.
+        self._abandoned: dict[int, bool] = {}
         self._deadlines = Deadlines(clock)
         self._next_id = 1
         self._highest_id = 0
@@ -456,7 +457,7 @@ class FluvioProtocol:
     def give_up(self, waiter: Call | ReplyStream) -> None:
         """Called by who waits no more, while its replies may still come."""
         if self._forget(waiter):
-            self._abandoned[waiter.correlation_id] = waiter
+            self._abandoned[waiter.correlation_id] = isinstance(waiter, ReplyStream)
             if len(self._abandoned) > MAX_ABANDONED and self._ending is None:
                 self._end(f"more than {MAX_ABANDONED} abandoned requests are unanswered", None)
                 self._abort_transport()
@@ -525,8 +526,8 @@ class FluvioProtocol:
 
         :raises ProtocolError: nobody did, or it was answered before.
         """
-        abandoned = self._abandoned.get(correlation_id)
-        if abandoned is None:
+        many = self._abandoned.get(correlation_id)
+        if many is None:
             never = not 0 < correlation_id <= self._highest_id
             raise ProtocolError(
                 f"a reply to {correlation_id}, which was"
@@ -535,7 +536,7 @@ class FluvioProtocol:
                 field="correlation_id",
                 position=0,
             )
-        if isinstance(abandoned, Call):
+        if not many:
             del self._abandoned[correlation_id]
 
     def _watch_frame(self, finished: bool) -> None:
