@@ -14,10 +14,14 @@ ONLINE, FULL = PartitionResolution.ONLINE, PartitionResolution.OUT_OF_STORAGE
 OFFLINE = PartitionResolution.OFFLINE
 
 
-def orders(*resolutions: PartitionResolution) -> TopicInfo:
-    """A topic whose partitions are in these states, told in the opposite order."""
+def orders(*resolutions: PartitionResolution, count: int | None = None) -> TopicInfo:
+    """A topic whose partitions are in these states, told in the opposite order.
+
+    :param count: how many it is to have; None: so many.
+    """
     partitions = [partition(f"orders-{n}", resolution=r) for n, r in enumerate(resolutions)]
-    topology = Topology().fold(everything(TOPIC, topic("orders", len(partitions))))
+    count = len(partitions) if count is None else count
+    topology = Topology().fold(everything(TOPIC, topic("orders", count)))
     return topology.fold(everything(PARTITION, *reversed(partitions))).topic("orders")
 
 
@@ -25,6 +29,12 @@ def test_those_that_are_online_and_have_room_take_turns() -> None:
     placement = Placement("orders")
     placement.follow(orders(ONLINE, FULL, OFFLINE, ONLINE))
     assert [placement.place(None, b"", None) for _ in range(4)] == [0, 3, 0, 3]
+
+
+def test_those_that_a_topic_made_anew_no_longer_has_do_not() -> None:
+    placement = Placement("orders")
+    placement.follow(orders(ONLINE, ONLINE, ONLINE, ONLINE, count=2))
+    assert [placement.place(None, b"", None) for _ in range(4)] == [0, 1, 0, 1]
 
 
 def test_a_change_is_taken_up_between_two_records() -> None:

@@ -123,7 +123,8 @@ class TopicInfo:
     @cached_property
     def taking_turns(self) -> tuple[int, ...]:
         """The partitions that take turns with records without a key, by number, in order: those
-        that are online and have room on their disk.
+        that are online and have room on their disk. A topic that was made anew with fewer may for a
+        moment still have the others, which are no longer its own.
 
         All producers of the topic ask for it: it is found when the first does.
         """
@@ -131,7 +132,9 @@ class TopicInfo:
         numbers = [
             number
             for number, found in self.partitions.items()
-            if found.online and found.status.resolution is not full
+            if number < self.partition_count
+            and found.online
+            and found.status.resolution is not full
         ]
         return tuple(sorted(numbers))
 
