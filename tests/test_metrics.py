@@ -20,6 +20,7 @@ from zope.interface.verify import verifyObject
 from txfluvio import FluvioClient, Offset
 from txfluvio.config import ClientConfig, RetryPolicy
 from txfluvio.errors import (
+    DeliveryTimedOut,
     Disconnected,
     FluvioError,
     InvalidConfig,
@@ -29,6 +30,7 @@ from txfluvio.errors import (
 )
 from txfluvio.interfaces import IMetrics
 from txfluvio.metrics import NOTHING, ClientFacts, NoMetrics, SeveralMetrics, error_code
+from txfluvio.producer import Producer
 from txfluvio.prometheus import MetricsResource, PrometheusMetrics
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.wire.records import encode_batch
@@ -165,6 +167,30 @@ class WhatIsTold(MeteredCase):
         starting.addErrback(lambda _: None)
         self.wait(5.0)
         self.assertIn("consume", {operation for operation, _ in self.notes.of("failed")})
+
+    def overloaded(self) -> Producer:
+        """A producer that holds two batches, with a third record that waits for room."""
+        client = self.metered(self.notes)
+        self.result(self.broker.spu_down(5001))
+        self.wait(1.0)
+        producer = client.producer(
+            "orders", batch_size=200, max_request_size=200, buffer_memory=200, delivery_timeout=5.0
+        )
+        self.result(producer.start())
+        for _ in range(3):
+            producer.send(bytes(110), partition=1).addErrback(lambda _: None)
+        return producer
+
+    def test_records_that_got_no_room_in_time_like_batches_that_are_late(self) -> None:
+        self.overloaded()
+        self.wait(5.0)
+        self.assertEqual(self.notes.of("failed"), [("produce", DeliveryTimedOut)] * 3)
+
+    def test_records_that_had_no_room_when_the_producer_gave_up(self) -> None:
+        closing = self.overloaded().close()
+        closing.addErrback(lambda _: None)
+        closing.cancel()
+        self.assertEqual(self.notes.of("failed"), [("produce", DeliveryTimedOut)] * 3)
 
     def test_facts_are_there_at_any_time(self) -> None:
         client = self.metered(self.notes)

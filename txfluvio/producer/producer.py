@@ -428,8 +428,10 @@ class Producer:
             self._expire_call = self._clock.callLater(delay, self._expire)
 
     def _no_room(self, partition: int, seconds: float) -> FluvioError:
+        """What records fail with that waited for room in vain; it counts as that of a batch."""
         error = DeliveryTimedOut(f"{self.topic}/{partition}", seconds, effect=Effect.NONE)
         error.__cause__ = WaitTimedOut("no room in buffer_memory", seconds)
+        self._cluster.metrics.failed("produce", error)
         return error
 
     # The end.
