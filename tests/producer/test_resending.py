@@ -56,6 +56,11 @@ class Case(ProducerTestCase):
         assert isinstance(error, FluvioError)
         return error
 
+    def give_retries(self, seconds: float) -> None:
+        """So much time, after the first failure."""
+        policy = attrs.evolve(self.cluster.config.retry, deadline=seconds)
+        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
+
 
 class AnswerTests(Case):
     """The broker's word on a batch."""
@@ -366,8 +371,7 @@ class AtLeastOnceTests(Case):
         self.assertIs(failed.effect, Effect.UNKNOWN)
 
     def test_the_retry_policy_may_end_it_earlier(self) -> None:
-        policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
-        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
+        self.give_retries(0.5)
         producer = self.started()
         self.leader.codes = [NOT_LEADER] * 100
         sent = producer.send(b"x")
@@ -378,8 +382,7 @@ class AtLeastOnceTests(Case):
         self,
     ) -> None:
         # Attempts are at 0, 0.125 and 0.375 seconds; the next would be at 0.875.
-        policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
-        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
+        self.give_retries(0.5)
         producer = self.started()
         self.leader.codes = [NOT_LEADER] * 3
         sent = producer.send(b"x")
@@ -389,6 +392,46 @@ class AtLeastOnceTests(Case):
         after = producer.send(b"after")
         self.turn()
         self.successResultOf(after)
+
+    def waiting_when_the_policy_ends_it(self) -> list[FluvioError]:
+        """What became of a record whose attempts are over, and of those that waited behind it."""
+        self.give_retries(0.5)
+        producer = self.started(batch_size=120, max_request_size=120)
+        sent = [producer.send(b"x" * 50) for _ in range(3)]
+        self.turn(0.3)
+        sent.append(producer.send(b"y"))
+        self.turn(0.075)
+        errors = [self.error_of(one) for one in sent]
+        self.leader.code = NO_ERROR
+        self.accept()
+        after = producer.send(b"after")
+        self.turn()
+        self.successResultOf(after)
+        self.assertEqual(self.leader.values(), [b"after"])
+        return errors
+
+    def test_the_retry_policy_ends_all_that_waits_where_the_leader_refuses(self) -> None:
+        self.leader.code = NOT_LEADER
+        kinds = {type(error) for error in self.waiting_when_the_policy_ends_it()}
+        self.assertEqual(kinds, {NotLeaderForPartition})
+
+    def test_the_retry_policy_ends_all_that_waits_where_the_leader_is_not_there(self) -> None:
+        self.refuse()
+        kinds = {type(error) for error in self.waiting_when_the_policy_ends_it()}
+        self.assertEqual(kinds, {ConnectFailed})
+
+    def test_what_waits_then_was_not_sent_whatever_became_of_what_was(self) -> None:
+        self.give_retries(FIRST_RETRY / 2)
+        self.leader.holding = True
+        producer = self.started()
+        under_way = producer.send(b"x")
+        self.turn()
+        waiting = producer.send(b"y")
+        self.leader.lose()
+        self.turn()
+        errors = [self.error_of(under_way), self.error_of(waiting)]
+        self.assertEqual([type(error) for error in errors], [Disconnected, Disconnected])
+        self.assertEqual([error.effect for error in errors], [Effect.UNKNOWN, Effect.NONE])
 
 
 class DeliveryTimeoutTests(Case):
@@ -609,8 +652,7 @@ class AtMostOnceTests(Case):
         self.assertEqual(self.leader.values(), [b"x"])
 
     def test_what_never_left_is_given_up_when_the_retry_policy_says_so(self) -> None:
-        policy = attrs.evolve(self.cluster.config.retry, deadline=0.5)
-        self.cluster.retrying = attrs.evolve(self.cluster.retrying, policy=policy)
+        self.give_retries(0.5)
         self.refuse()
         sent = self.once()
         self.turn(0.375)

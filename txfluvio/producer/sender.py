@@ -323,11 +323,9 @@ class Sender:
             self._rest()
             return
         try:
-            batches = self._take()
-            self._under_way = []
             self._attempts.succeed()
             self._trouble = None
-            self._end(failed=[(batch, _carrying(error, batch.effect)) for batch in batches])
+            self._end(failed=self._give_up(error))
         finally:
             self._rest()
 
@@ -471,9 +469,18 @@ class Sender:
         self._under_way = []
         self.queue.give_back(again)
         if not in_time:
+            if troubles:
+                # What waits would fare no better. It was not sent with that.
+                unsent = another(troubles[-1])
+                unsent.effect = Effect.NONE
+                failed += self._give_up(unsent)
             self._trouble = None
             self._attempts.succeed()
         self._end(stored=stored, failed=failed)
+
+    def _give_up(self, error: FluvioError) -> list[tuple[Batch, FluvioError]]:
+        """Take all that waits from the queue, each batch with what it fails with."""
+        return [(batch, _carrying(error, batch.effect)) for batch in self.queue.clear()]
 
     def _may_repeat(self, error: FluvioError, *, sent: bool = False) -> bool:
         """Whether an error allows for another attempt."""
