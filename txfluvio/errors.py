@@ -477,10 +477,12 @@ class WaitTimedOut(TimedOut):
 
 @attrs.define(slots=False)
 class DeliveryTimedOut(TimedOut):
-    """A record was given up: it could not be stored within ``ProducerConfig.delivery_timeout``.
+    """A record was given up: it could not be stored within ``ProducerConfig.delivery_timeout``, or
+    until ``close()`` gave up.
 
-    The error of the last attempt is the ``__cause__``. Sent again it may be stored; where
-    ``effect`` is not :attr:`Effect.NONE`, perhaps for the second time.
+    The ``__cause__`` is what was in the way by then: what was waited for and for how long, such as
+    a leader, an answer, or room; or the error of the last attempt. Sent again it may be stored;
+    where ``effect`` is not :attr:`Effect.NONE`, perhaps for the second time.
 
     :ivar what: the partition, ``"orders/3"``.
     :ivar effect: :attr:`Effect.NONE` only if no attempt can have stored it.

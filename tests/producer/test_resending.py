@@ -34,6 +34,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.producer import RecordMetadata
+from txfluvio.transport.memory import Direction
 from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
 from txfluvio.wire.sc import SPU, IngressAddr
@@ -468,15 +469,6 @@ class DeliveryTimeoutTests(Case):
         self.turn(5.0)
         self.assertIs(self.late(sent).effect, Effect.NONE)
 
-    def test_that_nobody_led_is_no_cause_where_somebody_came_to(self) -> None:
-        self.lead({0: None})
-        self.turn()
-        sent = self.started(delivery_timeout=5.0).send(b"x")
-        self.hang()
-        self.lead({0: 1})
-        self.turn(5.0)
-        self.assertIsNone(self.late(sent).__cause__)
-
     def test_the_leader_does_not_lead(self) -> None:
         self.leader.codes = [NOT_LEADER] * 100
         sent = self.started(delivery_timeout=5.0).send(b"x")
@@ -603,6 +595,126 @@ class DeliveryTimeoutTests(Case):
         self.turn(5.0)
         self.successResultOf(after)
         self.assertEqual(self.leader.values(), [b"b"])
+
+
+class CauseTests(Case):
+    """What was given up tells what was in the way by then, for how long, and why that was."""
+
+    def causes(self, sent: Deferred[RecordMetadata]) -> list[str]:
+        error: BaseException | None = self.failureResultOf(sent, DeliveryTimedOut).value
+        found = []
+        while error is not None and (error := error.__cause__) is not None:
+            found.append(str(error))
+        return found
+
+    def test_nobody_leads(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        self.assertEqual(
+            self.causes(sent), ["partition 0 of orders has no online leader, after 5 s"]
+        )
+
+    def test_nobody_leads_and_there_is_no_sc_to_tell_who_does(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        self.network.refuse("sc.test", 9003)
+        self.sc.connections[0].transport.abortConnection()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        nobody, no_sc, *_ = self.causes(sent)
+        self.assertEqual(nobody, "partition 0 of orders has no online leader, after 5 s")
+        self.assertIn("can not connect to sc.test:9003", no_sc)
+
+    def test_the_leader_can_neither_be_reached_nor_not(self) -> None:
+        self.hang()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        self.assertEqual(self.causes(sent), ["no connection to SPU 1, after 5 s"])
+
+    def test_nobody_led_at_first(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(1.0)
+        self.hang()
+        self.lead({0: 1})
+        self.turn(4.0)
+        self.assertEqual(self.causes(sent), ["no connection to SPU 1, after 4 s"])
+
+    def test_an_attempt_that_failed_is_behind_the_one_that_goes_on(self) -> None:
+        self.refuse()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(FIRST_RETRY)
+        self.hang()
+        self.turn(5.0)
+        no_connection, refused, *_ = self.causes(sent)
+        self.assertEqual(no_connection, f"no connection to SPU 1, after {5 - 3 * FIRST_RETRY:g} s")
+        self.assertIn("refused", refused)
+
+    def test_an_attempt_that_failed_is_behind_the_one_that_gets_no_answer(self) -> None:
+        self.leader.codes = [NOT_LEADER]
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn()
+        self.leader.holding = True
+        self.turn(5.0)
+        no_answer, not_leader = self.causes(sent)
+        self.assertIn(f"no answer within {5 - FIRST_RETRY:g} s", no_answer)
+        self.assertIn("does not lead", not_leader)
+
+    def test_the_connection_takes_no_more(self) -> None:
+        large = 2 * self.cluster.config.write_budget
+        other = self.started(max_request_size=large)
+        other.send(b"first")
+        self.turn()
+        link = self.network.links[-1]
+        link.stall(Direction.TO_SERVER)
+        other.send_many([bytes(large - 1000)] * 2).addErrback(lambda _: None)
+        self.turn()
+        sent = self.started(delivery_timeout=5.0).send(b"x")
+        self.turn(5.0)
+        self.assertEqual(
+            self.causes(sent), ["no room in write_budget to spu-1.test:9005, after 5 s"]
+        )
+        link.resume()
+
+    def test_nothing_was_in_the_way_of_what_was_not_given_the_time(self) -> None:
+        producer = self.started()
+        sent = producer.send(b"x")
+        producer.close().addErrback(lambda _: None).cancel()
+        self.assertEqual(self.causes(sent), [])
+
+    def closing(self, **config: object) -> list[str]:
+        """What was in the way of the last of some records, sent a second before the producer was
+        closed, which has three."""
+        producer = self.started(close_timeout=3.0, **config)
+        for _ in range(2):
+            producer.send(b"x" * 900).addErrback(lambda failure: failure.trap(DeliveryTimedOut))
+        last = producer.send(b"x" * 900)
+        self.turn(1.0)
+        producer.close()
+        self.turn(3.0)
+        return self.causes(last)
+
+    def test_closing_gives_up_what_nobody_leads(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        self.assertEqual(self.closing(), ["partition 0 of orders has no online leader, after 4 s"])
+
+    def test_closing_gives_up_what_is_not_answered(self) -> None:
+        self.leader.holding = True
+        self.assertEqual(
+            self.closing(),
+            ["Produce to orders/0: no answer within 4 s (it may have been applied)"],
+        )
+
+    def test_closing_gives_up_what_waits_for_room(self) -> None:
+        self.leader.holding = True
+        self.assertEqual(
+            self.closing(batch_size=1000, max_request_size=1000, buffer_memory=1000),
+            ["no room in buffer_memory, after 4 s"],
+        )
 
 
 class AtMostOnceTests(Case):

@@ -205,6 +205,14 @@ class Cluster:
         """
         return self._watcher.wait_for(condition, missing=missing, timeout=timeout, about=about)
 
+    def timed_out(self, missing: str, seconds: float) -> WaitTimedOut:
+        """The error of a wait in vain; where there is no connection to the SC, it says why.
+
+        :param missing: what was waited for.
+        :param seconds: for how long.
+        """
+        return self._watcher.timed_out(missing, seconds)
+
     def find(self, look: Callable[[Topology], T], *, missing: str, timeout: float) -> Deferred[T]:
         """Fires with what ``look`` finds.
 

@@ -203,6 +203,16 @@ class Watcher:
             self._ask(waiter)
         return deferred
 
+    def timed_out(self, missing: str, seconds: float) -> WaitTimedOut:
+        """The error of a wait in vain, caused by what keeps it from the SC, if anything does.
+
+        :param missing: what was waited for.
+        :param seconds: for how long.
+        """
+        error = WaitTimedOut(missing, seconds)
+        error.__cause__ = self.last_error
+        return error
+
     # Those who wait
 
     def _dismiss(self, waiter: _Waiter) -> bool:
@@ -228,9 +238,7 @@ class Watcher:
         missing = waiter.missing
         if callable(missing):
             missing = missing(self.topology)
-        error = WaitTimedOut(missing, seconds)
-        error.__cause__ = self.last_error
-        waiter.deferred.errback(error)
+        waiter.deferred.errback(self.timed_out(missing, seconds))
 
     # Watching
 

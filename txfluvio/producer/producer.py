@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -30,7 +31,6 @@ from ..errors import (
     NotStarted,
     ProducerClosed,
     TopicNotFound,
-    WaitTimedOut,
 )
 from ..interfaces import IFluvioProducer
 from ..wire.compression import Compression
@@ -414,7 +414,7 @@ class Producer:
         self._land()
         with self._telling:
             for submission in self._intake.late(now, timeout):
-                submission.give_up(lambda partition: self._no_room(partition, timeout))
+                submission.give_up(partial(self._no_room, submission.since, timeout))
             for sender in self._holding():
                 sender.expire(now)
         self._expire_call = None
@@ -427,10 +427,11 @@ class Producer:
             delay = max(min(times) + timeout - now, timeout * PERIOD)
             self._expire_call = self._clock.callLater(delay, self._expire)
 
-    def _no_room(self, partition: int, seconds: float) -> FluvioError:
+    def _no_room(self, since: float, seconds: float, partition: int) -> FluvioError:
         """What records fail with that waited for room in vain; it counts as that of a batch."""
         error = DeliveryTimedOut(f"{self.topic}/{partition}", seconds, effect=Effect.NONE)
-        error.__cause__ = WaitTimedOut("no room in buffer_memory", seconds)
+        waited = self._clock.seconds() - since
+        error.__cause__ = self._cluster.timed_out("no room in buffer_memory", waited)
         self._cluster.metrics.failed("produce", error)
         return error
 
@@ -500,7 +501,7 @@ class Producer:
             for sender in list(self._senders.values()):
                 sender.abandon(seconds)
             for submission in waiting:
-                submission.give_up(lambda partition: self._no_room(partition, seconds))
+                submission.give_up(partial(self._no_room, submission.since, seconds))
         if not self._telling.under_way:
             self._finish()
 

@@ -121,6 +121,7 @@ class Sender:
         self._working = False
         self._stopped = False
         self._awaited: Deferred[Any] | None = None
+        self._missing: tuple[str, float] | None = None
         self._call: Call | None = None
         self._route: _Route | None = None
         self._tried: int | None = None
@@ -184,7 +185,6 @@ class Sender:
             self._under_way = [one for one in self._under_way if one.created + timeout > now]
             for batch in late:
                 batch.effect = Effect.UNKNOWN
-            self._trouble = RequestTimedOut(f"Produce to {self._what}", now - self._sent_at)
         late += self.queue.expire(now, timeout)
         if late:
             self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in late])
@@ -195,13 +195,15 @@ class Sender:
         for batch in self._under_way:
             batch.effect = Effect.UNKNOWN
         batches = [*self._under_way, *self.queue.clear()]
+        # Before what is waited for is given up as well.
+        failed = [(batch, self._too_late(batch, seconds)) for batch in batches]
         self._under_way = []
         self._stop_lingering()
         if self._awaited is not None:
             self._awaited.cancel()
         if self._call is not None:
             self._call.abandon()
-        self._end(failed=[(batch, self._too_late(batch, seconds)) for batch in batches])
+        self._end(failed=failed)
 
     def _lingered(self) -> None:
         self._linger_call = None
@@ -263,10 +265,14 @@ class Sender:
         self._tried = await self._leader() if leader is None else leader
         spu = cluster.topology.spu(self._tried)
         connection = await self._wait(
-            cluster.produce_connection(self._tried, committed=self._committed)
+            cluster.produce_connection(self._tried, committed=self._committed),
+            missing=f"no connection to SPU {self._tried}",
         )
         if not connection.writable:
-            await self._wait(connection.when_writable())
+            await self._wait(
+                connection.when_writable(),
+                missing=f"no room in write_budget to {connection.address}",
+            )
         if not self._committed:
             # Those that wait for replicas are chosen anew each time, by who waits on them.
             self._route = _Route(connection, spu)
@@ -371,15 +377,12 @@ class Sender:
         """Wait until there is one."""
         topic = self._shared.topic
         missing = f"partition {self.partition} of {topic} has no online leader"
-        before = self._trouble
-        self._trouble = WaitTimedOut(missing, self._shared.config.delivery_timeout)
-        leader = await self._wait(
+        return await self._wait(
             self._shared.cluster.wait_for(
                 self._find, missing=missing, about=(topic, self.partition)
-            )
+            ),
+            missing=missing,
         )
-        self._trouble = before
-        return leader
 
     def _find(self, topology: Topology) -> int | None:
         topology.partition(self._shared.topic, self.partition)
@@ -512,7 +515,22 @@ class Sender:
 
     def _too_late(self, batch: Batch, seconds: float) -> FluvioError:
         error = DeliveryTimedOut(self._what, seconds, effect=batch.effect)
-        error.__cause__ = self._trouble
+        error.__cause__ = self._in_the_way()
+        return error
+
+    def _in_the_way(self) -> FluvioError | None:
+        """What is waited for now, and for how long; behind it, or alone, the last error."""
+        cluster = self._shared.cluster
+        now = cluster.clock.seconds()
+        error: FluvioError
+        if self._call is not None:
+            error = RequestTimedOut(f"Produce to {self._what}", now - self._sent_at)
+        elif self._missing is not None:
+            missing, since = self._missing
+            error = cluster.timed_out(missing, now - since)
+        else:
+            return self._trouble
+        error.__cause__ = error.__cause__ or self._trouble
         return error
 
     def _end(
@@ -541,13 +559,17 @@ class Sender:
             for batch, error in failed:
                 tell_failed(batch, self.partition, error)
 
-    async def _wait(self, deferred: Deferred[T]) -> T:
-        """Await what :meth:`abandon` may cancel."""
+    async def _wait(self, deferred: Deferred[T], *, missing: str = "") -> T:
+        """Await what :meth:`abandon` may cancel.
+
+        :param missing: what is in the way meanwhile; nothing: what the last attempt failed with.
+        """
         self._awaited = deferred
+        self._missing = (missing, self._shared.cluster.clock.seconds()) if missing else None
         try:
             return await deferred
         finally:
-            self._awaited = None
+            self._awaited = self._missing = None
 
 
 def _carrying(error: FluvioError, effect: Effect) -> FluvioError:
