@@ -258,6 +258,8 @@ class TestEndpoint:
             "localhost:-1",
             "localhost:+1",
             "localhost:9003 ",
+            "local\ud800host:9003",
+            "local\x07host:9003",
             "localhost:٣",
             "::1:9003",
             "[]:9003",

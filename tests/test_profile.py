@@ -435,7 +435,7 @@ class TestAddingToNothing:
         add_cluster(path, name, "127.0.0.1:4000")
         assert load(path).cluster(name).name == name
 
-    @pytest.mark.parametrize(("name", "endpoint"), [("", "h:1"), ("fake", "h")])
+    @pytest.mark.parametrize(("name", "endpoint"), [("", "h:1"), ("\ud800", "h:1"), ("fake", "h")])
     def test_a_wrong_argument_writes_nothing(self, path: Path, name: str, endpoint: str) -> None:
         with pytest.raises(InvalidConfig):
             add_cluster(path, name, endpoint)

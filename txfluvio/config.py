@@ -118,7 +118,7 @@ def parse_endpoint(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         colon = ""
-    well_formed = host and colon and not any(c.isspace() or c in "/[]@" for c in host)
+    well_formed = host and colon and host.isprintable() and not any(c in " /[]@" for c in host)
     is_number = port.isascii() and port.isdigit()
     if not well_formed or not is_number or not lowest_port <= int(port) < 2**16:
         raise ValueError(f"host:port, with a port from {lowest_port} to 65535")

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import attrs
 
+from ._checks import is_text
 from .config import ClientConfig, TlsConfig, parse_endpoint
 from .errors import InvalidConfig, InvalidProfile
 
@@ -333,7 +334,7 @@ def add_cluster(
     :raises InvalidConfig: the name or the endpoint is none.
     :raises InvalidProfile: the file is there and is no profile file, or can not be written.
     """
-    if not name:
+    if not is_text(name) or not name:
         raise InvalidConfig("name", name, "the name of a cluster")
     ClientConfig(endpoint=endpoint)
     where = Path(path)

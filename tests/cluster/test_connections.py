@@ -406,6 +406,20 @@ class AskingTheSc(Started):
             self.failureResultOf(call, UnsupportedVersion)
         self.stopped()
 
+    def test_a_server_that_does_not_know_a_call_may_be_another_next_time(self) -> None:
+        apis = self.sc._apis
+        self.sc._apis = {key: api for key, api in apis.items() if key != LIST.api.key}
+        asking = self.cluster.sc_request(LIST)
+        self.advance()
+        self.failureResultOf(asking, UnsupportedVersion)
+        self.sc._apis = apis
+        asking = self.cluster.sc_request(LIST)
+        self.advance()
+        self.sc.one().reply(LISTED)
+        self.advance()
+        self.successResultOf(asking)
+        self.stopped()
+
     def test_past_its_deadline_the_connection_is_closed(self) -> None:
         asking = self.cluster.sc_request(DELETE, timeout=3.0)
         self.advance()

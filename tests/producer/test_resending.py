@@ -39,6 +39,7 @@ from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
 from txfluvio.wire.sc import SPU, IngressAddr
 from txfluvio.wire.spu import PartitionProduceResponse, ProduceResponse, TopicProduceResponse
+from txfluvio.wire.versions import ApiVersionsResponse
 
 NOT_LEADER = error(Code.NOT_LEADER_FOR_PARTITION)
 NOT_REPLICATED = error(Code.REQUEST_TIMED_OUT, timeout_ms=1500, kind=RequestKind.PRODUCE)
@@ -520,6 +521,16 @@ class DeliveryTimeoutTests(Case):
         self.turn()
         self.assertIs(self.failureResultOf(sent, ProtocolError).value.effect, Effect.UNKNOWN)
 
+    def test_an_offset_that_is_none_is_the_peers_mistake(self) -> None:
+        self.leader.holding = True
+        sent = self.started().send(b"x")
+        self.turn()
+        entry = PartitionProduceResponse(partition_index=0, base_offset=-1)
+        topic = TopicProduceResponse(name=NAME, partitions=(entry,))
+        self.leader.owed.pop().reply(ProduceResponse(responses=(topic,)))
+        self.turn()
+        self.assertIs(self.failureResultOf(sent, ProtocolError).value.effect, Effect.UNKNOWN)
+
     def test_each_record_has_its_own_time(self) -> None:
         self.lead({0: None})
         self.turn()
@@ -828,6 +839,20 @@ class NoHopeTests(Case):
         for one in sent:
             self.assertIsInstance(self.error_of(one), UnsupportedVersion)
         self.assertEqual(producer.buffered, 0)
+
+    def test_a_server_that_does_not_know_the_request_is_not_asked_again(self) -> None:
+        # Whoever is reached at an address may for a moment be another: the next connection tells.
+        nothing = ApiVersionsResponse(api_keys=(), platform_version="0.18.0")
+        another = self.patch(self.leader, "versions", lambda: nothing)
+        producer = self.started()
+        sent = producer.send(b"x")
+        self.turn()
+        self.assertIsInstance(self.error_of(sent), UnsupportedVersion)
+        another.restore()
+        sent = producer.send(b"y")
+        self.turn()
+        self.successResultOf(sent)
+        self.assertEqual(len(self.leader.connections), 1)
 
     def test_a_topic_that_was_deleted_fails_as_many_requests_as_there_are(self) -> None:
         self.lead({0: None})

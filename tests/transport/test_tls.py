@@ -432,6 +432,12 @@ class NoTlsTests(TlsTestCase):
         failed = self.assert_refused(self.dial(), TlsFailed)
         self.assertIn("alert unexpected message", failed.reason)
 
+    def test_so_is_the_end_of_tls_in_the_handshake(self) -> None:
+        self.network.listen("tls", 9005, Saying(bytes.fromhex("15030300020100")))
+        failed = self.assert_refused(self.dial(), TlsFailed)
+        self.assertIn("the peer has ended TLS", failed.reason)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
     def test_silence_after_the_handshake_is_something_else(self) -> None:
         self.serve()
         self.peers.greeting = None

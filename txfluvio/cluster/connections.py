@@ -237,6 +237,10 @@ class _Shared:
         """Whether it was made, and can be used no more."""
         return self.protocol is not None and not self.protocol.usable
 
+    def fits(self, address: tuple[str, int]) -> bool:
+        """Whether it leads to this address, and to a server that knew what it was asked."""
+        return self.address == address and not (self.protocol and self.protocol.lacking)
+
     def get(self) -> Deferred[FluvioProtocol]:
         """Fires with the connection, when it is made."""
         return self.waiting.add() if self.protocol is None else succeed(self.protocol)
@@ -253,8 +257,9 @@ class SpuPool:
     """Shared connections to SPUs, none with a stream on it.
 
     One that was lost is not missed until somebody asks for it; it is then dialled at the address
-    the SPU has by then. Those to an address that it has left, or to an SPU that was removed, are
-    closed when somebody asks for one and nothing is on them.
+    the SPU has by then. Those to an address that it has left, to a server that did not know what it
+    was asked, or to an SPU that was removed, are closed when somebody asks for one and nothing is
+    on them.
     """
 
     def __init__(self, connections: Connections, spu: Callable[[int], SpuInfo]) -> None:
@@ -273,10 +278,10 @@ class SpuPool:
         known = self._shared.setdefault((spu_id, purpose), [])
         known[:] = [shared for shared in known if not shared.over]
         for shared in known:
-            if shared.address != address:
+            if not shared.fits(address):
                 # It goes on for those whose replies are still to come.
                 shared.close_if_idle()
-        there = [shared for shared in known if shared.address == address]
+        there = [shared for shared in known if shared.fits(address)]
         least = min(there, key=lambda shared: shared.load, default=None)
         most = COMMITTED_CONNECTIONS if purpose is Purpose.COMMITTED else 1
         if least is None or (least.load and len(there) < most):
@@ -406,7 +411,7 @@ class ScCalls:
         try:
             reply = await protocol.request(message, timeout=left.seconds)
         except FluvioError as error:
-            if error.effect is Effect.NONE and protocol.usable:
+            if error.effect is Effect.NONE and protocol.usable and not protocol.lacking:
                 self._idle.append(protocol)
             else:
                 protocol.abort()

@@ -132,7 +132,7 @@ class TopicInfo:
         numbers = [
             number
             for number, found in self.partitions.items()
-            if number < self.partition_count
+            if 0 <= number < self.partition_count
             and found.online
             and found.status.resolution is not full
         ]

@@ -300,6 +300,7 @@ class Sender:
                 longest,
             )
         except Exception as error:
+            self._route = None
             self._not_begun(batches, self._named(error))
 
     def _answered(self, batches: Sequence[Batch], reply: ProduceResponse) -> None:
@@ -439,7 +440,15 @@ class Sender:
     def _answer(self, entry: PartitionProduceResponse) -> int | FluvioError | None:
         code = entry.error_code
         if not code:
-            return entry.base_offset if self._shared.tells_offsets else None
+            if not self._shared.tells_offsets:
+                return None
+            if entry.base_offset < 0:
+                raise ProtocolError(
+                    f"records stored at {entry.base_offset}",
+                    message="ProduceResponse",
+                    field="base_offset",
+                )
+            return entry.base_offset
         error = self._shared.chain.error(code, self._what)
         if self._committed and isinstance(error, NotLeaderForPartition):
             # It may have stopped leading after it had appended, while it waited for replicas.

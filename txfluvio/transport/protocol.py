@@ -130,6 +130,7 @@ class FluvioProtocol:
         self._hello = ApiVersionsRequest.of_this_machine(client_version)
         self._table: dict[int, Call | ReplyStream] = {}
         self._in_flight = 0
+        self._lacking = False
         # Whether many replies may come. Not who waited for them, and may hold much.
         self._abandoned: dict[int, bool] = {}
         self._deadlines = Deadlines(clock)
@@ -166,6 +167,12 @@ class FluvioProtocol:
     def usable(self) -> bool:
         """Whether requests can be sent now."""
         return self._versions is not None and self._ending is None
+
+    @property
+    def lacking(self) -> bool:
+        """Whether something was asked that the server does not know. The next to be reached at its
+        address may be another: whoever shares connections does not go on with this one."""
+        return self._lacking
 
     @property
     def ended_here(self) -> bool:
@@ -412,6 +419,7 @@ class FluvioProtocol:
             raise UsageError(f"{self.address} is not ready yet: wait for when_ready()")
         version = self.version_of(api)
         if version is None:
+            self._lacking = True
             listed = self._versions.get(api.key)
             raise UnsupportedVersion(
                 f"{api.name} to {self.address}",

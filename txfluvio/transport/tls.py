@@ -196,6 +196,13 @@ class _Connection(SSL.Connection):
         self.heard = True
         return super().bio_write(buf)
 
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except SSL.ZeroReturnError as error:
+            # It has no arguments, of which Twisted takes the first.
+            raise SSL.Error([("SSL routines", "", "the peer has ended TLS")]) from error
+
 
 @implementer(IOpenSSLClientConnectionCreator)
 class TlsAttempt:
