@@ -113,12 +113,14 @@ def _decode_usual(
     says has no field outside, and if the last one ends within bounds then all do.
     """
     low, length_of = LOW, LENGTH
+    byte: i64
     size: i64
     last: i64
     # Neighbours are often of one time: then it is one object, made once.
     known: i64 = 0
     time: int | None = first_timestamp
-    for _ in range(limit - len(found)):
+    # Called _, it would be an object to the compiler.
+    for _number in range(limit - len(found)):
         byte = data[pos]
         if byte < 128:
             size = length_of[byte]
