@@ -1,4 +1,4 @@
-"""The compiled build takes and refuses what the plain one does."""
+"""The compiled build takes and refuses what the plain one does, and hands out the same."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_both_builds_read_damaged_inputs_alike(site: Path) -> None:
     assert machine["digest"] == plain["digest"]
 
 
-def test_the_tests_of_records_pass_on_the_compiled_build(site: Path) -> None:
+def test_the_tests_of_records_and_of_reading_them_pass_on_the_compiled_build(site: Path) -> None:
     shutil.copytree(
         ROOT / "tests",
         site / "tests",
@@ -56,7 +56,8 @@ def test_the_tests_of_records_pass_on_the_compiled_build(site: Path) -> None:
     names = ("codec", "records", "batch_builder", "compression")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        + [f"tests/wire/test_{name}.py" for name in names],
+        + [f"tests/wire/test_{name}.py" for name in names]
+        + [f"tests/consumer/test_{name}.py" for name in ("backlog", "hand", "reading")],
         cwd=site,
         env={**os.environ, "PYTHONPATH": str(site)},
         capture_output=True,

@@ -18,7 +18,6 @@ position passes such a batch as a whole too.
 from __future__ import annotations
 
 from collections import deque
-from copy import copy
 from operator import lt
 
 from ..errors import ProtocolError
@@ -123,7 +122,7 @@ class _Large:
 
         :raises ProtocolError: it is damaged, and none of it counts as read.
         """
-        reader = copy(self._reader)
+        reader = self._reader.copy()
         records = reader.read(self._size)
         if records[-1].offset != self.behind + len(records) - 1:
             records += reader.read(reader.left)

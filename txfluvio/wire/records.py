@@ -244,7 +244,9 @@ class Batch:
         """
         limits = limits or _LIMITS
         data, pos, end = self._open(limits)
-        return BatchReader(self, data, pos, end, limits.records, topic, partition)
+        count = _count(data, pos, end, limits.records)
+        check_count(count, pos + 4, end)
+        return BatchReader(self, data, pos + 4, end, count, topic, partition)
 
     def raw_records(self, limits: BatchLimits | None = None) -> list[RawRecord]:
         """The records as they stand on the wire, whatever their number; raises as :meth:`records`.
@@ -294,16 +296,20 @@ class BatchReader:
     __slots__ = ("_batch", "_data", "_end", "_partition", "_pos", "_topic", "left")
 
     def __init__(
-        self, batch: Batch, data: bytes, pos: int, end: int, most: int, topic: str, partition: int
+        self, batch: Batch, data: bytes, pos: int, end: int, left: int, topic: str, partition: int
     ) -> None:
-        self.left = _count(data, pos, end, most)
-        check_count(self.left, pos + 4, end)
+        self.left = left
         self._batch = batch
         self._data = data
-        self._pos = pos + 4
+        self._pos = pos
         self._end = end
         self._topic = topic
         self._partition = partition
+
+    def copy(self) -> BatchReader:
+        """Another one, which has read as much."""
+        place = self._data, self._pos, self._end
+        return BatchReader(self._batch, *place, self.left, self._topic, self._partition)
 
     def read(self, most: int) -> list[Record]:
         """The next records, at most so many.
