@@ -1,7 +1,8 @@
 """Builds the wheel: plain Python, or with the hot part compiled where that is asked for.
 
 With ``TXFLUVIO_COMPILE=1`` in the environment, mypyc makes machine code of the modules that turn
-records into bytes and back. It is the same source; what is not compiled is what everybody installs.
+records into bytes and back, and of those that hand them out. It is the same source; what is not
+compiled is what everybody installs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MODULES = tuple(
-    f"txfluvio/wire/{name}.py"
-    for name in ("_record", "_varints", "_raw", "_encode", "_decode", "records")
+    f"txfluvio/{name}.py"
+    for name in (
+        "wire/_record",
+        "wire/_varints",
+        "wire/_raw",
+        "wire/_encode",
+        "wire/_decode",
+        "wire/records",
+        "consumer/backlog",
+        "consumer/hand",
+    )
 )
 
 SETUP = """
