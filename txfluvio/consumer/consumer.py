@@ -38,6 +38,7 @@ from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .backlog import FRAME_RESERVE
 from .budget import Budget, slot_size
+from .hand import Records
 from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
@@ -133,6 +134,7 @@ class Consumer:
         self._budget = Budget(self._config.buffer_memory)
         self._outlet = Outlet(self._budget, self._finished, self._clock)
         self._hand = self._outlet.hand
+        self._records = Records(self._hand, self._refill)
         self._flusher = Flusher(self._flush_each, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
@@ -230,15 +232,11 @@ class Consumer:
 
     # Records
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> Records:
+        return self._records
 
-    async def __anext__(self) -> Record:
-        # Once at most: what is in hand is told by its iterator faster than by a question before.
-        for record in self._hand.rest:
-            return record
-        await self._refill()
-        return next(self._hand.rest)
+    def __anext__(self) -> Coroutine[Any, Any, Record]:
+        return self._records.__anext__()
 
     def batches(self) -> Batches:
         """The records as lists, each of consecutive records of one partition.

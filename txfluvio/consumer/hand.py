@@ -6,9 +6,9 @@ next one is asked for, so the record (or the list) that was handed out last does
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from operator import length_hint
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ..wire.records import Record
 from .backlog import Chunk
@@ -77,3 +77,26 @@ class Hand(Generic[S]):
         """The position of the source, behind what was processed."""
         before_last = self.index - 1 if self._lent is None else self._lent
         return self._chunk.before(max(self._done, before_last))
+
+
+class Records:
+    """What ``async for record`` iterates over: the records in a hand, one at a time.
+
+    :param refill: awaited when none is left; there is one then.
+    """
+
+    __slots__ = ("_hand", "_refill")
+
+    def __init__(self, hand: Hand[Any], refill: Callable[[], Awaitable[None]]) -> None:
+        self._hand = hand
+        self._refill = refill
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Record:
+        # Once at most: what is in hand is told by its iterator faster than by a question before.
+        for record in self._hand.rest:
+            return record
+        await self._refill()
+        return next(self._hand.rest)
