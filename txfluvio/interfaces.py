@@ -179,7 +179,7 @@ class IFluvioConsumer(Interface):
     ) -> None:
         """Close it."""
 
-    def __aiter__() -> IFluvioConsumer:
+    def __aiter__() -> AsyncIterator[Record]:
         """The records, one by one."""
 
     async def __anext__() -> Record:
