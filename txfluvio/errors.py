@@ -195,6 +195,19 @@ class OffsetManagementDisabled(UsageError):
 
 
 @attrs.define(slots=False)
+class RecordNotCommittable(UsageError):
+    """How far a partition was processed can not be told by this record. Nothing was stored.
+
+    :ivar what: the record, ``"orders/3@17"``.
+    :ivar reason: why not.
+    """
+
+    what: str
+    reason: str
+    says = "{0.what} can not be committed: {0.reason}"
+
+
+@attrs.define(slots=False)
 class LimitReached(UsageError):
     """A limit the configuration sets would be exceeded by what was asked for."""
 

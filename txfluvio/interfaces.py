@@ -209,8 +209,9 @@ class IFluvioConsumer(Interface):
     def resume(partition: int, *, topic: str | None = None) -> None:
         """Go on after ``pause``."""
 
-    def commit() -> Deferred[None]:
-        """Store that everything handed out so far was processed."""
+    def commit(record: Record | None = None) -> Deferred[None]:
+        """Store that everything handed out so far was processed; or, of the partition of a record,
+        everything up to that, and nothing of the others."""
 
     def flush_offsets() -> Deferred[None]:
         """Store now what counts as processed and is not stored yet."""

@@ -69,6 +69,14 @@ def test_a_list_that_is_finished_is_processed() -> None:
     assert hand.processed == 9
 
 
+def test_what_is_finished_up_to_an_offset_is_processed_up_to_there() -> None:
+    hand = holding(5, 6, 8, start=4, end=9)
+    hand.lend()
+    for offset, processed in ((4, 4), (6, 7), (7, 7), (5, 7), (8, 9)):
+        hand.finish(offset)
+        assert hand.processed == processed
+
+
 def test_cutting_keeps_what_was_handed_out() -> None:
     hand = holding(5, 6, 7, start=4, end=9, taken=1)
     rest = hand.cut()

@@ -15,13 +15,15 @@ from txfluvio.errors import (
     LogTruncated,
     OffsetEvicted,
     OffsetManagementDisabled,
+    PartitionNotFound,
     ProtocolError,
+    RecordNotCommittable,
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
 from txfluvio.testing.faults import AnswerError, Fault, Match, Reset, Truncate
 from txfluvio.wire.codes import Code
-from txfluvio.wire.records import Record
+from txfluvio.wire.records import Batch, Record, encode_batch
 from txfluvio.wire.spu import UpdateConsumerOffsetRequest
 
 from .kit import ConsumerCase
@@ -313,6 +315,213 @@ class Committing(StoringCase):
         self.read(consumer, 1)
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 2)
+
+
+class UpToARecord(StoringCase):
+    """A commit by a record is about its partition, up to it."""
+
+    TOPICS = {"orders": 2}
+
+    def both(self, **settings: object) -> tuple[Consumer, dict[int, list[Record]]]:
+        """A consumer, and all records that it has handed out, by partition."""
+        self.append(10, partition=1, batch=4)
+        consumer = self.worker(**settings)  # type: ignore[arg-type]
+        records: dict[int, list[Record]] = {0: [], 1: []}
+        for record in self.read(consumer, 20):
+            records[record.partition].append(record)
+        return consumer, records
+
+    def refused(self, consumer: Consumer, record: Record) -> RecordNotCommittable:
+        """Why a record can not be committed; nothing is asked of anybody by that."""
+        before = len(self.asked(UpdateConsumerOffsetRequest))
+        error: RecordNotCommittable = self.failureResultOf(
+            consumer.commit(record), RecordNotCommittable
+        ).value
+        self.wait(1.0)
+        self.assertEqual(len(self.asked(UpdateConsumerOffsetRequest)), before)
+        return error
+
+    def test_it_is_stored_of_that_partition_and_nothing_of_another(self) -> None:
+        consumer, records = self.both()
+        self.result(consumer.commit(records[1][4]))
+        self.assertEqual((self.stored(0), self.stored(1)), (None, 4))
+        self.result(consumer.commit(records[0][7]))
+        self.assertEqual((self.stored(0), self.stored(1)), (7, 4))
+
+    def test_each_partition_resumes_behind_what_was_committed_of_it(self) -> None:
+        consumer, records = self.both()
+        for committed in (records[1][4], records[0][7]):
+            self.result(consumer.commit(committed))
+        self.result(consumer.close())
+        resumed = self.worker()
+        self.assertEqual([resumed.position(number) for number in (0, 1)], [8, 5])
+
+    def test_nothing_of_another_is_stored_when_it_is_closed(self) -> None:
+        consumer, records = self.both()
+        self.result(consumer.commit(records[1][4]))
+        self.result(consumer.flush_offsets())
+        self.result(consumer.close())
+        self.assertEqual((self.stored(0), self.stored(1)), (None, 4))
+
+    def test_one_that_is_stored_asks_nobody(self) -> None:
+        consumer, records = self.both()
+        for _ in range(3):
+            self.result(consumer.commit(records[1][4]))
+        self.assertEqual(len(self.asked(UpdateConsumerOffsetRequest)), 1)
+
+    def test_one_that_is_lower_than_what_is_stored_is_stored_as_well(self) -> None:
+        consumer, records = self.both()
+        for expected in (6, 2):
+            self.result(consumer.commit(records[1][expected]))
+            self.assertEqual(self.stored(1), expected)
+
+    def test_those_that_are_not_awaited_store_the_last_one(self) -> None:
+        consumer, records = self.both()
+        commits = [consumer.commit(record) for record in records[1]]
+        for commit in commits:
+            self.result(commit)
+        self.assertEqual(self.stored(1), 9)
+        self.assertEqual([r.offset for r in self.asked(UpdateConsumerOffsetRequest)], [0, 9])
+
+    def test_a_commit_of_everything_comes_behind_it(self) -> None:
+        consumer, records = self.both()
+        self.result(consumer.commit(records[1][4]))
+        self.result(consumer.commit())
+        self.assertEqual((self.stored(0), self.stored(1)), (9, 9))
+
+    def test_a_record_of_the_list_in_hand_can_be_committed(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=1.0)
+        batch = self.result(consumer.next_batch())
+        self.result(consumer.commit(batch[1]))
+        self.assertEqual(self.stored(), 1)
+        self.wait(3.0)
+        self.result(consumer.close())
+        self.assertEqual(self.stored(), 1)
+
+    def test_automatically_what_was_handed_out_since_is_stored(self) -> None:
+        consumer = self.worker(AUTO, flush_interval=1.0, partitions=0)
+        records = self.read(consumer, 6)
+        self.result(consumer.commit(records[5]))
+        self.wait(1.5)
+        self.assertEqual(self.stored(), 5)
+        self.result(consumer.commit(records[2]))
+        self.read(consumer, 2)
+        self.wait(1.5)
+        self.assertEqual(self.stored(), 6)
+
+    def test_it_waits_for_the_connection_of_its_own_partition_to_come_back(self) -> None:
+        consumer, records = self.both()
+        accepts = [self.refuse_connections(spu) for spu in (5001, 5002)]
+        self.lose_connections()
+        commit = consumer.commit(records[1][4])
+        self.wait(5.0)
+        self.assertNoResult(commit)
+        for accept in accepts:
+            accept()
+        self.result(commit)
+        self.assertEqual((self.stored(0), self.stored(1)), (None, 4))
+
+    def test_cancelling_it_disturbs_no_other(self) -> None:
+        consumer, records = self.both()
+        first, second = (consumer.commit(records[1][4]) for _ in range(2))
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.result(second)
+        self.assertEqual(self.stored(1), 4)
+
+    def test_one_that_waits_when_the_consumer_is_closed_is_told(self) -> None:
+        consumer, records = self.both()
+        for spu in (5001, 5002):
+            self.refuse_connections(spu)
+        self.lose_connections()
+        commit = consumer.commit(records[1][4])
+        self.result(consumer.close())
+        self.failureResultOf(commit, ConsumerClosed)
+        self.failureResultOf(consumer.commit(records[1][4]), ConsumerClosed)
+
+    def test_behind_a_seek_back_only_what_was_handed_out_since_can_be_committed(self) -> None:
+        consumer, records = self.both()
+        self.result(consumer.commit(records[1][8]))
+        consumer.seek(1, 2)
+        self.refused(consumer, records[1][8])
+        (again,) = self.read(consumer, 1)
+        self.assertEqual((again.partition, again.offset), (1, 2))
+        self.result(consumer.commit(again))
+        self.assertEqual(self.stored(1), 2)
+
+    def test_behind_a_seek_ahead_what_was_handed_out_before_can_be_committed(self) -> None:
+        consumer = self.worker(partitions=0)
+        records = self.read(consumer, 3)
+        consumer.seek(0, 8)
+        self.result(consumer.commit(records[1]))
+        self.assertEqual(self.stored(), 1)
+        self.assertEqual(self.offsets(self.read(consumer, 1)), [8])
+
+    def test_before_the_place_of_a_seek_is_found_what_was_handed_out_can_be_committed(self) -> None:
+        consumer = self.worker(partitions=0)
+        records = self.read(consumer, 3)
+        consumer.seek(0, END)
+        self.result(consumer.commit(records[1]))
+        self.assertEqual(self.stored(), 1)
+
+    def test_what_was_handed_out_before_a_reset_can_be_committed(self) -> None:
+        consumer = self.worker(partitions=0, reset=OffsetReset.EARLIEST)
+        records = self.read(consumer, 10)
+        wait = consumer.next()
+        self.broker.replica("orders").log.truncate(4)
+        self.lose_connections()
+        self.assertEqual(self.result(wait).offset, 0)
+        self.result(consumer.commit(records[9]))
+        self.assertEqual(self.stored(), 9)
+
+    def test_what_was_not_handed_out_is_refused(self) -> None:
+        other = self.read(self.worker(partitions=0), 4)
+        consumer = self.worker(partitions=0, start=Offset.absolute(2))
+        self.refused(consumer, other[0])
+        self.read(consumer, 1)
+        error = self.refused(consumer, other[3])
+        self.assertEqual(error.what, "orders/0@3")
+        self.result(consumer.commit(other[2]))
+        self.assertEqual(self.stored(), 2)
+
+    def test_of_a_partition_that_is_not_read_it_is_refused(self) -> None:
+        _, records = self.both()
+        consumer = self.worker(partitions=0)
+        self.failureResultOf(consumer.commit(records[1][4]), PartitionNotFound)
+
+    def test_what_is_no_record_is_refused(self) -> None:
+        consumer = self.worker()
+        error = self.failureResultOf(consumer.commit(3), InvalidConfig)  # type: ignore[arg-type]
+        self.assertEqual(error.value.setting, "record")
+
+    def test_a_record_without_an_offset_is_refused(self) -> None:
+        consumer, records = self.both()
+        record = records[1][4]
+        record.offset = None
+        self.assertRegex(str(self.refused(consumer, record)), "no offset.*SmartModule")
+
+    def test_a_record_whose_offset_others_have_as_well_is_refused(self) -> None:
+        """A SmartModule has run on what was produced: offsets begin anew within the batch."""
+        odd = Batch(encode_batch([b"a", b"b", b"c", b"d"]), 0)
+        found = odd.raw_records()
+        for record, delta in zip(found, (0, 1, 0, 1), strict=True):
+            record.offset_delta = delta
+        odd.first_timestamp = odd.max_timestamp = -1
+        odd.last_offset_delta = 1
+        self.append_batch(odd.encode(found))
+        self.append(2)
+        consumer = self.worker(partitions=0)
+        records = self.read(consumer, 16)
+        self.assertEqual(self.offsets(records[9:]), [9, 10, 11, 10, 11, 12, 13])
+        self.assertRegex(str(self.refused(consumer, records[11])), "SmartModule")
+        for placed in (records[9], records[14]):
+            self.result(consumer.commit(placed))
+            self.assertEqual(self.stored(), placed.offset)
+
+    def test_without_stored_offsets_there_is_nothing_to_commit(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        (record,) = self.read(consumer, 1)
+        self.failureResultOf(consumer.commit(record), OffsetManagementDisabled)
 
 
 class Automatic(StoringCase):

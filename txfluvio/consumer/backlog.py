@@ -17,6 +17,7 @@ position passes such a batch as a whole too.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from operator import lt
 
@@ -65,6 +66,10 @@ class Chunk:
             return self.end
         passed = min(index, self.single)
         return _at(self.records[passed - 1]) + 1 if passed else self.start
+
+    def through(self, offset: int, index: int) -> int:
+        """How many of the first ``index`` records have a position of their own up to ``offset``."""
+        return bisect_right(self.records, offset, hi=min(index, self.single), key=_at)
 
     def split(self, index: int) -> tuple[Chunk, Chunk]:
         """The first ``index`` records and the others, as two chunks."""
@@ -142,6 +147,7 @@ class Backlog:
     :ivar origin: where the position was put last, which says nothing of what is before it.
     :ivar reached: how far the records had come that were handed out before a jump; None: there were
         none, or the reader was sent elsewhere since.
+    :ivar blurred: among these offsets are all that several records, which were taken, may have.
     :ivar received: the end of what was received; what is acknowledged, and where to open again.
     :ivar stop: the first offset not to hand out, or None.
     :ivar held: bytes of the records of all pushes that are not handed out to the end: a push counts
@@ -168,6 +174,7 @@ class Backlog:
         self.position = 0
         self.origin = 0
         self.reached: int | None = None
+        self.blurred = range(0)
         self.received = 0
         self.stop: int | None = None
         self.held = 0
@@ -333,6 +340,7 @@ class Backlog:
                 size += sum(len(record.value) + len(record.key or b"") for record in found)
             if single is None and not _have_positions(batch, found):
                 single = len(records)
+                self._blur(found)
             if records:
                 records += found
             else:
@@ -349,6 +357,13 @@ class Backlog:
             self.held -= push.size
             self._advance(push.end)
         return Chunk(records, start, self.position, single)
+
+    def _blur(self, records: list[Record]) -> None:
+        offsets = [_at(record) for record in records]
+        first, behind = min(offsets), max(offsets) + 1
+        if self.blurred:
+            first, behind = min(first, self.blurred.start), max(behind, self.blurred.stop)
+        self.blurred = range(first, behind)
 
     def _jump_to(self, offset: int) -> None:
         """Go where the first push leads, which is a jump and holds nothing."""

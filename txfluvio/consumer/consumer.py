@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .._checks import is_number
+from .._checks import NotShown, is_number
 from .._wording import enumerated
 from ..cluster import Chain, Cluster, TimeLeft, Topology, may_succeed, within
 from ..config import ConsumerConfig, OffsetStrategy
@@ -29,6 +29,7 @@ from ..errors import (
     NotStarted,
     OffsetManagementDisabled,
     PartitionNotFound,
+    RecordNotCommittable,
     UsageError,
     WaitTimedOut,
 )
@@ -379,19 +380,30 @@ class Consumer:
 
     # Stored offsets
 
-    def commit(self) -> Deferred[None]:
+    def commit(self, record: Record | None = None) -> Deferred[None]:
         """Store that everything handed out so far, the record in hand included, was processed.
+
+        With a record, that everything of *its* partition up to and including it was, and nothing
+        of others: for a program that works on several partitions at the same time. That is stored
+        also where more was before; what is stored automatically, or by the next commit without a
+        record, is all that was handed out as ever.
 
         Fires when the cluster, or the offset store, has it: the consumer that resumes with
         ``Offset.stored()`` gets the records that follow. It may be called at any time, inside the
         loop too, and waits where the cluster stores and a partition is without a leader.
         Cancelling it ends the wait; the offsets may be stored.
 
+        :param record: one that this consumer has handed out; None: for all partitions.
+        :raises RecordNotCommittable: the record was not handed out, or not since a seek to before
+            it; or it does not tell a position, since a SmartModule made it (it has no offset), or
+            has run on what was produced (others may have its offset).
+        :raises PartitionNotFound: the record's partition is none of those that are read.
+        :raises InvalidConfig: it is no record.
         :raises OffsetManagementDisabled: no offsets are stored by this consumer.
         :raises BrokerError: an SPU could not store them.
         :raises Exception: what the offset store fails with, where the user gave one.
         """
-        return Deferred.fromCoroutine(self._commit())
+        return Deferred.fromCoroutine(self._commit(record))
 
     def flush_offsets(self) -> Deferred[None]:
         """Store now what counts as processed and is not stored yet; as :meth:`commit` in the rest.
@@ -477,11 +489,29 @@ class Consumer:
         if not self._reading.stores_offsets:
             raise OffsetManagementDisabled
 
-    async def _commit(self) -> None:
+    async def _commit(self, record: Record | None) -> None:
         self._may_store()
+        if record is not None:
+            await self._finish(record).bookmark.flush()
+            return
         self._hand.finish()
         self._mark()
         await self._store()
+
+    def _finish(self, record: Record) -> PartitionStream:
+        """Note that a record's partition, which is returned, was processed up to it."""
+        if not isinstance(record, Record):
+            raise InvalidConfig("record", NotShown(type(record)), "a Record, or None for all")
+        stream = self._find(record.partition, record.topic)
+        why_not = self._outlet.why_not_handed_out(stream, record)
+        if why_not is not None:
+            raise RecordNotCommittable(f"{stream.target}@{record.offset}", why_not)
+        assert record.offset is not None
+        if stream is self._hand.source:
+            # Or what is stored automatically would be behind it.
+            self._hand.finish(record.offset)
+        stream.bookmark.processed = record.offset + 1
+        return stream
 
     async def _flush(self) -> None:
         self._may_store()

@@ -52,9 +52,12 @@ class Hand(Generic[S]):
         """How many records were not."""
         return length_hint(self.rest)
 
-    def finish(self) -> None:
-        """Everything that was handed out is processed."""
-        self._done = self.index
+    def finish(self, up_to: int | None = None) -> None:
+        """Everything that was handed out is processed; or that up to this offset."""
+        if up_to is None:
+            self._done = self.index
+        else:
+            self._done = max(self._done, self._chunk.through(up_to, self.index))
 
     def lend(self) -> list[Record]:
         """Hand out, as one list that is whoever's who asked, everything that is left."""

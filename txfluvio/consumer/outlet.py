@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ..errors import AlreadyRunning, FluvioError
+from ..wire.records import Record
 from .backlog import Chunk
 from .budget import Budget
 from .hand import Hand
@@ -88,6 +89,19 @@ class Outlet:
     def position(self, stream: PartitionStream) -> int:
         """The offset of the next record to be handed out."""
         return self.hand.position if stream is self.hand.source else stream.backlog.position
+
+    def why_not_handed_out(self, stream: PartitionStream, record: Record) -> str | None:
+        """Why it can not be told that everything up to a record was handed out; None: it was."""
+        backlog, offset = stream.backlog, record.offset
+        if offset is None:
+            return "it has no offset, since a SmartModule made it"
+        if offset in backlog.blurred and record.timestamp is None:
+            # By all that is known of such batches, those of an SPU's making have no time.
+            return "others may have its offset, since a SmartModule has run on what was produced"
+        reached = max(self.position(stream), backlog.reached or 0)
+        if not stream.touched or offset >= reached:
+            return "it was not handed out by this consumer, or not since a seek to before it"
+        return None
 
     def processed(self, stream: PartitionStream) -> int | None:
         """The position behind the last record that was processed.
