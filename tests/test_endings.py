@@ -312,6 +312,7 @@ OF_A_CONSUMER: dict[str, Callable[[World, Consumer], Deferred[Any]]] = {
     "batches": lambda world, consumer: Deferred.fromCoroutine(consumer.batches().__anext__()),
     "commit": lambda world, consumer: consumer.commit(),
     "flush_offsets": lambda world, consumer: consumer.flush_offsets(),
+    "committed": lambda world, consumer: consumer.committed(),
     "lag": lambda world, consumer: consumer.lag(0),
     "close": lambda world, consumer: consumer.close(),
 }

@@ -213,6 +213,10 @@ class IFluvioConsumer(Interface):
         """Store that everything handed out so far was processed; or, of the partition of a record,
         everything up to that, and nothing of the others."""
 
+    def committed() -> Deferred[dict[tuple[str, int], int]]:
+        """What is stored for this consumer now: by topic and partition, the offset of the last
+        record that was processed."""
+
     def flush_offsets() -> Deferred[None]:
         """Store now what counts as processed and is not stored yet."""
 

@@ -101,6 +101,12 @@ class Keeping(StoreCase):
         self.assertEqual(self.asked(UpdateConsumerOffsetRequest), [])
         self.assertEqual([r.consumer_id for r in self.asked(StreamFetchRequest)], [None])
 
+    def test_what_is_stored_there_is_what_is_committed(self) -> None:
+        consumer = self.worker()
+        self.store.kept.update({("orders", 0): 6, ("orders", 7): 1, ("returns", 0): 2})
+        self.assertEqual(self.result(consumer.committed()), {("orders", 0): 6})
+        self.assertEqual(self.asked(FetchConsumerOffsetsRequest), [])
+
     def test_coroutines_do_as_well(self) -> None:
         self.store = AsyncStore()
         consumer = self.worker()
@@ -204,6 +210,19 @@ class Failing(StoreCase):
         )
         self.failure(consumer.start(), Broken)
         self.assertTrue(consumer.closed)
+
+    def test_what_loading_fails_with_is_raised_by_whoever_asks_what_is_committed(self) -> None:
+        consumer = self.worker()
+        self.store.broken = Broken("no database")
+        self.failure(consumer.committed(), Broken)
+
+    def test_a_store_that_loads_though_the_consumer_was_closed_tells_nobody(self) -> None:
+        consumer = self.worker()
+        slow: Deferred[Mapping[tuple[str, int], int]] = Deferred(lambda _: slow.callback({}))
+        self.patch(self.store, "load", lambda _: slow)
+        asking = consumer.committed()
+        self.result(consumer.close())
+        self.failureResultOf(asking, ConsumerClosed)
 
     def test_a_store_that_does_not_answer_is_not_waited_for_for_ever(self) -> None:
         class Silent(Store):

@@ -13,6 +13,7 @@ from txfluvio.errors import (
     FluvioError,
     InvalidConfig,
     LogTruncated,
+    NotStarted,
     OffsetEvicted,
     OffsetManagementDisabled,
     PartitionNotFound,
@@ -827,13 +828,107 @@ class AfterAReset(StoringCase):
         self.assertEqual(self.offsets(self.read(consumer, 1)), [4])
 
 
-class Resuming(StoringCase):
-    TOPICS = {"orders": 3}
+class StoredCase(StoringCase):
+    def store(
+        self, offset: int, partition: int = 0, consumer_id: str = WORKER, topic: str = "orders"
+    ) -> None:
+        """Let the cluster have an offset stored."""
+        offsets = self.broker.cluster.spus[self.keeper_id()].stored_offsets
+        assert offsets is not None
+        offsets.put((topic, partition), consumer_id, offset)
 
-    def store(self, offset: int, partition: int = 0, consumer_id: str = WORKER) -> None:
-        for spu in self.broker.cluster.spus.values():
-            if spu.stored_offsets is not None:
-                spu.stored_offsets.put(("orders", partition), consumer_id, offset)
+    def keeper_id(self) -> int:
+        """The SPU that leads the stored offsets."""
+        (keeper,) = (
+            spu_id
+            for spu_id, spu in self.broker.cluster.spus.items()
+            if spu.stored_offsets is not None
+        )
+        return keeper
+
+
+class Committed(StoredCase):
+    TOPICS = {"orders": 3, "returns": 1}
+
+    def test_it_is_what_is_stored_of_each_partition(self) -> None:
+        consumer = self.worker(topics=["orders", "returns"])
+        self.assertEqual(self.result(consumer.committed()), {})
+        self.read(consumer, 3)
+        self.result(consumer.commit())
+        self.assertEqual(self.result(consumer.committed()), {("orders", 0): 2})
+        self.store(7, topic="returns")
+        self.store(5, partition=2)
+        self.assertEqual(
+            list(self.result(consumer.committed()).items()),
+            [(("orders", 0), 2), (("orders", 2), 5), (("returns", 0), 7)],
+        )
+
+    def test_what_is_not_stored_yet_is_not_in_it(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        self.assertEqual(self.result(consumer.committed()), {})
+
+    def test_nothing_of_others_is_in_it_nor_of_what_is_not_read(self) -> None:
+        consumer = self.worker(partitions=1)
+        self.store(4)
+        self.store(5, partition=1, consumer_id="another")
+        self.store(6, topic="returns")
+        self.assertEqual(self.result(consumer.committed()), {})
+
+    def test_one_that_only_resumes_can_ask_too(self) -> None:
+        self.store(4)
+        consumer = self.started(consumer_id=WORKER, start=Offset.stored())
+        self.assertEqual(self.result(consumer.committed()), {("orders", 0): 4})
+
+    def test_without_an_id_there_is_nothing_stored(self) -> None:
+        self.failureResultOf(self.started().committed(), OffsetManagementDisabled)
+
+    def test_it_is_for_one_that_runs(self) -> None:
+        consumer = self.consumer(consumer_id=WORKER, offsets=MANUAL)
+        self.failureResultOf(consumer.committed(), NotStarted)
+        self.result(consumer.close())
+        self.failureResultOf(consumer.committed(), ConsumerClosed)
+
+    def test_a_leader_of_the_stored_offsets_that_is_away_is_waited_for(self) -> None:
+        self.store(4)
+        consumer = self.worker()
+        keeper = self.keeper_id()
+        self.result(self.broker.spu_down(keeper))
+        self.wait(1.0)
+        asking = consumer.committed()
+        self.wait(3.0)
+        self.assertNoResult(asking)
+        self.result(self.broker.spu_up(keeper))
+        self.assertEqual(self.result(asking), {("orders", 0): 4})
+
+    def test_one_that_stays_away_is_told_when_the_time_is_over(self) -> None:
+        consumer = self.worker()
+        keeper = self.keeper_id()
+        self.result(self.broker.spu_down(keeper))
+        self.wait(1.0)
+        asking = consumer.committed()
+        self.wait(29.0)
+        self.assertNoResult(asking)
+        self.assertRegex(str(self.failure(asking, WaitTimedOut)), "consumer-offset/0")
+        self.result(self.broker.spu_up(keeper))
+
+    def test_closing_the_consumer_ends_the_asking(self) -> None:
+        consumer = self.worker()
+        asking = consumer.committed()
+        self.result(consumer.close())
+        self.failureResultOf(asking, ConsumerClosed)
+
+    def test_to_cancel_it_concerns_nobody_else(self) -> None:
+        self.store(4)
+        consumer = self.worker()
+        first, second = consumer.committed(), consumer.committed()
+        first.cancel()
+        self.failureResultOf(first, CancelledError)
+        self.assertEqual(self.result(second), {("orders", 0): 4})
+
+
+class Resuming(StoredCase):
+    TOPICS = {"orders": 3}
 
     def test_each_partition_resumes_at_its_own_offset(self) -> None:
         self.append(10, partition=1)
@@ -885,11 +980,7 @@ class Resuming(StoringCase):
 
     def test_a_leader_of_the_stored_offsets_that_is_away_is_waited_for(self) -> None:
         self.store(4)
-        (keeper,) = (
-            spu_id
-            for spu_id, spu in self.broker.cluster.spus.items()
-            if spu.stored_offsets is not None
-        )
+        keeper = self.keeper_id()
         self.result(self.broker.spu_down(keeper))
         self.wait(1.0)
         consumer = self.consumer(consumer_id=WORKER, start=Offset.stored())

@@ -8,6 +8,7 @@ of bytes and the outlet (:mod:`txfluvio.consumer.outlet`), which hands out a chu
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -139,7 +140,7 @@ class Consumer:
         self._flusher = Flusher(self._flush_each, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
-        self._asking: dict[Deferred[int], None] = {}
+        self._asking: dict[Deferred[Any], None] = {}
         self._topology = Topology()
         self._unsubscribe: Callable[[], object] = _nothing
         self._gone = False
@@ -323,14 +324,7 @@ class Consumer:
         :raises ConsumerClosed: it is closed, or was before there was an answer.
         :raises FluvioError: the partition's leader could not be asked.
         """
-        asking = Deferred.fromCoroutine(self._lag(partition, topic))
-        self._asking[asking] = None
-
-        def answered(result: int | Failure) -> int | Failure:
-            self._asking.pop(asking, None)
-            return result
-
-        return asking.addBoth(answered)
+        return self._ask(self._lag(partition, topic))
 
     def seek(self, partition: int, to: int | Offset, *, topic: str | None = None) -> None:
         """Go on at another offset; no record from before comes after this call.
@@ -405,6 +399,23 @@ class Consumer:
         """
         return Deferred.fromCoroutine(self._commit(record))
 
+    def committed(self) -> Deferred[dict[tuple[str, int], int]]:
+        """What is stored for this consumer's ``consumer_id`` now, asked of the cluster or the
+        offset store: by topic and partition, the offset of the last record that was processed.
+
+        Only partitions that are read, and of which something is stored; whoever has stored it.
+        Reading resumes at the next offset. It takes ``ClientConfig.request_timeout`` at most.
+        Cancelling ends the waiting and no more.
+
+        :raises OffsetManagementDisabled: it has no ``consumer_id``.
+        :raises NotStarted: it is not started.
+        :raises ConsumerClosed: it is closed, or was before there was an answer.
+        :raises WaitTimedOut: nobody leads the stored offsets, or the offset store does not answer.
+        :raises FluvioError: the cluster could not be asked.
+        :raises Exception: what the offset store fails with, where the user gave one.
+        """
+        return self._ask(self._committed())
+
     def flush_offsets(self) -> Deferred[None]:
         """Store now what counts as processed and is not stored yet; as :meth:`commit` in the rest.
 
@@ -473,13 +484,21 @@ class Consumer:
         if self._state is not _State.RUNNING:
             raise NotStarted("consumer")
 
+    def _ask(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """Do ``work``, unless the consumer is closed before it is done."""
+        asking = Deferred.fromCoroutine(work)
+        self._asking[asking] = None
+
+        def answered(result: T | Failure) -> T | Failure:
+            self._asking.pop(asking, None)
+            cancelled = isinstance(result, Failure) and result.check(CancelledError)
+            return Failure(ConsumerClosed()) if cancelled and self.closed else result
+
+        return asking.addBoth(answered)
+
     async def _lag(self, partition: int, topic: str | None) -> int:
         stream = self._find(partition, topic)
-        try:
-            end = await stream.ask_high_watermark()
-        except CancelledError:
-            self._must_run()
-            raise
+        end = await stream.ask_high_watermark()
         return max(0, end - self._outlet.position(stream))
 
     # Stored offsets
@@ -512,6 +531,19 @@ class Consumer:
             self._hand.finish(record.offset)
         stream.bookmark.processed = record.offset + 1
         return stream
+
+    async def _committed(self) -> dict[tuple[str, int], int]:
+        self._must_run()
+        if self._config.consumer_id is None:
+            raise OffsetManagementDisabled
+        stored = await self._ask_stored()
+        # The user's offset store may go on though it was cancelled.
+        self._must_run()
+        return {
+            (target.topic, target.partition): stored[target]
+            for target in itertools.starmap(Target, self.partitions)
+            if target in stored
+        }
 
     async def _flush(self) -> None:
         self._may_store()
@@ -574,7 +606,9 @@ class Consumer:
         chosen = await self._cluster.find(
             self._choose, missing="the cluster is not known", timeout=seconds
         )
-        stored = await self._find_stored()
+        stored = {}
+        if self._start_at.kind is OffsetKind.STORED:
+            stored = await self._ask_stored()
         if self.closed:
             # The user's offset store may have done that, or go on though it was cancelled.
             raise ConsumerClosed
@@ -588,9 +622,7 @@ class Consumer:
             error.__cause__ = error.__cause__ or self._trouble()
             raise
 
-    async def _find_stored(self) -> dict[Target, int]:
-        if self._start_at.kind is not OffsetKind.STORED:
-            return {}
+    async def _ask_stored(self) -> dict[Target, int]:
         name = self._config.consumer_id
         assert name is not None
         config = self._cluster.config
