@@ -266,6 +266,7 @@ CALLS: dict[str, Callable[[FluvioClient], Deferred[Any]]] = {
     "list_mirrors": lambda client: client.admin.list_mirrors(),
     "list_consumer_offsets": lambda client: client.admin.list_consumer_offsets(),
     "delete_consumer_offset": lambda c: c.admin.delete_consumer_offset("a", "orders", 0),
+    "ends": lambda client: client.ends("orders"),
     "watch": watched,
     "send": produced,
     "send_many, committed": produced_committed,

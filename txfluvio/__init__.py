@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         TlsConfig,
         TlsVersion,
     )
-    from .consumer import Consumer, ConsumerService, OnFailure, Share
+    from .consumer import Consumer, ConsumerService, LogEnds, OnFailure, Share
     from .errors import FluvioError
     from .offset import Offset
     from .producer import Producer, RecordMetadata
@@ -44,6 +44,7 @@ _HOME = {
     "FluvioClient": "client",
     "FluvioError": "errors",
     "Isolation": "config",
+    "LogEnds": "consumer",
     "Lookback": "smartmodule",
     "ObjectKind": "admin",
     "Offset": "offset",
@@ -74,6 +75,7 @@ __all__ = [
     "FluvioClient",
     "FluvioError",
     "Isolation",
+    "LogEnds",
     "Lookback",
     "ObjectKind",
     "Offset",

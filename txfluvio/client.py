@@ -28,7 +28,8 @@ from zope.interface import implementer
 from ._checks import NotShown
 from .cluster import Cluster, ConnectionState
 from .config import ClientConfig, ConsumerConfig, ProducerConfig
-from .consumer import Consumer, ConsumerService, Handler, OnFailure, Partitions
+from .consumer import Consumer, ConsumerService, Handler, LogEnds, OnFailure, Partitions
+from .consumer.ends import log_ends
 from .consumer.service import STOP_TIMEOUT
 from .errors import AlreadyRunning, ClientClosed, InvalidConfig, UnknownSetting
 from .interfaces import IFluvioClient
@@ -287,6 +288,25 @@ class FluvioClient(Service):
         :raises ClientClosed: it was closed.
         """
         return self._cluster.when_connected()
+
+    def ends(self, topic: str) -> Deferred[dict[int, LogEnds]]:
+        """Where the log of each partition begins and ends: by number, the first offset and the
+        high watermark.
+
+        Their leaders are asked now, all at once. Nobody has to consume for that: together with
+        ``admin.list_consumer_offsets`` it tells how far consumers are behind. All of it takes
+        ``ClientConfig.request_timeout`` at most; what may pass is tried again within that time.
+        Cancelling ends the waiting and no more.
+
+        :raises TopicNotFound: by the metadata. A topic that was perhaps made a moment ago is waited
+            for, a second at most.
+        :raises WaitTimedOut: a partition has no online leader: the error names which.
+        :raises FluvioError: a leader could not be asked. Nothing is told of the others then.
+        :raises InvalidConfig: the topic is no name.
+        :raises NotStarted: the client was not started.
+        :raises ClientClosed: it is closed, or was before there was an answer.
+        """
+        return self._cluster.run(log_ends(self._cluster, topic))
 
     # IService
 

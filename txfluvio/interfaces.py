@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         TopicDescription,
     )
     from .config import ConsumerConfig, ProducerConfig
-    from .consumer import Handler, Partitions
+    from .consumer import Handler, LogEnds, Partitions
     from .errors import FluvioError
     from .metrics import ClientFacts
     from .offset import Offset
@@ -302,6 +302,9 @@ class IFluvioClient(Interface):
 
     def when_connected() -> Deferred[None]:
         """Fires while the metadata is being kept up to date."""
+
+    def ends(topic: str) -> Deferred[dict[int, LogEnds]]:
+        """The first offset and the high watermark of each partition of a topic, by number."""
 
     def producer(
         topic: str, config: ProducerConfig | None = None, **overrides: Any

@@ -7,6 +7,7 @@ It stands on the cluster floor and knows nothing of the client above. ``client.c
 from __future__ import annotations
 
 from .consumer import Batches, Consumer
+from .requests import LogEnds
 from .service import ConsumerService, Handler, OnFailure
 from .share import Partitions, Share
 
@@ -15,6 +16,7 @@ __all__ = [
     "Consumer",
     "ConsumerService",
     "Handler",
+    "LogEnds",
     "OnFailure",
     "Partitions",
     "Share",

@@ -6,6 +6,9 @@ one at a time, so that each stream goes its own way.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import attrs
 
 from ..config import Isolation
@@ -36,6 +39,19 @@ STREAM_ID = 1
 """The id of the first stream of a connection, known before its first push tells it."""
 
 
+class LogEnds(NamedTuple):
+    """The ends of a partition's log, as its leader has told them.
+
+    :ivar first: the first offset in it. Retention may take it beyond the high watermark, while a
+        replica is down.
+    :ivar high_watermark: the end of what all replicas have, and so the offset of the next record
+        to get there; 0 where nothing ever did.
+    """
+
+    first: int
+    high_watermark: int
+
+
 @attrs.frozen
 class Target:
     """One partition of one topic."""
@@ -48,29 +64,11 @@ class Target:
 
     def ask_ends(self) -> FetchOffsetsRequest:
         """Ask for the ends of the log."""
-        partition = FetchOffsetPartition(partition_index=self.partition)
-        return FetchOffsetsRequest(
-            topics=(FetchOffsetTopic(name=self.topic, partitions=(partition,)),)
-        )
+        return ask_ends(self.topic, (self.partition,))
 
-    def ends(self, reply: FetchOffsetsResponse) -> tuple[int, int]:
-        """The first offset in the log, and the high watermark.
-
-        :raises BrokerError: the error in the reply; its zeros would pass for an empty log.
-        :raises ProtocolError: one of them is negative, which no log's is. The first may be above
-            the high watermark, where retention goes on while a replica is down.
-        """
-        for topic in reply.topics:
-            for found in topic.partitions:
-                if (topic.name, found.partition_index) == (self.topic, self.partition):
-                    self.check(found.error_code)
-                    ends = found.start_offset, found.last_stable_offset
-                    if min(ends) < 0:
-                        raise ProtocolError(
-                            f"{self} from {ends[0]} to {ends[1]}", message=type(reply).__name__
-                        )
-                    return ends
-        raise self._left_out(reply)
+    def ends(self, reply: FetchOffsetsResponse) -> LogEnds:
+        """The ends of the log; raises as :func:`told_ends`."""
+        return told_ends(reply, self.topic, (self.partition,))[self.partition]
 
     def fetch(self, offset: int, max_bytes: int, isolation: Isolation) -> FetchRequest:
         """Read once, from ``offset`` on, at most ``max_bytes`` of records."""
@@ -92,7 +90,7 @@ class Target:
                 if (topic.name, brought.partition_index) == (self.topic, self.partition):
                     self.check(brought.error_code)
                     return brought
-        raise self._left_out(reply)
+        raise self.left_out(reply)
 
     def next_batch(self, reply: FetchResponse) -> int | None:
         """Where the batch behind the first one begins, of which no more than the header was read.
@@ -106,7 +104,7 @@ class Target:
     def pushed(self, push: StreamFetchResponse) -> PartitionResponse:
         """What a push brought, perhaps together with an error."""
         if (push.topic, push.partition.partition_index) != (self.topic, self.partition):
-            raise self._left_out(push)
+            raise self.left_out(push)
         return push.partition
 
     def error(self, code: ErrorCode) -> BrokerError:
@@ -118,8 +116,44 @@ class Target:
         if code:
             raise self.error(code)
 
-    def _left_out(self, reply: object) -> ProtocolError:
+    def left_out(self, reply: object) -> ProtocolError:
+        """The error of a reply that should be about this partition."""
         return ProtocolError(f"says nothing about {self}", message=type(reply).__name__)
+
+
+def ask_ends(topic: str, partitions: Iterable[int]) -> FetchOffsetsRequest:
+    """Ask for the ends of the logs of some partitions."""
+    asked = tuple([FetchOffsetPartition(partition_index=number) for number in partitions])
+    return FetchOffsetsRequest(topics=(FetchOffsetTopic(name=topic, partitions=asked),))
+
+
+def told_ends(
+    reply: FetchOffsetsResponse, topic: str, partitions: Iterable[int]
+) -> dict[int, LogEnds]:
+    """The ends of the logs of some partitions, by number.
+
+    :raises BrokerError: an error in the reply; its zeros would pass for an empty log.
+    :raises ProtocolError: one of them is left out, or negative, which no log's is.
+    """
+    found = {
+        one.partition_index: one
+        for about in reply.topics
+        if about.name == topic
+        for one in about.partitions
+    }
+    told = {}
+    for number in partitions:
+        target = Target(topic, number)
+        if number not in found:
+            raise target.left_out(reply)
+        target.check(found[number].error_code)
+        ends = LogEnds(found[number].start_offset, found[number].last_stable_offset)
+        if min(ends) < 0:
+            raise ProtocolError(
+                f"{target} from {ends.first} to {ends.high_watermark}", message=type(reply).__name__
+            )
+        told[number] = ends
+    return told
 
 
 def acknowledge(offset: int) -> UpdateOffsetsRequest:

@@ -89,7 +89,7 @@ class Session:
         """
         return self._connection.request(message)
 
-    def ends(self) -> Deferred[tuple[int, int]]:
+    def ends(self) -> Deferred[requests.LogEnds]:
         """The first offset in the log and the high watermark, asked now.
 
         Cancelling ends the waiting and no more.

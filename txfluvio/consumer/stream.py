@@ -321,7 +321,8 @@ class PartitionStream:
     async def ask_high_watermark(self) -> int:
         """The high watermark as the leader has it now."""
         leader = await self._led(timeout=self._cluster.config.request_timeout)
-        return self.target.ends(await self._cluster.spu_request(leader, self.target.ask_ends()))[1]
+        reply = await self._cluster.spu_request(leader, self.target.ask_ends())
+        return self.target.ends(reply).high_watermark
 
     # What a session tells
 
@@ -569,8 +570,9 @@ class PartitionStream:
     async def _find_place(self, session: Session) -> None:
         """Ask for the ends of the log until the position is one that can be opened."""
         while True:
-            first, self.high_watermark = await self._until(session.ends)
-            error = self._place.find(first, self.high_watermark)
+            ends = await self._until(session.ends)
+            self.high_watermark = ends.high_watermark
+            error = self._place.find(ends.first, ends.high_watermark)
             if error is not None:
                 self.fail(error)
             self._owner.offer(self)
@@ -589,7 +591,8 @@ class PartitionStream:
             await self._sleep(self._reading.config.quiet_time)
             if self._resting or not session.silent_since(asked):
                 continue
-            _, self.high_watermark = await self._until(session.ends)
+            ends = await self._until(session.ends)
+            self.high_watermark = ends.high_watermark
             if self.high_watermark >= stop and session.silent_since(asked):
                 self.backlog.skip(stop)
                 self._owner.offer(self)
