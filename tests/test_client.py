@@ -498,6 +498,21 @@ class Consuming(ClientCase):
         self.result(service.when_done())
         self.assertEqual(seen, [b"a", b"b"])
 
+    def test_a_handler_gets_lists_of_them_where_that_is_asked_for(self) -> None:
+        self.broker.append("orders", [b"a", b"b"])
+        self.client.startService()
+        seen: list[list[bytes]] = []
+        service = self.client.consume(
+            "orders",
+            lambda records: seen.append([record.value for record in records]),
+            batches=True,
+            start=Offset.beginning(),
+            stop=Offset.end(),
+        )
+        service.startService()
+        self.result(service.when_done())
+        self.assertEqual(seen, [[b"a", b"b"]])
+
     def test_client_and_service_fit_into_one_application(self) -> None:
         self.result(self.broker.sc_down())
         self.broker.append("orders", [b"a"])

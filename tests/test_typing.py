@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from txfluvio import ClientConfig, ConsumerConfig, FluvioClient, ProducerConfig
+from txfluvio import ClientConfig, ConsumerConfig, FluvioClient, ProducerConfig, Record
 from txfluvio.interfaces import IOffsetStore, IPartitioner
 from txfluvio.metrics import NoMetrics, SeveralMetrics
 from txfluvio.prometheus import PrometheusMetrics
@@ -50,6 +50,19 @@ def clients(reactor: Any, config: ClientConfig) -> list[FluvioClient]:
         FluvioClient(reactor, config, metrics=PrometheusMetrics()),
         FluvioClient(reactor, config, metrics=several),
     ]
+
+
+def one(record: Record) -> Deferred[None]:
+    return succeed(None)
+
+
+async def many(records: list[Record]) -> None:
+    print(len(records))
+
+
+def handled(client: FluvioClient) -> None:
+    client.consume("orders", one)
+    client.consume("orders", many, batches=True)
 
 
 ProducerConfig(partitioner=First())

@@ -395,6 +395,7 @@ class FluvioClient(Service):
         stop: Offset | None = None,
         partitions: Partitions = None,
         config: ConsumerConfig | None = None,
+        batches: bool = False,
         on_failure: OnFailure = OnFailure.STOP,
         stop_timeout: float = STOP_TIMEOUT,
         **overrides: Any,
@@ -406,7 +407,11 @@ class FluvioClient(Service):
 
         :param handler: called with a record; while a Deferred that it returns has not fired, it is
             called with no other. With ``OffsetStrategy.AUTO`` the record counts as processed then.
-        :param on_failure: what to do when it fails.
+        :param batches: whether it is called with lists of records instead, as
+            :meth:`~txfluvio.consumer.Consumer.batches` has them: each of one partition. It may
+            change the list. All that is said of a record is then so of the list as a whole.
+        :param on_failure: what to do when it fails. Of a list, STOP stores nothing, SKIP passes
+            over all of it, and RETRY hands over all of it again.
         :param stop_timeout: seconds that it gets for the record in hand when the service stops.
         :raises InvalidConfig: a wrong value.
         :raises ClientClosed: the client is closed.
@@ -428,6 +433,7 @@ class FluvioClient(Service):
             handler,
             strategy=settings.offsets,
             retrying=self._cluster.retrying,
+            batches=batches,
             on_failure=on_failure,
             stop_timeout=stop_timeout,
         )

@@ -330,6 +330,8 @@ class IFluvioClient(Interface):
         stop: Offset | None = None,
         partitions: Partitions = None,
         config: ConsumerConfig | None = None,
+        batches: bool = False,
         **overrides: Any,
     ) -> IService:
-        """A service that calls ``handler`` with each record, one at a time."""
+        """A service that calls ``handler`` with each record, one at a time; or with lists of them,
+        each of one partition."""

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from txfluvio.cluster import Retrying
 from txfluvio.config import OffsetStrategy, RetryPolicy
-from txfluvio.consumer import ConsumerService, OnFailure
+from txfluvio.consumer import ConsumerService, Handler, OnFailure
 from txfluvio.consumer.service import STOP_TIMEOUT
 from txfluvio.errors import AlreadyRunning, InvalidConfig, OffsetEvicted, TopicNotFound
 from txfluvio.interfaces import IOffsetStore
@@ -46,11 +46,12 @@ class ServiceCase(ConsumerCase):
 
     def service(
         self,
-        handler: Callable[[Record], object] | None = None,
+        handler: Handler | None = None,
         *,
         on_failure: OnFailure = OnFailure.STOP,
         stop_timeout: float = STOP_TIMEOUT,
         retry: RetryPolicy = RETRY,
+        batches: bool = False,
         topic: str = "orders",
         **settings: Any,
     ) -> ConsumerService:
@@ -62,6 +63,7 @@ class ServiceCase(ConsumerCase):
             retrying=Retrying(retry, self.clock, self.rng),
             on_failure=on_failure,
             stop_timeout=stop_timeout,
+            batches=batches,
         )
         self.services.append(service)
         return service
@@ -455,3 +457,87 @@ class Failing(ServiceCase):
                 self.result(service.stopService())
                 self.successResultOf(done)
                 self.assertEqual((self.seen, self.stored()), ([0], None))
+
+
+class InLists(ServiceCase):
+    """A handler that gets lists: the first is of all ten records that are there."""
+
+    TOPICS = {"orders": 2}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.lists: list[list[int | None]] = []
+
+    def started(self, *args: Any, **kw: Any) -> Any:
+        return super().started(*(args or (self.handle_list,)), batches=True, **kw)
+
+    def handle_list(self, records: list[Record]) -> None:
+        self.lists.append(self.offsets(records))
+
+    def handle_slowly(self, records: list[Record]) -> Deferred[None]:  # type: ignore[override]
+        self.handle_list(records)
+        self.busy = Deferred()
+        return self.busy
+
+    def fail_once(self, records: list[Record]) -> None:
+        """Fail at the first list, which is left empty."""
+        self.handle_list(records)
+        records.clear()
+        if len(self.lists) == 1:
+            raise KeyError
+
+    def test_each_is_of_one_partition(self) -> None:
+        self.append(3, partition=1)
+        seen: list[set[int]] = []
+        self.started(lambda records: seen.append({record.partition for record in records}))
+        self.assertCountEqual(seen, [{0}, {1}])
+
+    def test_one_list_is_handled_at_a_time_and_then_counts_as_processed(self) -> None:
+        self.started(self.handle_slowly, flush_interval=0.5)
+        self.append(5)
+        self.wait(1.0)
+        self.assertEqual((self.lists, self.stored()), ([[*range(10)]], None))
+        self.finish()
+        self.wait(1.0)
+        self.assertEqual((self.lists, self.stored()), ([[*range(10)], [*range(10, 15)]], 9))
+
+    def test_a_failing_handler_ends_it_and_none_of_its_list_is_stored(self) -> None:
+        service = self.started(self.handle_slowly)
+        self.finish()
+        self.append(5)
+        self.wait(1.0)
+        assert self.busy is not None
+        self.busy.errback(KeyError())
+        self.failure(service.when_done(), KeyError)
+        self.wait(1.0)
+        self.assertEqual(self.stored(), 9)
+
+    def test_a_list_is_skipped_as_a_whole_and_the_log_says_which(self) -> None:
+        with capturedLogs() as logged:
+            self.started(self.fail_once, on_failure=OnFailure.SKIP, flush_interval=0.5)
+        self.assertEqual((self.lists, self.stored()), ([[*range(10)]], 9))
+        (line,) = (formatEvent(e) for e in logged if e["log_level"] is LogLevel.error)
+        self.assertIn("orders/0@0 to 9", line)
+
+    def test_a_list_is_tried_again_as_a_whole_whatever_became_of_it(self) -> None:
+        self.started(self.fail_once, on_failure=OnFailure.RETRY)
+        self.wait(1.0)
+        self.assertEqual(self.lists, [[*range(10)]] * 2)
+
+    def test_the_list_in_hand_is_finished_and_stored(self) -> None:
+        service = self.started(self.handle_slowly)
+        stopping = service.stopService()
+        self.finish()
+        self.result(stopping)
+        self.assertEqual(self.stored(), 9)
+
+    def test_of_a_list_that_takes_too_long_nothing_is_stored(self) -> None:
+        service = self.started(self.handle_slowly)
+        stopping = service.stopService()
+        self.wait(11.0)
+        self.successResultOf(stopping)
+        self.assertIsNone(self.stored())
+
+    def test_it_is_asked_for_by_true_or_false(self) -> None:
+        with self.assertRaisesRegex(InvalidConfig, "batches"):
+            self.service(batches="yes")  # type: ignore[arg-type]

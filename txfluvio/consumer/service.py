@@ -9,9 +9,9 @@ fired its record counts as processed.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from inspect import isawaitable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .._checks import member, seconds_or_0
+from .._checks import flag, member, seconds_or_0
 from ..cluster import Attempts, Retrying
 from ..config import OffsetStrategy
 from ..errors import AlreadyRunning, ClientClosed, FluvioError, InvalidConfig, NotStarted
@@ -28,15 +28,21 @@ from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .consumer import Consumer
 
-Handler: TypeAlias = Callable[[Record], object]
-"""Called with each record; what it returns is awaited if it is a Deferred or another awaitable."""
+Handler: TypeAlias = Callable[[Record], object] | Callable[[list[Record]], object]
+"""Called with each record, or with lists of them where that is asked for; what it returns is
+awaited if it is a Deferred or another awaitable."""
+
+_Given: TypeAlias = Record | list[Record]
 
 STOP_TIMEOUT = 10.0
 """Seconds that a stopping service leaves to a handler, before it cancels it."""
 
 
 class OnFailure(enum.Enum):
-    """What becomes of a record whose handler has failed, and of those behind it."""
+    """What becomes of a record whose handler has failed, and of those behind it.
+
+    Of a list of records it becomes of all of them, also of those that the handler was done with.
+    """
 
     STOP = "stop"
     """The service ends with the error; the record does not count as processed."""
@@ -81,6 +87,9 @@ class ConsumerService(Service):
     :param on_failure: what to do when the handler fails.
     :param stop_timeout: seconds for the record in hand when the service stops; then its Deferred
         is cancelled, and the record does not count as processed.
+    :param batches: whether the handler gets lists of records, each of one partition, instead of one
+        record. What is said here of a record is then so of a list as a whole. It is the handler's
+        own: tried again, the handler gets another.
     """
 
     _log = Logger()
@@ -94,6 +103,7 @@ class ConsumerService(Service):
         retrying: Retrying,
         on_failure: OnFailure = OnFailure.STOP,
         stop_timeout: float = STOP_TIMEOUT,
+        batches: bool = False,
     ) -> None:
         if strategy is OffsetStrategy.MANUAL:
             raise InvalidConfig(
@@ -101,8 +111,10 @@ class ConsumerService(Service):
             )
         member(OnFailure).check("on_failure", on_failure)
         seconds_or_0.check("stop_timeout", stop_timeout)
+        flag.check("batches", batches)
         self._open_consumer = open_consumer
-        self._handler = handler
+        self._batches = batches
+        self._handler: Callable[[Any], object] = _with_a_copy(handler) if batches else handler
         self._strategy = strategy
         self._retrying = retrying
         self._clock = retrying.clock
@@ -204,33 +216,34 @@ class ConsumerService(Service):
                 return consumer
 
     async def _consume(self, consumer: Consumer) -> None:
-        async for record in consumer:
-            await self._handle(record)
+        source: AsyncIterator[_Given] = consumer.batches() if self._batches else consumer
+        async for given in source:
+            await self._handle(given)
             if self._stopping:
                 if self._strategy is OffsetStrategy.AUTO:
                     await consumer.commit()
                 break
 
-    async def _handle(self, record: Record) -> None:
-        failure = await self._call(record)
+    async def _handle(self, given: _Given) -> None:
+        failure = await self._call(given)
         if failure is None:
             return
         match self._on_failure:
             case OnFailure.STOP:
                 failure.raiseException()
             case OnFailure.SKIP:
-                _tell(self._log.error, "skipping", record, failure)
+                _tell(self._log.error, "skipping", given, failure)
             case OnFailure.RETRY:
-                await self._call_again(record, failure)
+                await self._call_again(given, failure)
 
-    async def _call(self, record: Record) -> Failure | None:
+    async def _call(self, given: _Given) -> Failure | None:
         """Call the handler; what it has failed with, if it has.
 
         :raises CancelledError: the service stops and does not wait for it.
         """
         self._phase = _HANDLING
         try:
-            result = self._handler(record)
+            result = self._handler(given)
             if result is not None and isawaitable(result):
                 await result
         except Exception as error:
@@ -241,18 +254,18 @@ class ConsumerService(Service):
             self._phase = _WAITING
         return None
 
-    async def _call_again(self, record: Record, failure: Failure) -> None:
+    async def _call_again(self, given: _Given, failure: Failure) -> None:
         attempts = Attempts(self._retrying)
         while True:
             delay = attempts.fail()
             if self._stopping:
-                _tell(self._log.warn, "not again, for the service stops", record, failure)
+                _tell(self._log.warn, "not again, for the service stops", given, failure)
                 raise CancelledError
             if not attempts.in_time(delay):
                 failure.raiseException()
-            _tell(self._log.warn, f"again in {delay:.2f} s", record, failure)
+            _tell(self._log.warn, f"again in {delay:.2f} s", given, failure)
             await deferLater(self._clock, delay)
-            failed = await self._call(record)
+            failed = await self._call(given)
             if failed is None:
                 return
             failure = failed
@@ -298,8 +311,16 @@ class ConsumerService(Service):
             waiter.callback(None)
 
 
-def _tell(log: Callable[..., None], what: str, record: Record, failure: Failure) -> None:
+def _with_a_copy(handler: Callable[[Any], object]) -> Callable[[list[Record]], object]:
+    """The handler of a list, which it may change: it may be called with the same one again."""
+    return lambda records: handler(records.copy())
+
+
+def _tell(log: Callable[..., None], what: str, given: _Given, failure: Failure) -> None:
     """Log that a handler has failed, with its traceback, but not as a failure of this program's:
     what is to be done about it was said before."""
-    at = f"{record.topic}/{record.partition}@{record.offset}"
+    first = given[0] if isinstance(given, list) else given
+    at = f"{first.topic}/{first.partition}@{first.offset}"
+    if isinstance(given, list):
+        at += f" to {given[-1].offset}"
     log("{what}: {at}: {traceback}", what=what, at=at, traceback=failure.getTraceback())
