@@ -92,6 +92,7 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--release 1.0", "--release takes 0.11.11 or 0.17 or 0.18"),
         ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),
         ("--time reload=soon", "the names are: step, first-report,"),
+        ("--host=", "--host takes an address to listen on, not ''"),
         ("--tls-preset bad", "--tls-preset takes one of good, expired, wrong-name,"),
         ("--tls-preset expired", "--tls-preset takes a --tls DIRECTORY beside it"),
         ("--tls-domain sc.example", "--tls-domain takes a --tls DIRECTORY beside it"),

@@ -65,6 +65,12 @@ def test_topics_that_are_no_numbers_by_name_are_refused(topics: Any) -> None:
         BrokerProcess(topics=topics)
 
 
+def test_an_empty_address_which_would_be_every_one_is_refused() -> None:
+    clock = Clock()
+    with pytest.raises(InvalidConfig, match=r"^host is '': expected an address to listen on$"):
+        FakeBroker(clock, host="", network=MemoryNetwork(clock))
+
+
 def test_the_option_topic_taken_for_topics_is_told() -> None:
     with pytest.raises(InvalidConfig, match=r"^topic is .*: expected one value.* is topics$"):
         BrokerProcess(topic={"orders": 1})

@@ -198,6 +198,8 @@ class Options(WebOptions, LoggingElsewhere):
                 self[name] = whole_option(name, str(self[name]), low, high)
         if self["release"] not in RELEASES:
             raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
+        if not self["host"]:
+            raise UsageError("--host takes an address to listen on, not ''")
         self._check_tls()
         self._check_topics()
         self["web"] = self.web_address()

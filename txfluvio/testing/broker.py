@@ -32,7 +32,7 @@ from twisted.internet.interfaces import (
 )
 
 from ..config import ClientConfig, join_endpoint
-from ..errors import UsageError
+from ..errors import InvalidConfig, UsageError
 from ..wire.compression import Compression
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
 from ..wire.records import Batch, Record, encode_batch
@@ -145,7 +145,7 @@ class FakeBroker:
     :param max_partitions: the most partitions of all topics together; there are no SPUs for more.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
-    :raises InvalidConfig: topics that are something else.
+    :raises InvalidConfig: topics that are something else, or a host that is empty.
     :ivar cluster: the state behind it all.
     :ivar tls: the TLS it was given.
     :ivar journal: the last requests and replies, as they were before faults acted on them.
@@ -181,6 +181,9 @@ class FakeBroker:
         max_journal_entries: int = MAX_ENTRIES,
         max_journal_bytes: int = MAX_BYTES,
     ) -> None:
+        if not host:
+            # To a socket this is every address that there is.
+            raise InvalidConfig("host", host, "an address to listen on")
         self._reactor = reactor
         self._scheduler = cast(IReactorTime, reactor) if scheduler is None else scheduler
         self._network = network
