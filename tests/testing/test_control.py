@@ -545,7 +545,8 @@ class BadInputTests(ControlCase):
             (
                 "/faults",
                 {"fault": {"action": {"do": "Nothing"}}},
-                "expected a fault: an object with match, action and times (fault.action.do",
+                'expected a fault such as {"match": {"api": "Produce"}, "action": {"do": '
+                '"LoseReply"}, "times": 1} (fault.action.do has to be one of Observe, ',
             ),
         ]
         for path, fields, expected in cases:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
+from tests.docs.blocks import DOCS, blocks_of
+from tests.testing.fault_kit import FaultKit
+from tests.testing.spu_kit import COMMITTED, entry, fetch, produce
 from txfluvio.errors import UsageError
 from txfluvio.testing.faults import (
     ACTIONS,
@@ -24,6 +28,10 @@ from txfluvio.testing.faults import (
 )
 from txfluvio.testing.faults_json import from_json, to_json
 from txfluvio.wire.codes import Code, ErrorCode, ModuleKind, ReplicaKey, error
+from txfluvio.wire.records import encode_batch
+from txfluvio.wire.sc import TOPIC, ListRequest
+from txfluvio.wire.schema import Request
+from txfluvio.wire.spu import StreamFetchRequest
 
 EVERYTHING = Match(
     "Produce",
@@ -100,6 +108,41 @@ def test_the_form_is_the_one_in_the_documentation() -> None:
     assert fault == Fault(match, AnswerError(Code.NOT_LEADER_FOR_PARTITION))
 
 
+def in_the_guide() -> list[Any]:
+    """The faults of the guide, as JSON."""
+    blocks = blocks_of((DOCS / "guide" / "control.rst").read_text(encoding="utf-8"))
+    return [one for block in blocks if block.language == "json" for one in json.loads(block.text)]
+
+
+def test_the_guide_has_every_action_with_all_its_fields_and_every_part_of_a_match() -> None:
+    told = {one["action"]["do"]: set(one["action"]) for one in in_the_guide()}
+    fields = {
+        kind.__name__: {"do", *(each.name for each in attrs.fields(kind))} for kind in ACTIONS
+    }
+    assert told == fields
+    parts = {part for one in in_the_guide() for part in one.get("match", {})}
+    assert parts == {each.name for each in attrs.fields(Match)} - {"where"}
+
+
+@pytest.mark.parametrize("value", in_the_guide(), ids=lambda value: value["action"]["do"])
+def test_every_fault_of_the_guide_acts(value: Any) -> None:
+    kit = FaultKit()
+    kit.broker.append("orders", [b"a"])
+    planted = kit.broker.plant(from_json(value), optional=True)
+    kit.spu().send_bytes(b"\x16\x03\x01\x00\xa5" + b"\0" * 100)
+    kit.sc().send(ListRequest(kind=TOPIC), 19, client_id="shop")
+    again = produce(entry(encode_batch([b"b"])))
+    stream = StreamFetchRequest(topic="orders", partition=0, fetch_offset=0, max_bytes=500)
+    committed = fetch(0, max_bytes=500, isolation_level=COMMITTED)
+    requests: list[Request[Any]] = [again, again, fetch(0), committed, stream]
+    for request in requests:
+        kit.spu().send(request, client_id="shop")
+    assert planted.hits
+    stopping = kit.broker.stop()
+    kit.clock.advance(1)
+    kit.done(stopping)
+
+
 def test_a_code_may_be_a_number() -> None:
     fault = from_json({"action": {"do": "AnswerError", "error": {"code": 56}}})
     assert fault.action == AnswerError(Code.STORAGE_ERROR)
@@ -125,8 +168,15 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no name": (acting(), "fault.action.do has to be one of .*LoseReply"),
     "another name": (acting(do="Explode"), "fault.action.do has to be one of .*'Explode'"),
     "a name that is none": (acting(do=[1]), "fault.action.do has to be one of"),
-    "another part": ({**acting(do="Close"), "when": 1}, "fault.when has to be one of"),
-    "another field": (acting(do="Close", when=1), "fault.action.when has to be after, linger"),
+    "another part": (
+        {**acting(do="Close"), "when": 1},
+        "fault has no field 'when'; there are: action",
+    ),
+    "another field": (
+        acting(do="Close", when=1),
+        "^fault.action has no field 'when'; there are: after, li",
+    ),
+    "a field of no fields": (acting(do="Hold", when=1), "has no field 'when'; there are: none$"),
     "a field missing": (acting(do="Delay"), "fault.action.seconds is missing"),
     "a text for a number": (acting(do="Delay", seconds="1"), "fault.action.seconds has to be"),
     "no number": (acting(do="Delay", seconds=float("nan")), "fault.action.seconds has to be"),
@@ -135,15 +185,20 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a truth for a number": (acting(do="Truncate", by=True), "by has to be a whole number"),
     "a part of a number": (acting(do="Truncate", by=1.5), "by has to be a whole number"),
     "a budget that is none": ({**acting(do="Close"), "times": "1"}, "fault.times has to be"),
-    "another part of a match": (matching(colour="red"), "fault.match.colour has to be api"),
+    "another part of a match": (
+        matching(colour="red"),
+        "fault.match has no field 'colour'; there are: api, ",
+    ),
+    "a predicate is not offered": (matching(call="Produce"), "connection, nth, moment$"),
     "a predicate": (matching(where="x"), "fault.match.where: a predicate"),
     "a moment that is none": (matching(moment="NOW"), "moment has to be CONNECTION or"),
     "a server that is none": (matching(server="SPU"), "server has to be"),
     "a topic that is none": (matching(topic=1), "topic has to be a text"),
     "an error as a text": (
         acting(do="AnswerError", error="OTHER"),
-        "fault.action.error has to be an object",
+        """fault.action.error has to be an object such as {"code": "STORAGE_ERROR"}, not 'OTHER'""",
     ),
+    "an error as a number": (acting(do="AnswerError", error=56), "an object such as .*, not 56"),
     "no code": (acting(do="AnswerError", error={}), "fault.action.error.code has to be"),
     "another code": (acting(do="AnswerError", error={"code": "X"}), "error.code has to be"),
     "a code too large": (acting(do="AnswerError", error={"code": 2**15}), "error.code has to be"),

@@ -95,7 +95,10 @@ def _fault(value: Any) -> Fault:
         raise ValueError(str(error)) from error
 
 
-_FAULT = Field("a fault: an object with match, action and times", _fault)
+_FAULT = Field(
+    'a fault such as {"match": {"api": "Produce"}, "action": {"do": "LoseReply"}, "times": 1}',
+    _fault,
+)
 
 _CODECS = " or ".join(codec.name.lower() for codec in Compression)
 _COMPRESSION = Field(_CODECS, _compression, str, Compression.NONE)

@@ -19,7 +19,7 @@ import binascii
 import enum
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -33,7 +33,9 @@ Json = Any
 """Whatever the ``json`` module makes and takes."""
 
 _ACTIONS = {action.__name__: action for action in ACTIONS}
-_PARTS = frozenset({"match", "action", "times"})
+_PARTS = ("action", "match", "times")
+_NO_FORM = "where"
+_ERROR = 'an object such as {"code": "STORAGE_ERROR"}'
 
 
 def to_json(fault: Fault) -> dict[str, Json]:
@@ -58,12 +60,12 @@ def from_json(value: Json) -> Fault:
     parts = _object(value, "fault")
     for name in parts:
         if name not in _PARTS:
-            raise _wrong(f"fault.{name}", f"one of {', '.join(sorted(_PARTS))}", name)
+            raise _unknown("fault", name, _PARTS)
     match = _object(parts.get("match", {}), "fault.match")
     action = _action(_object(parts.get("action"), "fault.action"))
     times = _read(int | None, parts.get("times", 1), "fault.times")
-    if "where" in match:
-        raise UsageError("fault.match.where: a predicate has no form in JSON")
+    if _NO_FORM in match:
+        raise UsageError(f"fault.match.{_NO_FORM}: a predicate has no form in JSON")
     return Fault(_made(Match, match, "fault.match"), action, times)
 
 
@@ -113,8 +115,7 @@ def _made(kind: type[Any], fields: Mapping[str, Json], where: str) -> Any:
     known = {field.name: field for field in attrs.fields(kind)}
     for name in fields:
         if name not in known:
-            expected = ", ".join(known) or "nothing"
-            raise _wrong(f"{where}.{name}", expected, name)
+            raise _unknown(where, name, [one for one in known if one != _NO_FORM])
     for name, field in known.items():
         if field.default is attrs.NOTHING and name not in fields:
             raise UsageError(f"{where}.{name} is missing")
@@ -176,7 +177,7 @@ def _bytes(value: Json, where: str) -> bytes:
 
 
 def _error_code(value: Json, where: str) -> ErrorCode:
-    fields = dict(_object(value, where))
+    fields = dict(_object(value, where, _ERROR))
     code = fields.pop("code", None)
     if isinstance(code, str) and code in Code.__members__:
         code = Code[code].value
@@ -190,10 +191,14 @@ def _error_code(value: Json, where: str) -> ErrorCode:
     return ErrorCode(code)
 
 
-def _object(value: Json, where: str) -> Mapping[str, Json]:
+def _object(value: Json, where: str, expected: str = "an object") -> Mapping[str, Json]:
     if not isinstance(value, Mapping):
-        raise _wrong(where, "an object", value)
+        raise _wrong(where, expected, value)
     return value
+
+
+def _unknown(where: str, name: str, known: Sequence[str]) -> UsageError:
+    return UsageError(f"{where} has no field {name!r}; there are: {', '.join(known) or 'none'}")
 
 
 def _wrong(where: str, expected: str, value: Json) -> UsageError:
