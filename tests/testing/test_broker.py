@@ -179,6 +179,11 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(self.code(self.spu(broker, 5002), 0), Code.NONE)
         self.assertEqual(self.code(self.spu(broker, 5001), 1), Code.NONE)
 
+    def test_a_topic_to_begin_with_may_have_replicas(self) -> None:
+        broker = self.broker(spus=2, topics={"orders": (2, 2)})
+        followers = [list(broker.replica("orders", number).followers) for number in (0, 1)]
+        self.assertEqual(sorted(followers), [[5001], [5002]])
+
     def test_a_topic_to_begin_with_may_be_given_whole(self) -> None:
         broker = self.broker(spus=2, topics={"orders": REPLICATED})
         self.assertEqual(list(broker.replica("orders").followers), [5002])

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from txfluvio.errors import InvalidConfig, InvalidRecord
 from txfluvio.testing import FakeBroker
-from txfluvio.testing.given import Given, given_records
+from txfluvio.testing.given import Given, Topic, given_records
 from txfluvio.testing.process import BrokerProcess
 from txfluvio.transport.memory import MemoryNetwork
 
@@ -55,7 +55,18 @@ def test_the_fake_in_a_process_refuses_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "topics", [["orders"], "orders", {"orders": "3"}, {"orders": True}, {3: 3}]
+    "topics",
+    [
+        ["orders"],
+        "orders",
+        {"orders": "3"},
+        {"orders": True},
+        {3: 3},
+        {"orders": "3:2"},
+        {"orders": (3,)},
+        {"orders": (3, 2, 1)},
+        {"orders": (3, "2")},
+    ],
 )
 def test_topics_that_are_no_numbers_by_name_are_refused(topics: Any) -> None:
     clock = Clock()
@@ -63,6 +74,22 @@ def test_topics_that_are_no_numbers_by_name_are_refused(topics: Any) -> None:
         FakeBroker(clock, topics=topics, network=MemoryNetwork(clock))
     with pytest.raises(InvalidConfig, match=r"^topics is .*: expected names, each with its number"):
         BrokerProcess(topics=topics)
+
+
+def test_what_is_refused_is_told_that_a_topic_may_have_replicas() -> None:
+    expected = "a pair of partitions and replicas, such as"
+    with pytest.raises(InvalidConfig, match=expected):
+        BrokerProcess(topics={"orders": "3:2"})  # type: ignore[dict-item]
+
+
+def test_more_replicas_than_there_are_spus_for_are_refused() -> None:
+    clock = Clock()
+    topics: dict[str, Topic] = {"one": 1, "orders": (1, 3)}
+    expected = r"^topics is .*: expected no more replicas than there are SPUs, which are 2$"
+    with pytest.raises(InvalidConfig, match=expected):
+        FakeBroker(clock, spus=[7, 8], topics=topics, network=MemoryNetwork(clock))
+    with pytest.raises(InvalidConfig, match=expected):
+        BrokerProcess(spus=2, topics=topics)
 
 
 def test_an_empty_address_which_would_be_every_one_is_refused() -> None:

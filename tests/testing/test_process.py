@@ -17,7 +17,7 @@ from txfluvio.testing.process import BrokerProcess
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[BrokerProcess]:
-    with BrokerProcess(spus=2, topics={"orders": 2}, release="0.17") as running:
+    with BrokerProcess(spus=2, topics={"orders": 2, "twin": (1, 2)}, release="0.17") as running:
         yield running
 
 
@@ -43,6 +43,16 @@ def test_a_reset_leaves_the_topics_to_begin_with(broker: BrokerProcess) -> None:
     broker.reset()
     assert broker.values("orders") == []
     assert "later" not in broker.ask("GET", "/cluster")["topics"]
+
+
+def test_a_topic_to_begin_with_may_have_replicas_and_has_another_leader_when_one_goes(
+    broker: BrokerProcess,
+) -> None:
+    broker.reset()
+    (before,) = broker.ask("GET", "/cluster")["topics"]["twin"]
+    broker.spu_down(before["leader"])
+    (after,) = broker.ask("GET", "/cluster")["topics"]["twin"]
+    assert {before["leader"], after["leader"]} == {5001, 5002}
 
 
 def test_what_is_refused_is_an_error_that_says_why(broker: BrokerProcess) -> None:

@@ -44,6 +44,15 @@ def test_a_mark_says_what_there_is(
     assert fluvio_cluster(topics={"orders": 2}).sc != fluvio_broker.sc
 
 
+@pytest.mark.fluvio(spus=2, topics={"orders": (1, 2)})
+def test_a_mark_says_how_many_replicas_there_are(
+    fluvio_broker: BrokerProcess, fluvio_fake: FakeBroker
+) -> None:
+    (partition,) = fluvio_broker.ask("GET", "/cluster")["topics"]["orders"]
+    assert sorted(partition["replicas"]) == [5001, 5002]
+    assert len(fluvio_fake.replica("orders").followers) == 1
+
+
 @pytest.mark.fluvio(topics={"orders": 1})
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
 async def test_a_twisted_test_has_it_in_its_reactor(fluvio_fake: FakeBroker) -> None:

@@ -41,7 +41,7 @@ from ..wire.schema import evolve
 from . import lifecycle
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
-from .given import Given, given_records, given_topics
+from .given import Given, Topic, given_records, given_topics
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .looking import Produced, produced
 from .metadata import SYSTEM_TOPIC, Timing
@@ -117,7 +117,8 @@ class FakeBroker:
     :param reactor: listens, and runs everything timed. Only its time is used where there is a
         ``network``, so a ``Clock`` will do there.
     :param spus: how many SPUs, whose ids count from 5001; or the ids themselves.
-    :param topics: the topics to begin with, by name: how many partitions, or all of it.
+    :param topics: the topics to begin with, by name: how many partitions, or a pair of partitions
+        and replicas as in ``{"orders": (3, 2)}``, or all of it.
     :param network: listen here instead of on TCP.
     :param aside: listen here as well, for those who only look: their connections are in no journal
         and in no list, and no fault acts on them.
@@ -145,7 +146,8 @@ class FakeBroker:
     :param max_partitions: the most partitions of all topics together; there are no SPUs for more.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
-    :raises InvalidConfig: topics that are something else, or a host that is empty.
+    :raises InvalidConfig: topics that are something else or have more replicas than there are SPUs,
+        or a host that is empty.
     :ivar cluster: the state behind it all.
     :ivar tls: the TLS it was given.
     :ivar journal: the last requests and replies, as they were before faults acted on them.
@@ -157,7 +159,7 @@ class FakeBroker:
         self,
         reactor: Any,
         spus: int | Collection[int] = 1,
-        topics: Mapping[str, int | TopicSpec] | None = None,
+        topics: Mapping[str, Topic | TopicSpec] | None = None,
         *,
         network: Network | None = None,
         aside: Network | None = None,
@@ -189,7 +191,8 @@ class FakeBroker:
         self._network = network
         self._aside = aside
         self.tls = tls
-        self._topics = given_topics(topics, int, TopicSpec)
+        ids = range(FIRST_SPU_ID, FIRST_SPU_ID + spus) if isinstance(spus, int) else spus
+        self._topics = given_topics(topics, len(ids), TopicSpec)
         self._real_now = self._scheduler.seconds if now is None else now
         self._moved = 0.0
         self._host = host
@@ -236,7 +239,7 @@ class FakeBroker:
         self._spus: dict[int, Spu] = {}
         self._directory = None if directory is None else Directory(directory, own=self._spus)
         self._sites: dict[int, _Site] = {}
-        for spu_id in range(FIRST_SPU_ID, FIRST_SPU_ID + spus) if isinstance(spus, int) else spus:
+        for spu_id in ids:
             self._spus[spu_id], self._sites[spu_id] = self._make_spu(spu_id)
 
     # Starting and stopping
@@ -304,7 +307,10 @@ class FakeBroker:
             if isinstance(wanted, TopicSpec):
                 await self.cluster.create_topic(name, spec=wanted)
             else:
-                await self.cluster.create_topic(name, partitions=wanted)
+                partitions, replication = wanted
+                await self.cluster.create_topic(
+                    name, partitions=partitions, replication=replication
+                )
         self._initial = self.snapshot()
 
     async def _stop(self) -> None:

@@ -15,6 +15,9 @@ T = TypeVar("T")
 Given: TypeAlias = bytes | tuple[bytes | None, bytes]
 """A record: a value, or a pair of key and value."""
 
+Topic: TypeAlias = int | tuple[int, int]
+"""A topic: how many partitions, or a pair of partitions and the replicas of each."""
+
 
 def given_records(records: Iterable[Given]) -> list[Given]:
     """The records, each of which is bytes or a pair of them.
@@ -50,18 +53,34 @@ def _kind(record: object) -> str:
     return f"tuple of ({', '.join(type(one).__name__ for one in record)})"
 
 
-def given_topics(topics: Mapping[str, T] | None, *kinds: type) -> dict[str, T]:
-    """The topics to begin with: a value of one of these kinds by each name.
+def given_topics(
+    topics: Mapping[str, Topic | T] | None, spus: int, *kinds: type[T]
+) -> dict[str, tuple[int, int] | T]:
+    """The topics to begin with: how many partitions and replicas each has, or one of these kinds.
 
-    :raises InvalidConfig: they are something else.
+    :raises InvalidConfig: they are something else, or have more replicas than there are SPUs.
     """
     if topics is None:
         return {}
     if not isinstance(topics, Mapping) or not all(
-        isinstance(name, str) and isinstance(wanted, kinds) and not isinstance(wanted, bool)
+        isinstance(name, str) and (_is_topic(wanted) or isinstance(wanted, kinds))
         for name, wanted in topics.items()
     ):
-        raise InvalidConfig(
-            "topics", topics, "names, each with its number of partitions, as a dict"
+        expected = (
+            "names, each with its number of partitions, or with a pair of partitions and replicas,"
+            " such as (3, 2), as a dict"
         )
-    return dict(topics)
+        raise InvalidConfig("topics", topics, expected)
+    found = {
+        name: (wanted, 1) if isinstance(wanted, int) else wanted for name, wanted in topics.items()
+    }
+    # For these an SC would wait until there are more.
+    if any(isinstance(wanted, tuple) and wanted[1] > spus for wanted in found.values()):
+        expected = f"no more replicas than there are SPUs, which are {spus}"
+        raise InvalidConfig("topics", topics, expected)
+    return found
+
+
+def _is_topic(wanted: object) -> bool:
+    counts = wanted if isinstance(wanted, tuple) else (wanted, 1)
+    return len(counts) == 2 and all(type(count) is int for count in counts)

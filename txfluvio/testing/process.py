@@ -28,7 +28,7 @@ from urllib.parse import quote, urlencode
 
 from ..config import ClientConfig
 from ..errors import InvalidConfig, UsageError
-from .given import Given, given_records, given_topics
+from .given import Given, Topic, given_records, given_topics
 from .plain import given_bytes, plain_bytes
 from .tls_files import TlsFiles
 
@@ -59,11 +59,12 @@ class BrokerProcess:
     It is started by ``with`` or by :meth:`start`, and ends with this process at the latest.
 
     :param spus: how many SPUs; their ids count from 5001.
-    :param topics: the topics to begin with, by name: how many partitions.
+    :param topics: the topics to begin with, by name: how many partitions, or a pair of partitions
+        and replicas as in ``{"orders": (3, 2)}``.
     :param options: any option of ``fluvio-broker``, with ``_`` for ``-``: ``release="0.17"``,
         ``manual_elections=True``, ``time={"reload": 5}``.
-    :raises InvalidConfig: topics that are no mapping to numbers, or a mapping where one value is
-        taken.
+    :raises InvalidConfig: topics that are something else or have more replicas than there are SPUs,
+        or a mapping where one value is taken.
     :ivar topics: the topics to begin with, after a reset as well.
     :ivar sc: ``host:port`` of the SC, once started.
     :ivar profile: a profile file that has the cluster as its current one.
@@ -73,11 +74,12 @@ class BrokerProcess:
     profile: Path
 
     def __init__(
-        self, spus: int = 1, topics: Mapping[str, int] | None = None, **options: Option
+        self, spus: int = 1, topics: Mapping[str, Topic] | None = None, **options: Option
     ) -> None:
         self._arguments = [f"--spus={spus}", *_arguments(options)]
         self._topic_wait = _topic_wait(options.get("time"))
-        self.topics: Mapping[str, int] = given_topics(topics, int)
+        self._spus = spus
+        self.topics: Mapping[str, Topic] = given_topics(topics, spus)
         self._process: subprocess.Popen[bytes] | None = None
         self._control = ""
         self._tls: TlsFiles | None = None
@@ -290,8 +292,8 @@ class BrokerProcess:
         self._create_topics()
 
     def _create_topics(self) -> None:
-        for name, partitions in self.topics.items():
-            self.create_topic(name, partitions)
+        for name, (partitions, replication) in given_topics(self.topics, self._spus).items():
+            self.create_topic(name, partitions, replication)
 
     def _known(self) -> subprocess.Popen[bytes]:
         if self._process is None:

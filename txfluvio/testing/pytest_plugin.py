@@ -28,6 +28,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .broker import FakeBroker
+    from .given import Topic
     from .process import BrokerProcess
 
 __all__ = ["fluvio_broker", "fluvio_cluster", "fluvio_fake", "fluvio_profile"]
@@ -51,7 +52,7 @@ class _Processes:
     def __init__(self) -> None:
         self._free: list[tuple[str, BrokerProcess]] = []
 
-    def take(self, topics: dict[str, int] | None = None, **settings: Any) -> BrokerProcess:
+    def take(self, topics: dict[str, Topic] | None = None, **settings: Any) -> BrokerProcess:
         """A broker with these settings, which has these topics and nothing else."""
         from .process import BrokerProcess
 
@@ -71,7 +72,7 @@ class _Processes:
         return broker
 
     def give_back(
-        self, broker: BrokerProcess, topics: dict[str, int] | None = None, **settings: Any
+        self, broker: BrokerProcess, topics: dict[str, Topic] | None = None, **settings: Any
     ) -> list[Any]:
         """Keep a broker for another test, if it still runs; returns its faults that never acted.
 
