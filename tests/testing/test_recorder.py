@@ -702,6 +702,26 @@ def test_the_command_records_a_client_on_loopback(
     assert "5 mutated requests of each: 0 promises not kept" in told
 
 
+def test_the_command_says_what_it_can_not_reach(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        sc = f"127.0.0.1:{closed.getsockname()[1]}"
+        recorder = subprocess.Popen(
+            [*RECORD, "--to", sc, "--out", str(tmp_path / "recorded.jsonl")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with recorder:
+            assert recorder.stdout is not None
+            where = parse_endpoint(json.loads(recorder.stdout.readline())["sc"])
+            with socket.create_connection(where, timeout=30) as client:
+                assert client.recv(1) == b""
+            recorder.send_signal(signal.SIGINT)
+            _, told = recorder.communicate(timeout=30)
+    (line,) = told.decode().splitlines()
+    assert f"sc at {sc} can not be reached: Connection was refused" in line
+
+
 @pytest.mark.parametrize("where", ["nowhere", "::1:9003", "[::1]:many"])
 def test_the_command_takes_nothing_but_host_and_port(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str

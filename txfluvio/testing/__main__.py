@@ -88,6 +88,7 @@ def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
         except (FluvioError, CannotListenError, OSError) as error:
             print(f"{options.parser.prog}: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        _log_to_standard_error()
         print(json.dumps({"sc": where}), flush=True)
         reactor.addSystemEventTrigger("before", "shutdown", finish, recorder)
         await Deferred()
@@ -100,6 +101,22 @@ def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
         return Deferred.fromCoroutine(end(recorder))
 
     return Deferred.fromCoroutine(record())
+
+
+def _log_to_standard_error() -> None:
+    """Show what the relay says, such as what it can not reach; of all else only errors."""
+    from twisted.logger import (
+        FilteringLogObserver,
+        LogLevel,
+        LogLevelFilterPredicate,
+        globalLogBeginner,
+        textFileLogObserver,
+    )
+
+    shown = LogLevelFilterPredicate(LogLevel.error)
+    shown.setLogLevelForNamespace("txfluvio", LogLevel.info)
+    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [shown])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
 def _file(name: str) -> str:

@@ -334,7 +334,7 @@ class _Link:
         factory = Factory.forProtocol(lambda: self._upstream)
         factory.noisy = False
         self._connecting = maybeDeferred(self._recorder.connect, to, factory)
-        self._connecting.addErrback(self._unreachable)
+        self._connecting.addErrback(self._unreachable, f"{self.server} at {join_endpoint(*to)}")
 
     def hang_up(self) -> None:
         """Give up connecting to the server, if that still goes on."""
@@ -362,12 +362,12 @@ class _Link:
         if self._spoken:
             self._recorder.note(self, by_client, eof=True)
 
-    def _unreachable(self, failure: Failure) -> None:
+    def _unreachable(self, failure: Failure, where: str) -> None:
         if failure.check(ConnectError, DNSLookupError):
             reason = failure.value
-            _log.info("{server} can not be reached: {reason}", server=self.server, reason=reason)
+            _log.info("{where} can not be reached: {reason}", where=where, reason=reason)
         elif not failure.check(CancelledError, ConnectingCancelledError):
-            _log.failure("{server} can not be reached", failure, server=self.server)
+            _log.failure("{where} can not be reached", failure, where=where)
         self._upstream.never_came()
 
     async def _passed(self, payload: bytes, by_client: bool) -> bytes:
