@@ -214,6 +214,15 @@ class MemoryTests(SynchronousTestCase):
         broker = self.broker()
         self.failureResultOf(broker.start(), UsageError)
 
+    def test_what_is_not_there_is_no_partition_without_a_leader(self) -> None:
+        broker = self.broker(topics={"orders": 2})
+        with self.assertRaisesRegex(UsageError, "^there is no topic nope: check the name, or"):
+            broker.append("nope", [b"a"])
+        with self.assertRaisesRegex(UsageError, "^there is no partition orders/2: orders has 2, "):
+            broker.replica("orders", 2)
+        with self.assertRaisesRegex(UsageError, "^there is no topic nope"):
+            broker.records("nope")
+
     def test_a_topic_that_can_not_be_created_is_an_error_of_the_start(self) -> None:
         broker = FakeBroker(self.clock, topics={"consumer-offset": 1}, network=self.network)
         self.brokers = (broker,)

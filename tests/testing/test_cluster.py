@@ -119,10 +119,18 @@ class TestReplication:
 
     def test_other_topics_are_not_stalled(self) -> None:
         kit = replicated()
+        kit.ask(create("other"))
         kit.cluster.stall_replication("other")
         kit.append(5001, "r", b"a")
         kit.settle()
         assert kit.replica(5001, "r").log.hw == 1
+
+    def test_what_is_not_there_can_not_be_stalled(self) -> None:
+        kit = replicated()
+        with pytest.raises(UsageError, match="there is no topic nowhere"):
+            kit.cluster.stall_replication("nowhere")
+        with pytest.raises(UsageError, match="there is no partition r/1"):
+            kit.cluster.stall_replication("r", 1)
 
     def test_replication_takes_the_time_it_is_given(self) -> None:
         kit = replicated(timing=Timing(replication=0.044))

@@ -399,9 +399,9 @@ class ChangingTests(ControlCase):
         self.assertNotIn("orders", [one.name for one in shown()])
 
     def test_what_is_not_there_can_not_be_hidden(self) -> None:
-        expected = (409, "there is no topic later")
+        expected = (404, "there is no topic later: check the name, or create it first")
         self.assertEqual(self.refused("POST", "/topics/later/hide"), expected)
-        expected = (409, "there is no partition orders/7")
+        expected = (404, "there is no partition orders/7: orders has 1, numbered from 0")
         self.assertEqual(self.refused("POST", "/topics/orders/hide", partition=7), expected)
         expected = (409, "nothing was hidden in these words")
         self.assertEqual(self.refused("POST", "/topics/later/show"), expected)
@@ -416,7 +416,7 @@ class ChangingTests(ControlCase):
         self.assertEqual(self.values(), [])
         self.ask("DELETE", f"/snapshots/{number}")
         status, error = self.refused("POST", f"/snapshots/{number}/restore")
-        self.assertEqual((status, error), (409, f"there is no snapshot {number}"))
+        self.assertEqual((status, error), (404, f"there is no snapshot {number}"))
 
     def test_there_are_only_so_many_snapshots(self) -> None:
         for _ in range(MAX_SNAPSHOTS):
@@ -467,7 +467,8 @@ class ChangingTests(ControlCase):
         self.ask("POST", f"/faults/{number}/release")
         self.assertNotEqual(asking.data, b"")
         self.ask("DELETE", f"/faults/{number}")
-        self.assertEqual(self.refused("DELETE", f"/faults/{number}")[0], 409)
+        expected = (404, f"there is no fault {number}")
+        self.assertEqual(self.refused("DELETE", f"/faults/{number}"), expected)
 
     def test_a_fault_that_was_deleted_before_it_acted_is_listed_as_one(self) -> None:
         fault = {"match": {"api": "Fetch"}, "action": {"do": "NeverAnswer"}}
@@ -602,9 +603,39 @@ class BadInputTests(ControlCase):
         self.assertEqual(answer.status, 413)
 
     def test_what_the_broker_refuses(self) -> None:
-        expected = (409, "there is no SPU 7")
-        self.assertEqual(self.refused("POST", "/spus/7/down"), expected)
-        self.assertEqual(self.refused("GET", "/topics/nowhere/records")[0], 409)
+        self.done(self.broker.spu_down(5001))
+        expected = (409, "no SPU leads orders/0")
+        self.assertEqual(self.refused("POST", "/topics/orders/evict", before=1), expected)
+
+    def test_what_is_not_there_is_said_by_every_call_in_the_same_words(self) -> None:
+        self.assertEqual(self.refused("POST", "/spus/7/down"), (404, "there is no SPU 7"))
+        calls: list[tuple[str, str, dict[str, Any]]] = [
+            ("GET", "/topics/{}/records?partition={}", {}),
+            ("POST", "/topics/{}/records", {"partition": 7, "records": ["a"]}),
+            ("POST", "/topics/{}/evict", {"partition": 7, "before": 1}),
+            ("POST", "/topics/{}/leader", {"partition": 7, "to": 5001}),
+            ("POST", "/topics/{}/hide", {"partition": 7}),
+            ("POST", "/replication/stall", {"partition": 7, "topic": "{}"}),
+        ]
+        for method, path, fields in calls:
+            for topic, error in (
+                ("later", "there is no topic later: check the name, or create it first"),
+                ("orders", "there is no partition orders/7: orders has 1, numbered from 0"),
+            ):
+                given = fields | ({"topic": topic} if "topic" in fields else {})
+                told = self.refused(method, path.format(topic, 7), **given)
+                self.assertEqual(told, (404, error))
+        status, error = self.refused("DELETE", "/topics/later")
+        self.assertEqual(status, 404)
+        self.assertIn("there is no such topic", error)
+
+    def test_who_waited_for_records_of_a_topic_that_is_not_there_is_told_so(self) -> None:
+        waiting = self.send("GET", "/topics/later/records?at_least=2&timeout=0.5")
+        self.clock.advance(0.5)
+        answer = waiting.answer()
+        self.assertEqual(answer.status, 504)
+        expected = "there are not 2 records in later after 0.5 s: there is no topic later: check"
+        self.assertTrue(answer.body["error"].startswith(expected), answer.body)
 
     def test_another_host_s_name(self) -> None:
         for host in ("example.org", "127.0.0.1.example.org:9000", "", "[::1"):

@@ -41,7 +41,7 @@ from ..wire.schema import evolve
 from . import lifecycle
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
-from .given import Given, Topic, given_records, given_topics
+from .given import Given, NotThere, Topic, given_records, given_topics
 from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .looking import Produced, produced
 from .metadata import SYSTEM_TOPIC, Timing
@@ -477,6 +477,8 @@ class FakeBroker:
         """Let followers of a partition, of a topic or of all get nothing.
 
         Returns a function that lets them catch up.
+
+        :raises UsageError: there is no such topic or partition.
         """
         return self.cluster.stall_replication(topic, partition)
 
@@ -685,7 +687,7 @@ class FakeBroker:
     def _site(self, spu_id: int) -> _Site:
         site = self._sites.get(spu_id)
         if site is None:
-            raise UsageError(f"there is no SPU {spu_id}")
+            raise NotThere(f"there is no SPU {spu_id}")
         return site
 
     # Faults
@@ -770,12 +772,13 @@ class FakeBroker:
     def replica(self, topic: str, partition: int = 0) -> Replica:
         """The leader's copy of a partition.
 
-        :raises UsageError: no running SPU leads it.
+        :raises UsageError: there is no such topic or partition, or no running SPU leads it.
         """
         key = (topic, partition)
         spu = self.cluster.leader(key)
         replica = None if spu is None else spu.leads(key)
         if replica is None:
+            self.cluster.check_there(topic, partition)
             raise UsageError(f"no SPU leads {topic}/{partition}")
         return replica
 
@@ -786,10 +789,7 @@ class FakeBroker:
         """
         if partition is not None:
             return {partition: self.replica(topic, partition)}
-        item = self.cluster.metadata.topics.get(topic)
-        if item is None:
-            raise UsageError(f"there is no topic {topic}")
-        numbers = range(lifecycle.partition_count(item.spec))
+        numbers = range(self.cluster.check_there(topic))
         return {number: self.replica(topic, number) for number in numbers}
 
     def records(self, topic: str, partition: int | None = None) -> list[Record]:

@@ -39,6 +39,7 @@ from ..wire.sc import (
 )
 from ..wire.schema import evolve
 from . import lifecycle
+from .given import NotThere
 from .metadata import Contents, Controllers, Loop, Metadata, SpuDiff, Timing
 from .operations import Operations
 from .placement import MAX_PARTITIONS
@@ -286,11 +287,10 @@ class Cluster:
         partitions = self.metadata.partitions
         if partition is not None:
             names = [self._partition(topic, partition).name]
-        elif topic in self.metadata.topics:
+        else:
+            self.check_there(topic)
             names = [item.name for item in self.metadata.partitions_of(topic)]
             self.metadata.topics.hide(topic)
-        else:
-            raise UsageError(f"there is no topic {topic}")
         for name in names:
             partitions.hide(name)
 
@@ -324,7 +324,11 @@ class Cluster:
         """Let followers of a partition, of a topic or of all get nothing.
 
         Returns a function that lets them catch up.
+
+        :raises UsageError: there is no such topic or partition.
         """
+        if topic is not None:
+            self.check_there(topic, partition)
 
         def stalled(key: Key) -> bool:
             return topic in (None, key[0]) and partition in (None, key[1])
@@ -345,10 +349,26 @@ class Cluster:
         for key in self._hosted():
             self._copy_soon(key)
 
+    def check_there(self, topic: str, partition: int | None = None) -> int:
+        """See that there is a topic, and that it has a partition; returns how many it has.
+
+        :raises UsageError: there is none, or it has not.
+        """
+        item = self.metadata.topics.get(topic)
+        if item is None:
+            raise NotThere(f"there is no topic {topic}: check the name, or create it first")
+        count = lifecycle.partition_count(item.spec)
+        if partition is not None and not 0 <= partition < count:
+            raise NotThere(
+                f"there is no partition {topic}/{partition}: {topic} has {count}, numbered from 0"
+            )
+        return count
+
     def _partition(self, topic: str, partition: int) -> lifecycle.PartitionItem:
+        self.check_there(topic, partition)
         item = self.metadata.partitions.get(lifecycle.partition_name(topic, partition))
         if item is None:
-            raise UsageError(f"there is no partition {topic}/{partition}")
+            raise NotThere(f"there is no partition {topic}/{partition} yet")
         return item
 
     # What still waits
@@ -431,7 +451,7 @@ class Cluster:
     def _node(self, spu_id: int) -> _Node:
         node = self._nodes.get(spu_id)
         if node is None:
-            raise UsageError(f"there is no SPU {spu_id}")
+            raise NotThere(f"there is no SPU {spu_id}")
         return node
 
     def _resolve(self, spu_id: int, resolution: SpuResolution) -> None:

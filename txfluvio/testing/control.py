@@ -29,7 +29,7 @@ from . import lifecycle
 from .broker import FakeBroker
 from .faults import Fault
 from .faults_json import from_json, to_json
-from .given import Given
+from .given import Given, NotThere
 from .journal import Direction, Entry
 from .plain import given_bytes, plain_entry, plain_produced, plain_record
 from .planting import Planted
@@ -181,18 +181,28 @@ class Control:
             stored = self._broker.records(topic, partition)
             return [record for record in stored if (record.offset or 0) >= offset]
 
+        missing: UsageError | None = None
+
         def enough() -> bool:
+            nonlocal missing
+            missing = None
             try:
                 logs = [one.log for one in self._broker.replicas(topic, partition).values()]
                 # Not every offset has a record, but every record has one, and these cost nothing.
                 most = sum(max(0, log.leo - max(offset, log.log_start)) for log in logs)
                 return most >= at_least and len(found()) >= at_least
-            except UsageError:
+            except UsageError as error:
                 # Not all of the topic is there, or has a leader, at present.
+                missing = error
                 return False
 
         if at_least:
-            await self._until(enough, timeout, f"there are not {at_least} records in {topic}")
+            try:
+                await self._until(enough, timeout, f"there are not {at_least} records in {topic}")
+            except Refused as late:
+                if missing is None:
+                    raise
+                raise Refused(late.status, f"{late}: {missing}") from missing
         return {"records": [plain_record(record) for record in found()[:limit]]}
 
     @route(
@@ -440,7 +450,7 @@ class Control:
     def _fault(self, number: int) -> Planted:
         planted = self._planted.get(number)
         if planted is None:
-            raise UsageError(f"there is no fault {number}")
+            raise NotThere(f"there is no fault {number}")
         return planted
 
     # All of it
@@ -477,7 +487,7 @@ class Control:
     def _known(self, number: int) -> Snapshot:
         snapshot = self._snapshots.get(number)
         if snapshot is None:
-            raise UsageError(f"there is no snapshot {number}")
+            raise NotThere(f"there is no snapshot {number}")
         return snapshot
 
     async def _until(self, holds: Callable[[], bool], timeout: float, what: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias, TypeVar
 
-from ..errors import InvalidConfig, InvalidRecord
+from ..errors import InvalidConfig, InvalidRecord, UsageError
 
 T = TypeVar("T")
 
@@ -17,6 +17,10 @@ Given: TypeAlias = bytes | tuple[bytes | None, bytes]
 
 Topic: TypeAlias = int | tuple[int, int]
 """A topic: how many partitions, or a pair of partitions and the replicas of each."""
+
+
+class NotThere(UsageError):
+    """What was named is not there: a topic, a partition, an SPU, a fault, or a snapshot."""
 
 
 def given_records(records: Iterable[Given]) -> list[Given]:

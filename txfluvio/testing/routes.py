@@ -26,7 +26,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from .._callers import Callers
-from ..errors import BrokerError, FluvioError
+from ..errors import BrokerError, FluvioError, TopicNotFound
+from .given import NotThere
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of the largest body of a request that is looked at."""
@@ -324,8 +325,12 @@ def _told(failure: Failure) -> tuple[HTTPStatus, Any]:
     match error:
         case Refused():
             return error.status, {"error": str(error)}
+        case NotThere():
+            return HTTPStatus.NOT_FOUND, {"error": str(error)}
         case BrokerError():
-            return HTTPStatus.CONFLICT, {"error": str(error), "code": error.code}
+            missing = isinstance(error, TopicNotFound)
+            status = HTTPStatus.NOT_FOUND if missing else HTTPStatus.CONFLICT
+            return status, {"error": str(error), "code": error.code}
         case FluvioError():
             return HTTPStatus.CONFLICT, {"error": str(error)}
         case CancelledError():
