@@ -555,6 +555,19 @@ class BadInputTests(ControlCase):
             self.assertEqual(status, 400)
             self.assertIn(expected, error)
 
+    def test_a_journal_of_what_there_is_not(self) -> None:
+        status, error = self.refused("GET", "/journal?api=Produse")
+        self.assertEqual(status, 400)
+        self.assertIn("the field 'api' is 'Produse': expected the name of a call", error)
+        self.assertIn("(there is no call 'Produse'; there are: ", error)
+        for server in ("SPU", "SPU%205099", "5001"):
+            status, error = self.refused("GET", f"/journal?server={server}")
+            self.assertEqual(status, 400)
+            self.assertIn("expected one of SC, SPU 5001", error)
+
+    def test_a_journal_of_a_call_that_only_has_a_number(self) -> None:
+        self.assertEqual(self.ask("GET", "/journal?api=4321"), {"entries": []})
+
     def test_numbers_that_no_message_could_have(self) -> None:
         for fields in ({"partitions": 2**32}, {"replication": 2**32}):
             status, error = self.refused("POST", "/topics", name="big", **fields)

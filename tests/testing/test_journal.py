@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.testing.spu_kit import Kit, entry, fetch, produce
+from txfluvio.errors import UsageError
 from txfluvio.testing.journal import Direction, Entry, Journal
 from txfluvio.wire.headers import RequestHeader
 from txfluvio.wire.records import encode_batch
@@ -52,6 +53,15 @@ def test_a_request_its_reply_and_its_pushes_are_noted_as_they_go() -> None:
     assert answered.message.responses[0].partitions == (
         PartitionProduceResponse(partition_index=0),
     )
+
+
+def test_requests_of_a_call_that_there_is_not_are_no_empty_list() -> None:
+    with pytest.raises(UsageError, match=r"^there is no call 'Produse'; there are: .*, Produce, "):
+        journal().requests("Produse")
+
+
+def test_a_call_that_nobody_knows_goes_by_its_number() -> None:
+    assert journal().requests("4321") == []
 
 
 def test_an_entry_says_when_and_where_and_how() -> None:

@@ -30,7 +30,7 @@ from .broker import FakeBroker
 from .faults import Fault
 from .faults_json import from_json, to_json
 from .given import Given, NotThere
-from .journal import Direction, Entry
+from .journal import Direction, Entry, check_name
 from .plain import given_bytes, plain_entry, plain_produced, plain_record
 from .planting import Planted
 from .routes import (
@@ -102,6 +102,18 @@ _FAULT = Field(
 
 _CODECS = " or ".join(codec.name.lower() for codec in Compression)
 _COMPRESSION = Field(_CODECS, _compression, str, Compression.NONE)
+
+
+def _call(value: Any) -> str:
+    name: str = of_type(str)(value)
+    try:
+        check_name(name)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
+_CALL = Field("the name of a call", _call, str, None)
 
 
 def _direction(value: Any) -> Direction:
@@ -216,7 +228,7 @@ class Control:
     @route(
         "GET",
         "/journal",
-        api=text(None),
+        api=_CALL,
         server=text(None),
         direction=_DIRECTION,
         connection=number(None),
@@ -238,7 +250,12 @@ class Control:
 
         The server is SC, or SPU and an id.
         """
-
+        servers = self._broker.connections
+        if server is not None and server not in servers:
+            raise Refused(
+                HTTPStatus.BAD_REQUEST,
+                f"the field 'server' is {server!r}: expected one of {', '.join(servers)}",
+            )
         journal = self._broker.journal
 
         def wanted(entry: Entry) -> bool:

@@ -38,7 +38,8 @@ from .answers import ANSWERING_ERRORS, NAMING_PARTITIONS, NAMING_TOPICS, named
 ServerId = int | Literal["SC"]
 """The id of an SPU, or the SC."""
 
-_CALLS = {api.name: api for apis in (SC_APIS, SPU_APIS) for api in apis.values()}
+CALLS = {api.name: api for apis in (SC_APIS, SPU_APIS) for api in apis.values()}
+"""All calls by their names."""
 
 
 class Moment(enum.Enum):
@@ -132,6 +133,11 @@ class Occasion:
 
 
 # Which
+
+
+def no_call(name: str) -> str:
+    """What is said of a name that no call has."""
+    return f"there is no call {name!r}; there are: {', '.join(sorted(CALLS))}"
 
 
 def _call_name(call: type[Request[Any]] | str | None) -> str | None:
@@ -640,7 +646,7 @@ class Fault:
         """When it acts; empty if that is never."""
         wanted = self.action.usual if self.match.moment is None else {self.match.moment}
         possible = wanted & self.action.possible
-        api = _CALLS.get(self.match.api or "")
+        api = CALLS.get(self.match.api or "")
         if api is None:
             return possible
         return possible - {Moment.REPLY if api.streams else Moment.PUSH}
@@ -702,9 +708,9 @@ def _contradictions(fault: Fault) -> Iterator[str]:
 
 def _contradictions_of_call(match: Match) -> Iterator[str]:
     if match.api is not None:
-        api = _CALLS.get(match.api)
+        api = CALLS.get(match.api)
         if api is None:
-            yield f"there is no call {match.api!r}"
+            yield no_call(match.api)
         elif api.server and match.server is not None and not _can_be(match, api.server):
             yield f"{match.api} is a call of the {'SC' if api.server == 'SC' else 'SPUs'}"
         elif match.topic is not None and match.api not in NAMING_TOPICS:
@@ -719,5 +725,5 @@ def _can_be(match: Match, server: str) -> bool:
     """Whether a match can hold on the SC, or on an SPU."""
     if match.server is not None:
         return (match.server == "SC") == (server == "SC")
-    api = _CALLS.get(match.api or "")
+    api = CALLS.get(match.api or "")
     return api is None or api.server in ("", server)

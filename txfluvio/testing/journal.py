@@ -13,9 +13,10 @@ from itertools import islice
 
 import attrs
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, UsageError
 from ..wire.headers import REPLY_BODY, RequestHeader
 from ..wire.schema import SC_APIS, SPU_APIS, Api, Message
+from .faults import CALLS, no_call
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -75,6 +76,15 @@ class Entry:
             return None
 
 
+def check_name(name: str | None) -> None:
+    """See that an entry may have a name: whoever looks for another finds nothing, and is content.
+
+    :raises UsageError: none may.
+    """
+    if name is not None and name not in CALLS and not name.isdecimal():
+        raise UsageError(no_call(name))
+
+
 class Journal:
     """The last frames of all servers of a cluster.
 
@@ -111,8 +121,11 @@ class Journal:
     def requests(self, name: str | None = None) -> list[Entry]:
         """The requests, oldest first.
 
-        :param name: only those of this call, for example ``Produce``.
+        :param name: only those of this call, for example ``Produce``; one that nobody knows goes by
+            its key.
+        :raises UsageError: there is no such call.
         """
+        check_name(name)
         return [
             one for one in self if one.direction is Direction.REQUEST and name in (None, one.name)
         ]
