@@ -83,6 +83,7 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--smartmodule upper=json.nothing", "--smartmodule takes NAME=MODULE.OBJECT"),
         ("--smartmodule upper=json.dumps", "of a decorated object"),
         ("--topic orders:1:0", "NAME:PARTITIONS"),
+        ("--topic orders:2 --topic orders:3", "--topic orders is given twice"),
         ("--topic orders:2:3 --spus 2", "--topic orders takes 3 SPUs, one for each replica"),
         ("--topic a:99999999999", "--max-partitions is 65535"),
         ("--topic a:2 --topic b --max-partitions 3", "have 4 partitions: --max-partitions is 3"),

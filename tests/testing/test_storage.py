@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from txfluvio.errors import UsageError
 from txfluvio.testing.storage import CHECKPOINT, INDEX, Directory
@@ -51,6 +52,25 @@ def test_a_broker_goes_on_with_what_the_one_before_it_had(brokers: Brokers, tmp_
     assert values(broker) == [b"a", b"b"]
     assert broker.append("orders", [b"c"], 0) == 1
     assert values(broker, "new") == []
+
+
+def test_a_topic_that_stays_as_it_was_kept_though_another_is_asked_for_is_told(
+    brokers: Brokers, tmp_path: Path
+) -> None:
+    for wanted, told in (
+        (2, []),
+        (2, []),
+        (5, ["orders stays as it was kept: with 2 partitions, and not as it is asked for now"]),
+        (
+            (2, 2),
+            ["orders stays as it was kept: with 2 partitions, and not as it is asked for now"],
+        ),
+    ):
+        with capturedLogs() as logged:
+            broker = brokers.start(spus=2, topics={"orders": wanted}, directory=tmp_path)
+        assert len(broker.replicas("orders")) == 2
+        warnings = [one for one in logged if one["log_level"] is LogLevel.warn]
+        assert [formatEvent(one) for one in warnings] == told
 
 
 def test_a_broker_without_topics_of_its_own_has_those_of_before(

@@ -156,6 +156,8 @@ class Options(WebOptions, LoggingElsewhere):
         numbers = [number for each in counts if (number := whole_number(each, 1)) is not None]
         if not name or len(counts) > 2 or len(numbers) < len(counts):
             raise UsageError(f"--topic takes NAME:PARTITIONS:REPLICAS or less, not {text!r}")
+        if name in self["topics"]:
+            raise UsageError(f"--topic {name} is given twice")
         partitions, replicas = (*numbers, 1, 1)[:2]
         self["topics"][name] = TopicSpec(
             replicas=Computed(partitions=partitions, replication_factor=replicas)

@@ -30,13 +30,14 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamServerEndpoint,
 )
+from twisted.logger import Logger
 
 from ..config import ClientConfig, join_endpoint
 from ..errors import InvalidConfig, UsageError
 from ..wire.compression import Compression
 from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
 from ..wire.records import Batch, Record, encode_batch
-from ..wire.sc import PARTITION, SPU, PartitionResolution, TopicSpec
+from ..wire.sc import PARTITION, SPU, Computed, PartitionResolution, TopicSpec
 from ..wire.schema import evolve
 from . import lifecycle
 from .cluster import Cluster
@@ -66,6 +67,8 @@ SPU_PORT_STEP = 10
 """How far apart the ports of two SPUs are, where they are not free ones."""
 
 T = TypeVar("T")
+
+_log = Logger()
 
 BACKLOG = 1024
 """Connections that may wait to be accepted, as on a real server: a client that comes with a hundred
@@ -302,14 +305,22 @@ class FakeBroker:
             await self.online(SYSTEM_TOPIC)
         await self._all_led()
         for name, wanted in self._topics.items():
-            if name in self.cluster.metadata.topics and self._directory is not None:
-                continue
             if isinstance(wanted, TopicSpec):
-                await self.cluster.create_topic(name, spec=wanted)
+                spec = wanted
             else:
                 partitions, replication = wanted
-                await self.cluster.create_topic(
-                    name, partitions=partitions, replication=replication
+                spec = TopicSpec(
+                    replicas=Computed(partitions=partitions, replication_factor=replication)
+                )
+            kept = self.cluster.metadata.topics.get(name)
+            if kept is None or self._directory is None:
+                await self.cluster.create_topic(name, spec=spec)
+            elif kept.spec.replicas != spec.replicas:
+                _log.warn(
+                    "{name} stays as it was kept: with {count} partitions, and not as it is asked"
+                    " for now",
+                    name=name,
+                    count=lifecycle.partition_count(kept.spec),
                 )
         self._initial = self.snapshot()
 
