@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import urllib.request
@@ -68,6 +69,23 @@ def test_it_may_be_known_by_other_names() -> None:
     callers = address.callers
     assert refusal(callers, "console.example", "https://console.example") is None
     assert refusal(callers, "else.example") is not None
+    callers = parse("--cluster", "sc:9003", "--web-name", "2001:db8::1")["address"].callers
+    assert refusal(callers, "[2001:db8::1]:80") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "http://console.example/", "console.example:8080", "[::1]"]
+)
+def test_what_is_no_name_of_a_host_says_what_was_expected(name: str) -> None:
+    expected = f"--web-name takes the name of a host, without http:// or a port, not {name!r}"
+    with pytest.raises(UsageError, match=re.escape(expected)):
+        parse("--cluster", "sc:9003", "--web-name", name)
+
+
+def test_a_fake_without_a_page_has_no_name_for_it() -> None:
+    with pytest.raises(UsageError, match="--web-name takes a --web beside it"):
+        BrokerOptions().parseOptions(["--web-name", "console.example"])
+    BrokerOptions().parseOptions(["--web-name", "console.example", "--web", "0"])
 
 
 def test_where_all_addresses_are_served_any_of_them_may_be_named() -> None:

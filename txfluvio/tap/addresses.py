@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
+from twisted.internet.abstract import isIPv6Address
 from twisted.python.usage import Options, UsageError
 
 from ..console.address import Address
@@ -39,6 +40,12 @@ class WebOptions(Options):
 
     def opt_web_name(self, text: str) -> None:
         """A name that browsers know the console by, where a proxy is before it (repeatable)."""
+        from ..testing.tls import is_host_name
+
+        if not is_host_name(text) and not isIPv6Address(text):
+            raise UsageError(
+                f"--web-name takes the name of a host, without http:// or a port, not {text!r}"
+            )
         self.setdefault("web-names", []).append(text)
 
     def web_address(self) -> Address | None:
@@ -48,6 +55,8 @@ class WebOptions(Options):
         """
         place = where_to_serve("web", self.web if self["web"] is None else self["web"])
         if place is None:
+            if "web-names" in self:
+                raise UsageError("--web-name takes a --web beside it")
             return None
         if find_spec("klein") is None:
             raise UsageError("--web needs klein: pip install 'txfluvio[web]'")
