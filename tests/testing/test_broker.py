@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txfluvio.testing
 from tests.testing.spu_kit import entry, fetch, produce
 from txfluvio.client import FluvioClient
-from txfluvio.errors import BrokerError, TopicAlreadyExists, UsageError
+from txfluvio.errors import BrokerError, InvalidConfig, TopicAlreadyExists, UsageError
 from txfluvio.testing import FLUVIO_0_11_11, FakeBroker
 from txfluvio.testing.faults import Fault, Latency, Match
 from txfluvio.transport.memory import MemoryNetwork
@@ -560,6 +560,14 @@ class MemoryTests(SynchronousTestCase):
         reply = self.ask(self.spu(broker), fetch(0))
         code = reply.topics[0].partitions[0].error_code.code
         self.assertEqual(code, Code.OFFSET_EVICTED)
+
+    def test_a_clock_is_moved_by_a_number(self) -> None:
+        broker = self.broker()
+        before = broker.now()
+        for wrong in ("x", None, True, float("nan"), float("inf")):
+            with self.assertRaisesRegex(InvalidConfig, "^seconds is .*: expected a number$"):
+                broker.move_clock(wrong)  # type: ignore[arg-type]
+        self.assertEqual(broker.now(), before)
 
     def test_the_time_of_day_can_jump(self) -> None:
         broker = self.broker(topics={"orders": 1})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from tests.testing.fault_kit import HELLO, FaultKit, Peer, code, kit
 from tests.testing.spu_kit import COMMITTED, entry, fetch, produce
-from txfluvio.errors import UsageError
+from txfluvio.errors import InvalidConfig, UsageError
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.faults import (
     ACTIONS,
@@ -434,6 +434,20 @@ def test_a_fault_that_can_never_act_is_refused(kit: FaultKit, fault: Fault) -> N
         kit.broker.plant(fault)
     assert caught.value.fault is fault
     assert caught.value.reason
+
+
+def test_what_is_no_fault_is_told_what_one_is_made_of(kit: FaultKit) -> None:
+    match, wrong = Match("Produce"), cast(Any, Match("Produce"))
+    with pytest.raises(
+        InvalidConfig, match=r"^fault is Match\(.*: expected a Fault\(match, action"
+    ):
+        kit.broker.plant(wrong)
+    with pytest.raises(InvalidConfig, match=r"^Fault.action is <class .* such as Close\(\)$"):
+        Fault(match, cast(Any, Close))
+    with pytest.raises(InvalidConfig, match=r"^Fault.match is 'Produce': expected a Match\(...\)$"):
+        Fault(cast(Any, "Produce"), Close())
+    with pytest.raises(InvalidConfig, match=r"^Match.moment is 'REPLY': expected a member of Mom"):
+        Match("Produce", moment=cast(Any, "REPLY"))
 
 
 def test_an_error_that_carries_more_is_asked_for() -> None:

@@ -32,6 +32,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.logger import Logger
 
+from .._checks import is_number
 from ..config import ClientConfig, join_endpoint
 from ..errors import InvalidConfig, UsageError
 from ..wire.compression import Compression
@@ -577,7 +578,11 @@ class FakeBroker:
         """Let the time of day jump; what is too old then is evicted at once.
 
         What the scheduler runs is not moved.
+
+        :raises InvalidConfig: that is no number.
         """
+        if not is_number(seconds):
+            raise InvalidConfig("seconds", seconds, "a number")
         self._moved += seconds
         for spu in self._spus.values():
             for key in list(spu.replicas):

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 
-from .._checks import is_number
+from .._checks import Must, is_number, member, or_none
 from ..errors import ProtocolError, UsageError
 from ..wire.codes import Code, ErrorCode, details, error
 from ..wire.headers import RequestHeader
@@ -167,7 +167,9 @@ class Match:
     connection: int | None = attrs.field(default=None, kw_only=True)
     nth: int = attrs.field(default=1, kw_only=True)
     where: Callable[[Any], bool] | None = attrs.field(default=None, kw_only=True)
-    moment: Moment | None = attrs.field(default=None, kw_only=True)
+    moment: Moment | None = attrs.field(
+        default=None, kw_only=True, validator=or_none(member(Moment))
+    )
 
     def selects(self, topic: str, partition: int | None) -> bool:
         """Whether a topic and a partition are meant."""
@@ -630,6 +632,13 @@ ACTIONS: tuple[type[Action], ...] = (
 # A fault
 
 
+_MATCH = Must("a Match(...)", lambda value: isinstance(value, Match))
+_ACTION = Must(
+    "an object that is an action, such as Close()", lambda value: isinstance(value, Action)
+)
+_FAULT = Must("a Fault(match, action)", lambda value: isinstance(value, Fault))
+
+
 @attrs.frozen(slots=False)
 class Fault:
     """Something that goes wrong: which, what, and how many times.
@@ -637,8 +646,8 @@ class Fault:
     :ivar times: the budget; ``None``: for ever.
     """
 
-    match: Match
-    action: Action
+    match: Match = attrs.field(validator=_MATCH)
+    action: Action = attrs.field(validator=_ACTION)
     times: int | None = 1
 
     @cached_property
@@ -677,7 +686,9 @@ def check(fault: Fault) -> None:
     """Find out whether a fault makes sense.
 
     :raises ContradictoryFault: it can never act.
+    :raises InvalidConfig: it is none.
     """
+    _FAULT.check("fault", fault)
     for reason in _contradictions(fault):
         raise ContradictoryFault(fault, reason)
 
