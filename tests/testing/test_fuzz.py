@@ -167,6 +167,15 @@ def test_what_the_fake_does_with_large_frames_grows_with_them(
         end.stop()
 
 
+@pytest.mark.parametrize("option", ["--frames", "--processes"])
+def test_what_is_no_number_of_them_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([option, "0"])
+    assert f"argument {option}: '0' is no whole number, 1 or more\n" in capsys.readouterr().err
+
+
 def test_without_recordings_the_command_says_how_to_name_some(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -772,6 +772,14 @@ def test_a_recorder_takes_nothing_but_host_and_port() -> None:
         Recorder(Clock(), "nowhere", io.StringIO)
 
 
+def test_the_command_mutates_no_fewer_requests_than_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["replay", "--mutate", "-1", "recorded.jsonl"])
+    assert "argument --mutate: '-1' is no whole number, 0 or more\n" in capsys.readouterr().err
+
+
 def test_the_command_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = list(REAL["python-connect"])
     number = next(number for number, line in enumerate(lines) if '"<"' in line)

@@ -7,15 +7,24 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.internet import reactor
 
-from txfluvio.testing.soak import Account, Soak
+from txfluvio.testing.soak import Account, Soak, main
 
 the_reactor: Any = reactor
 with_reactor: Callable[[Callable[[Path], Coroutine[Any, Any, None]]], Callable[[Path], object]] = (
     pytest_twisted.ensureDeferred
 )
+
+
+@pytest.mark.parametrize("minutes", ["-1", "0", "nan", "inf", "soon"])
+def test_what_is_no_time_is_refused(minutes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(the_reactor, "--minutes", minutes)
+    told = capsys.readouterr().err
+    assert f"argument --minutes: {minutes!r} is no number of minutes above 0\n" in told
 
 
 def test_what_is_acknowledged_has_to_be_read() -> None:

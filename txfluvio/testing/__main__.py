@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ..config import parse_endpoint
 from ..errors import FluvioError
+from .arguments import whole
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -153,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument(
         "--mutate",
-        type=int,
+        type=whole(0),
         default=0,
         metavar="N",
         help="then send N requests like the recorded ones, but other, and look whether the fake"

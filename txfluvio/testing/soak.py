@@ -33,6 +33,7 @@ from ..config import ClientConfig
 from ..errors import FluvioError
 from ..offset import Offset
 from ..producer import Producer, RecordMetadata
+from .arguments import minutes
 from .memory import resident
 
 TOPIC = "soak"
@@ -277,7 +278,7 @@ def _free_port() -> int:
 def main(reactor: Any, *arguments: str) -> Deferred[None]:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m txfluvio.testing.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long")
+    parser.add_argument("--minutes", type=minutes, default=10.0, help="how long")
     parser.add_argument("--seed", type=int, default=0, help="decides when brokers are killed")
     options = parser.parse_args(arguments)
     return Deferred.fromCoroutine(_main(reactor, options.minutes * 60, options.seed))

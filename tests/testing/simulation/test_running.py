@@ -205,6 +205,17 @@ def test_one_seed_is_run_with_its_trace(capsys: pytest.CaptureFixture[str]) -> N
     assert printed == simulate(4, traced=True).trace + "0 violations\n"
 
 
+@pytest.mark.parametrize("option", ["--processes", "--seeds"])
+@pytest.mark.parametrize("number", ["0", "-1", "many"])
+def test_what_is_no_number_of_them_is_refused(
+    option: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([option, number])
+    told = capsys.readouterr().err
+    assert f"argument {option}: {number!r} is no whole number, 1 or more\n" in told
+
+
 def test_several_seeds_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--start", "4", "--seeds", "2", "--processes", "1"]) == 0
     printed = capsys.readouterr()

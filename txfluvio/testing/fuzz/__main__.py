@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import UsageError
+from ..arguments import whole
 from .corpus import RECORDINGS
 from .run import MOST_MEMORY, Finding, Outcome, run
 
@@ -48,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     description = __doc__.partition("\n")[0]
     parser = argparse.ArgumentParser("python -m txfluvio.testing.fuzz", description=description)
-    parser.add_argument("--frames", type=int, default=10_000, help="how many")
+    parser.add_argument("--frames", type=whole(1), default=10_000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="decides, with its number, a frame")
     parser.add_argument("--first", type=int, default=0, help="the number of the first")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=whole(1), default=2)
     parser.add_argument(
         "--recordings",
         type=Path,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from ...errors import UsageError
+from ..arguments import whole
 from .campaign import Summary, explain, run_many
 from .plan import VERSION, Plan
 from .run import simulate
@@ -39,8 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Clients and a fake cluster in memory, while everything goes wrong that can.",
     )
     parser.add_argument("--start", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=100, help="how many seeds")
-    parser.add_argument("--processes", type=int, default=2, help="how many at a time")
+    parser.add_argument("--seeds", type=whole(1), default=100, help="how many seeds")
+    parser.add_argument("--processes", type=whole(1), default=2, help="how many at a time")
     parser.add_argument("--trace", action="store_true", help="print what happens, of one seed")
     parser.add_argument(
         "--without",
