@@ -89,6 +89,7 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--topic a:2 --topic b --max-partitions 3", "have 4 partitions: --max-partitions is 3"),
         ("--spus 0", "--spus takes a whole number, 1 to 1000, not '0'"),
         ("--port 70000", "--port takes a whole number, 0 to 65535"),
+        ("--spu-port 65535 --spus 2", "--spu-port 65535: the last of 2 SPUs would be at 65545"),
         ("--max-frame-size -1", "--max-frame-size takes a whole number, 1 to"),
         ("--release 1.0", "--release takes 0.11.11 or 0.17 or 0.18"),
         ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),

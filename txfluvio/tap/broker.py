@@ -59,12 +59,13 @@ if TYPE_CHECKING:
 COMMAND = "fluvio-broker"
 PROFILE_NAME = "fake"
 LOOPBACK = "127.0.0.1"
+MAX_PORT = 65_535
 
 _LIMITS = {
     "spus": (1, 1_000),
-    "port": (0, 65_535),
-    "spu-port": (0, 65_535),
-    "control": (0, 65_535),
+    "port": (0, MAX_PORT),
+    "spu-port": (0, MAX_PORT),
+    "control": (0, MAX_PORT),
     "seed": (0, 2**63 - 1),
     "max-frame-size": (1, 2**31 - 1),
     "max-journal-entries": (1, 2**31 - 1),
@@ -198,6 +199,13 @@ class Options(WebOptions, LoggingElsewhere):
         for name, (low, high) in _LIMITS.items():
             if self[name] is not None:
                 self[name] = whole_option(name, str(self[name]), low, high)
+        spus, first = self["spus"], self["spu-port"]
+        last = first + SPU_PORT_STEP * (spus - 1)
+        if first and last > MAX_PORT:
+            raise UsageError(
+                f"--spu-port {first}: the last of {spus} SPUs would be at {last}, and there are"
+                f" ports up to {MAX_PORT}"
+            )
         if self["release"] not in RELEASES:
             raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
         if not self["host"]:
