@@ -186,6 +186,15 @@ def test_it_can_be_controlled_from_elsewhere(tmp_path: Path) -> None:
         assert json.loads(file.read_text())["control"] == ready.control
 
 
+def test_a_line_that_can_not_be_written_leaves_no_other_file(tmp_path: Path) -> None:
+    directory = tmp_path / "ready"
+    directory.mkdir()
+    ended = twist("fluvio-broker", "--ready", str(directory))
+    assert ended.returncode == 1
+    assert b"fluvio-broker: [Errno 21] Is a directory" in ended.stderr
+    assert list(tmp_path.iterdir()) == [directory]
+
+
 def test_what_was_acknowledged_is_there_after_a_kill_at_the_same_address(tmp_path: Path) -> None:
     options = ["--directory", str(tmp_path / "kept"), "--control", "0", "--topic", "orders"]
     options += ["--port", str(free_port()), "--spu-port", str(free_port())]

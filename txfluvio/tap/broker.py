@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -406,8 +407,13 @@ def _where(port: IListeningPort) -> str:
 def _write(path: Path, data: bytes) -> None:
     """Write a file so that whoever waits for it finds all of it."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _as_text(instance: object, attribute: object, value: object) -> str:
