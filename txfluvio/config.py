@@ -20,7 +20,6 @@ import attrs
 from ._checks import (
     Check,
     Must,
-    NotShown,
     flag,
     is_number,
     is_text,
@@ -281,11 +280,8 @@ class TlsConfig:
             if path is not None and getattr(self, f"{part}_pem") is not None:
                 raise InvalidConfig(f"TlsConfig.{part}_file", path, f"no {part}_pem beside it")
         if self.has_certificate != (self.key_file is not None or self.key_pem is not None):
-            raise InvalidConfig(
-                "TlsConfig.cert_file and key_file",
-                NotShown(),
-                "both a certificate and its key, or neither",
-            )
+            missing = "TlsConfig.key_file" if self.has_certificate else "TlsConfig.cert_file"
+            raise InvalidConfig(missing, None, "both a certificate and its key, or neither")
         if self.anonymous and (self.ca_file is not None or self.ca_pem is not None):
             raise InvalidConfig(
                 "TlsConfig.insecure_anonymous", True, "no authorities to verify by, or False"

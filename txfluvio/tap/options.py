@@ -167,6 +167,9 @@ class ClusterOptions(LoggingElsewhere):
         given = any(value is not None for value in (ca, cert, key, name))
         if not (self["tls"] or self["tls-insecure"] or given):
             return None
+        for one, other in (("cert", "key"), ("key", "cert")):
+            if self[f"tls-{one}"] and self[f"tls-{other}"] is None:
+                raise UsageError(f"--tls-{one} takes a --tls-{other} beside it")
         tls = TlsConfig(
             server_name=name,
             ca_file=_found_from_anywhere(ca),
@@ -270,6 +273,8 @@ class Options(ClusterOptions):
 
     def _settings(self) -> Settings:
         start, starting = self._start()
+        if self["to"] == "":
+            raise UsageError("--to takes the name of a file, not ''")
         return Settings(
             config=self.cluster_config(),
             topics=Names.of(self["topics"]),
