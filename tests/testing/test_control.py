@@ -160,6 +160,14 @@ class LookingTests(ControlCase):
         )
         self.assertTrue(all(one["does"] for one in calls))
 
+    def test_what_a_field_is_if_it_is_not_given_is_said_as_it_would_be_given(self) -> None:
+        calls = {one["call"]: one["fields"] for one in self.ask("GET", "/")["calls"]}
+        append, journal = calls["POST /topics/{topic}/records"], calls["GET /journal"]
+        self.assertTrue(append["compression"].endswith("zstd; if not given: none"))
+        self.assertEqual(calls["POST /faults"]["optional"], "true or false; if not given: false")
+        self.assertEqual(journal["direction"], "request or reply or push, if it is given")
+        self.assertTrue(journal["timeout"].endswith("; if not given: 10"))
+
     def test_the_guide_has_every_call_and_no_other(self) -> None:
         guide = Path(__file__).parents[2] / "docs" / "guide" / "control.rst"
         told = re.findall(r"^``([A-Z]+ /\S+)``  ", guide.read_text(), re.MULTILINE)

@@ -11,6 +11,7 @@ be addressed to this machine by name, so that no page in a browser can reach it 
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -76,8 +77,14 @@ class Field:
         return self.default is _REQUIRED
 
     def described(self) -> str:
-        """For humans."""
-        return self.expected if self.required else f"{self.expected}; if not given: {self.default}"
+        """For humans, who may know no Python."""
+        if self.required:
+            return self.expected
+        if self.default is None:
+            return f"{self.expected}, if it is given"
+        named = isinstance(self.default, enum.Enum)
+        default = self.default.name.lower() if named else json.dumps(self.default)
+        return f"{self.expected}; if not given: {default}"
 
 
 def of_type(kind: type | tuple[type, ...]) -> Callable[[Any], Any]:
