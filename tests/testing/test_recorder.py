@@ -722,6 +722,35 @@ def test_the_command_says_what_it_can_not_reach(tmp_path: Path) -> None:
     assert f"sc at {sc} can not be reached: Connection was refused" in line
 
 
+def hung_up(out: Path, ignored: bool) -> dict[str, Any]:
+    """The first line of a recording whose recorder lost its terminal, and was then interrupted."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        recorder = subprocess.Popen(
+            [*RECORD, "--to", "sc:9003", "--out", str(out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with recorder:
+        assert recorder.stdout is not None
+        recorder.stdout.readline()
+        recorder.send_signal(signal.SIGHUP)
+        if ignored:
+            recorder.send_signal(signal.SIGINT)
+        recorder.wait(30)
+    about: dict[str, Any] = json.loads(out.read_text())
+    return about
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_command_finishes_its_recording_when_its_terminal_is_closed(
+    tmp_path: Path, ignored: bool
+) -> None:
+    assert hung_up(tmp_path / "recorded.jsonl", ignored)["end"] == "ended by the recorder"
+
+
 @pytest.mark.parametrize("where", ["nowhere", "::1:9003", "[::1]:many"])
 def test_the_command_takes_nothing_but_host_and_port(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str

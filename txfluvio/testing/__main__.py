@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -83,6 +84,13 @@ def _recording(reactor: Any, options: argparse.Namespace) -> Deferred[None]:
         return files.enter_context(Path(options.out).open("w", encoding="utf-8"))
 
     async def record() -> None:
+        # Not before signals end it as they should may anybody be told that it listens.
+        running: Deferred[None] = Deferred()
+        reactor.callWhenRunning(running.callback, None)
+        await running
+        # A terminal that is closed ends it in the same way; not under nohup.
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         try:
             recorder = Recorder(reactor, options.to, opened, about=about, host=host, port=port)
             where = await recorder.start()
