@@ -20,23 +20,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from operator import lt
+from typing import Final
 
 from ..errors import ProtocolError
 from ..wire.records import Batch, BatchLimits, BatchReader, Record, RecordSet
 
-CHUNK_SIZE = 256 * 1024
+CHUNK_SIZE: Final = 256 * 1024
 """Bytes of the batches in a chunk, if there are several. What they become by decompression counts
 too, or a few small ones could fill the memory."""
 
-CHUNK_RECORDS = 690
+CHUNK_RECORDS: Final = 690
 """Records of a chunk, decoded in less than a millisecond; a producer's batch of more is read in
 parts. From 700 on the garbage collector would look through all that the program has, every time."""
-_BATCH_WORK = 5
+_BATCH_WORK: Final = 5
 """A batch takes the time of so many records besides."""
-FRAME_RESERVE = 4096
+FRAME_RESERVE: Final = 4096
 """Bytes of a reply that are not records, generously. Of one with more the records are copied, or
 the rest would be kept with them and not be counted."""
-_MAX_OFFSET = 2**63 - 1
+_MAX_OFFSET: Final = 2**63 - 1
 
 
 class Chunk:

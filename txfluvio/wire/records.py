@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import attrs
 from crc32c import crc32c
@@ -36,31 +36,31 @@ __all__ = [
     "unpack_records",
 ]
 
-PREAMBLE = 12
+PREAMBLE: Final = 12
 """Bytes before what ``batch_length`` counts: the base offset and the length itself."""
 
-HEADER = 57
+HEADER: Final = 57
 """Bytes of a batch before its blob, without a schema id."""
 
-_FIXED = HEADER - PREAMBLE
-_CRC_START = 21
-_SCHEMA_BIT = 0x10
-_CODEC_BITS = 0x07
-_CODECS = tuple(Compression)
-_LAYOUT = struct.Struct(">qiibIhiqqqhi")
-_PREAMBLE = struct.Struct(">qi")
-_FRONT = struct.Struct(">qiibI")
-_AFTER_CRC = struct.Struct(">hiqqqhi")
-_FIRST_AFTER_CRC = struct.Struct(">hi")
-_U32 = struct.Struct(">I")
-_I32 = struct.Struct(">i")
-_I64 = struct.Struct(">q")
-_MAX_DELTA = 2**31 - 1
-_NO_TIMESTAMP = -1
-_NO_LIMIT = 2**63
+_FIXED: Final = HEADER - PREAMBLE
+_CRC_START: Final = 21
+_SCHEMA_BIT: Final = 0x10
+_CODEC_BITS: Final = 0x07
+_CODECS: Final = tuple(Compression)
+_LAYOUT: Final = struct.Struct(">qiibIhiqqqhi")
+_PREAMBLE: Final = struct.Struct(">qi")
+_FRONT: Final = struct.Struct(">qiibI")
+_AFTER_CRC: Final = struct.Struct(">hiqqqhi")
+_FIRST_AFTER_CRC: Final = struct.Struct(">hi")
+_U32: Final = struct.Struct(">I")
+_I32: Final = struct.Struct(">i")
+_I64: Final = struct.Struct(">q")
+_MAX_DELTA: Final = 2**31 - 1
+_NO_TIMESTAMP: Final = -1
+_NO_LIMIT: Final = 2**63
 
 
-DEFAULT_MAX_RECORDS = 1_000_000
+DEFAULT_MAX_RECORDS: Final = 1_000_000
 """Records that one batch may hold."""
 
 
@@ -84,7 +84,7 @@ class BatchLimits:
         return self.size, "max_decompressed_size"
 
 
-_LIMITS = BatchLimits()
+_LIMITS: Final = BatchLimits()
 
 
 class Batch:
