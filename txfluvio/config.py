@@ -152,9 +152,9 @@ class RetryPolicy:
         Where a call has a deadline of its own, the earlier one counts. Waiting while a partition
         has no leader is no retry, and this does not end it: a producer waits until
         ``ProducerConfig.delivery_timeout``, a consumer for as long as it takes. A producer counts
-        it for each partition: when it is over, all that waits for that partition fails. Work that
-        never ends, such as reading, counts anew once it has gone well for so long, or for
-        ``maximum`` if that is shorter.
+        it for each partition: when it is over, all that it holds for that partition fails, and what
+        waits for room is next, with a time of its own. Work that never ends, such as reading,
+        counts anew once it has gone well for so long, or for ``maximum`` if that is shorter.
     """
 
     initial: float = attrs.field(default=0.05, validator=seconds)

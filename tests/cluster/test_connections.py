@@ -38,6 +38,7 @@ from txfluvio.wire.spu import (
     ProduceRequest,
     ProduceResponse,
 )
+from txfluvio.wire.versions import ApiVersionsRequest
 
 from .kit import SC, SPU_1, ClusterCase, MemoryDialer, Script
 from .objects import changed, deleted, everything, spu, topic, updated
@@ -295,6 +296,18 @@ class OfTheirOwn(Started):
         self.failureResultOf(self.cluster.open_connection(5001), LimitReached)
         self.advance()
         self.now(self.cluster.open_connection(5001))
+        self.stopped()
+
+    def test_one_that_is_left_since_its_server_knew_not_what_it_was_asked_does_not(self) -> None:
+        self.stopped()
+        self.use(max_connections=2)
+        self.started()
+        produce = ProduceRequest(topics=())
+        versions = ApiVersionsRequest.api
+        self.spu._apis = {versions.key: versions}
+        connection = self.now(self.cluster.produce_connection(5001))
+        self.failureResultOf(connection.request(produce), UnsupportedVersion)
+        self.assertIsNot(self.now(self.cluster.produce_connection(5001)), connection)
         self.stopped()
 
     def test_one_that_failed_does_not_count(self) -> None:

@@ -356,6 +356,22 @@ class Connections(ConsumerCase):
         self.result(consumer.close())
         self.result(cluster.stop())
 
+    def test_what_went_well_while_it_waited_to_be_opened_counts(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
+        cluster = self.connected(retry=policy)
+        self.append(10, batch=1)
+        consumer = self.started(cluster=cluster, start=BEGINNING)
+        self.read(consumer, 1)
+        consumer.pause(0)
+        for _ in range(3):
+            self.lose_connections()
+            self.wait(10.0)
+        self.assertEqual(consumer.failures, {})
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 9)), list(range(1, 10)))
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
     def attempts_end(
         self, refuse: Callable[[], Callable[[], None]], error: type[FluvioError]
     ) -> None:

@@ -380,6 +380,24 @@ class AtLeastOnceTests(Case):
         self.turn(2.0)
         self.assertIsInstance(self.error_of(sent), NotLeaderForPartition)
 
+    def test_a_failure_of_what_was_withdrawn_since_is_forgotten(self) -> None:
+        self.give_retries(5.0)
+        producer = self.started()
+        self.refuse()
+        withdrawn = producer.send(b"x")
+        self.turn(0.01)
+        withdrawn.cancel()
+        self.failureResultOf(withdrawn)
+        self.accept()
+        self.turn(100.0)
+        self.refuse()
+        self.leader.lose()
+        sent = producer.send(b"y")
+        self.turn(1.0)
+        self.accept()
+        self.turn(1.0)
+        self.successResultOf(sent)
+
     def test_the_retry_policy_ends_it_where_the_next_attempt_would_be_past_its_deadline(
         self,
     ) -> None:

@@ -246,10 +246,11 @@ class _Shared:
         return self.waiting.add() if self.protocol is None else succeed(self.protocol)
 
     def close_if_idle(self) -> bool:
-        """Close it if it was made and nothing is on it; whether that is so."""
+        """End it if it was made and nothing is on it; whether that is so."""
         if self.protocol is None or self.load:
             return False
-        self.protocol.close()
+        # At once: one that closes in peace counts until its socket is gone.
+        self.protocol.abort()
         return True
 
 

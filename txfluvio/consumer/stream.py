@@ -465,7 +465,6 @@ class PartitionStream:
             if self._only_storing or (self._resting and not self._owes):
                 return
             self._open(session)
-            self._attempts.begin()
             if not self._reading.chain:
                 silence.start()
             if self._reading.chain:
@@ -569,19 +568,30 @@ class PartitionStream:
 
     async def _find_place(self, session: Session) -> None:
         """Ask for the ends of the log until the position is one that can be opened."""
-        while True:
-            ends = await self._until(session.ends)
-            self.high_watermark = ends.high_watermark
-            error = self._place.find(ends.first, ends.high_watermark)
-            if error is not None:
-                self.fail(error)
-            self._owner.offer(self)
-            if self._resting:
-                return
-            if not self._reading.committed_only or self.backlog.received <= self.high_watermark:
-                return
+        await self._look(session)
+        # From here on nothing fails but the connection, though it may be long until it is opened.
+        self._attempts.begin()
+        while self._is_above_what_is_read:
             self._stand_ready(session)
             await self._sleep(WATERMARK_POLL)
+            await self._look(session)
+
+    async def _look(self, session: Session) -> None:
+        ends = await self._until(session.ends)
+        self.high_watermark = ends.high_watermark
+        error = self._place.find(ends.first, ends.high_watermark)
+        if error is not None:
+            self.fail(error)
+        self._owner.offer(self)
+
+    @property
+    def _is_above_what_is_read(self) -> bool:
+        """Whether nothing at the position is committed, where that is all that is read."""
+        return (
+            not self._resting
+            and self._reading.committed_only
+            and self.backlog.received > self.high_watermark
+        )
 
     async def _reach_stop(self, session: Session) -> None:
         """Wait until the stop is reached, by what comes, or because nothing does."""
