@@ -290,6 +290,16 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.failureResultOf(creating, TopicAlreadyExists)
         self.stopped()
 
+    def test_one_that_was_seen_to_come_is_the_one_also_if_nobody_watched_since(self) -> None:
+        creating, _ = self.create()
+        self.show(topic("orders", 2), partition("orders-0"))
+        self.assertNoResult(creating)
+        self.watching[TOPIC].connection.close()
+        self.advance()
+        self.connected_again()
+        self.successResultOf(creating)
+        self.stopped()
+
     def test_that_is_the_one_if_the_sc_says_so(self) -> None:
         self.watching[TOPIC].connection.close()
         self.advance()

@@ -71,6 +71,18 @@ def test_what_has_lasted_was_a_success() -> None:
     assert mine.fail() == 1.0
 
 
+def test_what_has_lasted_was_a_success_also_where_another_began_after_it() -> None:
+    clock = Clock()
+    mine = attempts(clock, deadline=10.0)
+    mine.fail()
+    mine.begin()
+    clock.advance(100.0)
+    mine.begin()
+    clock.advance(1.0)
+    assert mine.fail() == 1.0
+    assert mine.in_time(1.0)
+
+
 def test_what_has_lasted_until_after_the_deadline_was_a_success() -> None:
     clock = Clock()
     mine = attempts(clock, deadline=2.0)

@@ -127,7 +127,7 @@ class Usable:
     def holds_as_asked(self, topology: Topology) -> bool | None:
         """True if it can be used and is the one that was asked for, for all that the metadata tell;
         None: not yet, or it is another's of this name, or may be."""
-        if not self.holds(topology) or topology.topic(self.name).born <= topology.loaded_at:
+        if not self.holds(topology) or not topology.topic(self.name).came:
             return None
         return True if self._as_asked(topology) else None
 

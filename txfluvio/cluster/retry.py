@@ -88,7 +88,8 @@ class Attempts:
         self.failed = 0
 
     def begin(self) -> None:
-        """Something has begun that may last."""
+        """Something has begun that may last; what was there before has come to a good end."""
+        self._end()
         self._began = self._clock.seconds()
 
     def succeed(self) -> None:
@@ -100,14 +101,18 @@ class Attempts:
 
         :param worked: whether it did anything at all. If not, it has not lasted either.
         """
-        now, began = self._clock.seconds(), self._began
+        if worked:
+            self._end()
         self._began = None
-        if worked and began is not None and now - began >= self._lasting:
-            self.failed = 0
         if not self.failed:
-            self._first = now
+            self._first = self._clock.seconds()
         self.failed += 1
         return self._policy.delay(self.failed - 1, self._rng)
+
+    def _end(self) -> None:
+        """Judge what had begun by how long it has lasted."""
+        if self._began is not None and self._clock.seconds() - self._began >= self._lasting:
+            self.failed = 0
 
     def in_time(self, delay: float = 0.0) -> bool:
         """Whether another in so many seconds would be before the policy's deadline."""

@@ -111,6 +111,8 @@ class TopicInfo:
         them may not be there yet.
     :ivar partitions: those that are there, by number.
     :ivar born: the version of the topology in which it appeared.
+    :ivar came: whether it was seen to come. What is there when the metadata are loaded, by any
+        connection to the SC, may have been there for long.
     """
 
     name: str
@@ -119,6 +121,7 @@ class TopicInfo:
     partition_count: int
     partitions: Mapping[int, PartitionInfo]
     born: int
+    came: bool = False
 
     @cached_property
     def taking_turns(self) -> tuple[int, ...]:
@@ -161,15 +164,12 @@ class Topology:
 
     :ivar use_local_address: whether SPUs are reached at their local address, where they have one.
     :ivar version: grows with each snapshot.
-    :ivar loaded_at: the version in which it was loaded, by the connection that it is told by. What
-        appeared up to then may have been there for long.
     :ivar topics: by name.
     :ivar spus: by id.
     """
 
     use_local_address: bool = False
     version: int = 0
-    loaded_at: int = 0
     topics: Mapping[str, TopicInfo] = _NOTHING
     spus: Mapping[int, SpuInfo] = _NOTHING
     _loaded: frozenset[str] = frozenset()
@@ -282,13 +282,11 @@ class Topology:
         if told is None:
             return self
         after = attrs.evolve(self, version=self.version + 1, loaded=self._loaded | {label})
-        if not self.loaded:
-            after = attrs.evolve(after, loaded_at=after.version)
         if message.kind is SPU:
             return after._with_spus(told)
         if message.kind is PARTITION:
             return after._with_partitions(told)
-        return after._with_topics(told)
+        return after._with_topics(told, came=self.loaded)
 
     def _with_spus(self, told: Told) -> Topology:
         known = {spu.name: spu for spu in self.spus.values()}
@@ -346,7 +344,7 @@ class Topology:
         topics = MappingProxyType({**self.topics, **changed})
         return attrs.evolve(self, topics=topics, partitions=partitions)
 
-    def _with_topics(self, told: Told) -> Topology:
+    def _with_topics(self, told: Told, *, came: bool) -> Topology:
         topics = {} if told.whole else dict(self.topics)
         for name, object_ in told.objects.items():
             if object_ is None:
@@ -366,6 +364,7 @@ class Topology:
                 partition_count=count,
                 partitions=MappingProxyType(dict(self._partitions.get(name, _NOTHING))),
                 born=self.version if known is None else known.born,
+                came=came if known is None else known.came,
             )
             topics[name] = _kept(known, found)
         return attrs.evolve(self, topics=MappingProxyType(topics))

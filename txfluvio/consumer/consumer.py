@@ -388,9 +388,9 @@ class Consumer:
         Cancelling it ends the wait; the offsets may be stored.
 
         :param record: one that this consumer has handed out; None: for all partitions.
-        :raises RecordNotCommittable: the record was not handed out, or not since a seek to before
-            it; or it does not tell a position, since a SmartModule made it (it has no offset), or
-            has run on what was produced (others may have its offset).
+        :raises RecordNotCommittable: the record was not handed out, or not since a seek or a reset
+            to before it; or it does not tell a position, since a SmartModule made it (it has no
+            offset), or has run on what was produced (others may have its offset).
         :raises PartitionNotFound: the record's partition is none of those that are read.
         :raises InvalidConfig: it is no record.
         :raises OffsetManagementDisabled: no offsets are stored by this consumer.

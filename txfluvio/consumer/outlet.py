@@ -98,8 +98,11 @@ class Outlet:
         if offset in backlog.blurred and record.timestamp is None:
             # By all that is known of such batches, those of an SPU's making have no time.
             return "others may have its offset, since a SmartModule has run on what was produced"
-        reached = max(self.position(stream), backlog.reached or 0)
-        if not stream.touched or offset >= reached:
+        end = self.position(stream)
+        if end == backlog.origin and backlog.reached is not None:
+            # Nothing was handed out since a reset: what was before it still counts.
+            end = backlog.reached
+        if not stream.touched or offset >= end:
             return "it was not handed out by this consumer, or not since a seek to before it"
         return None
 
