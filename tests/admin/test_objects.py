@@ -205,14 +205,6 @@ class SmartModules(AdminCase):
             found = self.failureResultOf(creating, InvalidConfig).value
             self.assertEqual(found.setting, f"SmartModulePackage.{setting}")
 
-    def test_a_name_has_a_version_that_an_sc_can_read_or_none(self) -> None:
-        for wrong in ("g/sm@x", "g/sm@", "g/sm@x@1/y"):
-            deleting = self.admin.delete_smartmodule(wrong)
-            found = self.failureResultOf(deleting, InvalidConfig).value
-            self.assertEqual(found.setting, "name")
-            listing = self.admin.list_smartmodules(["sm", wrong])
-            self.assertEqual(self.failureResultOf(listing, InvalidConfig).value.setting, "named")
-
     def test_versions_in_names_are_read_as_an_sc_reads_them(self) -> None:
         package = SmartModulePackage(name="sm", group="g", version="1.0.0")
         self.result(self.admin.create_smartmodule("", WASM, package=package))

@@ -498,6 +498,13 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(item.spec.leader, 5002)
         self.assertEqual(self.code(self.spu(broker, 5002), topic="more"), Code.NONE)
 
+    def test_an_spu_for_which_no_port_is_left_is_not_added(self) -> None:
+        with self.assertRaisesRegex(UsageError, "no port is left for SPU 5002"):
+            FakeBroker(self.clock, network=self.network, spus=2, spu_port=65_530)
+        broker = self.broker(spu_port=65_530)
+        refused = self.failureResultOf(broker.add_spu(), UsageError)
+        self.assertIn("no port is left for SPU 5002", str(refused.value))
+
     def test_an_spu_whose_port_is_taken_is_not_added(self) -> None:
         broker = self.broker(topics={"orders": 1}, spu_port=9010)
         taken = self.network.listen("127.0.0.1", 9020, Factory.forProtocol(Wire))

@@ -23,6 +23,7 @@ def broker() -> Iterator[BrokerProcess]:
 
 def test_it_is_ready_when_it_is_started(broker: BrokerProcess) -> None:
     assert broker.running
+    assert broker.topics == {"orders": 2, "twin": (1, 2)}
     assert sorted(broker.spus) == [5001, 5002]
     assert broker.client_config().endpoint == broker.sc
     assert load(broker.profile).client_config().endpoint == broker.sc
@@ -88,6 +89,14 @@ def test_faults_that_never_fired_are_told(broker: BrokerProcess) -> None:
     assert unfired["match"] == {"api": "Produce"}
     broker.reset()
     assert broker.unfired() == []
+
+
+def test_the_topics_that_its_directory_has_kept_are_not_made_again(tmp_path: Path) -> None:
+    for last in (b"a", b"b"):
+        with BrokerProcess(topics={"orders": 1}, directory=str(tmp_path / "kept")) as kept:
+            kept.append("orders", [last])
+            values = kept.values("orders")
+    assert values == [b"a", b"b"]
 
 
 def test_one_that_can_not_start_says_why() -> None:

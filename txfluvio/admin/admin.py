@@ -569,15 +569,9 @@ class Admin:
         Cancelled once it was sent, it may take effect all the same.
 
         :param name: a packaged one's is ``group/name@version``, or what it is kept under.
-        :raises InvalidConfig: the version in the name can not be read.
         :raises SmartModuleNotFound: there is none of this name.
         """
-
-        def request() -> sc.DeleteRequest:
-            key = values.module_name("name", name)
-            return sc.DeleteRequest(kind=sc.SMART_MODULE, key=key)
-
-        return self._do(request, f"SmartModule {name}")
+        return self._delete(sc.SMART_MODULE, name, "SmartModule")
 
     def list_smartmodules(
         self, named: str | Iterable[str] = (), *, summary: bool = True
@@ -589,7 +583,6 @@ class Admin:
         :param named: only those of this name, or one of these; a packaged one's is ``name``,
             ``group/name`` or ``group/name@version``.
         :param summary: leave out their bytes.
-        :raises InvalidConfig: a version in a name can not be read.
         """
         describe = values.smartmodule_description
         return self._list(sc.SMART_MODULE, describe, named, called="named", summary=summary)
@@ -878,8 +871,6 @@ class Admin:
 
         async def ask() -> list[T]:
             texts = values.texts(called, filters)
-            if kind is sc.SMART_MODULE:
-                texts = tuple(values.module_name(called, one) for one in texts)
             request = sc.ListRequest(kind=kind, filters=texts, summary=summary, system=system)
             reply = await self._cluster.sc_request(request)
             objects = sorted(reply.of(kind).objects, key=lambda told: told.name)

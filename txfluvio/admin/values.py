@@ -6,7 +6,6 @@ the protocol shows in a signature; only its enumerations are shared.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -17,7 +16,7 @@ from .._checks import is_number
 from ..cluster import partition_count, partition_key
 from ..errors import InvalidConfig
 from ..wire import sc, spu
-from ..wire.semver import LenientError, is_semver, lenient
+from ..wire.semver import is_semver
 
 T = TypeVar("T")
 
@@ -28,8 +27,6 @@ SpuGroupResolution = sc.SpuGroupResolution
 TableFormatResolution = sc.TableFormatResolution
 Alignment = sc.Alignment
 Color = sc.Color
-
-_VERSION_IN_NAME = re.compile(r"[^/]*/[^/@]*@([^/@]*)")
 
 
 # Topics
@@ -650,21 +647,6 @@ def version(name: str, value: object) -> str:
     if not is_semver(text(name, value)):
         raise InvalidConfig(name, value, "a semantic version, such as 0.1.0")
     return cast(str, value)
-
-
-def module_name(name: str, value: object) -> str:
-    """The name of a SmartModule. An SC would hang up on a version in it that it can not read.
-
-    :raises InvalidConfig: it has such a version.
-    """
-    given = text(name, value)
-    versioned = _VERSION_IN_NAME.match(given)
-    if versioned is not None:
-        try:
-            lenient(versioned[1])
-        except LenientError as error:
-            raise InvalidConfig(name, value, "group/name@version, such as g/n@0.1.0") from error
-    return given
 
 
 def mapping(name: str, value: object) -> dict[str, str]:

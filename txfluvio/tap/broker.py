@@ -42,7 +42,7 @@ from ..testing import (
     Timing,
     UnfiredFaults,
 )
-from ..testing.broker import FIRST_SPU_ID, SPU_PORT_STEP
+from ..testing.broker import FIRST_SPU_ID, MAX_PORT, SPU_PORT_STEP
 from ..testing.control import Control, control_site
 from ..testing.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..testing.placement import MAX_PARTITIONS
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 COMMAND = "fluvio-broker"
 PROFILE_NAME = "fake"
 LOOPBACK = "127.0.0.1"
-MAX_PORT = 65_535
 
 _LIMITS = {
     "spus": (1, 1_000),

@@ -65,6 +65,7 @@ from .turns import Turns
 FIRST_SPU_ID = 5001
 
 SPU_PORT_STEP = 10
+MAX_PORT = 65_535
 """How far apart the ports of two SPUs are, where they are not free ones."""
 
 T = TypeVar("T")
@@ -382,6 +383,8 @@ class FakeBroker:
             on_change=self._poke,
         )
         port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
+        if port > MAX_PORT:
+            raise UsageError(f"no port is left for SPU {spu_id}: {port} would be its own")
         return spu, self._make_site(spu.name, spu, spu_id, port)
 
     async def _listen(self, site: _Site) -> None:

@@ -79,7 +79,8 @@ class BrokerProcess:
         self._arguments = [f"--spus={spus}", *_arguments(options)]
         self._topic_wait = _topic_wait(options.get("time"))
         self._spus = spus
-        self.topics: Mapping[str, Topic] = given_topics(topics, spus)
+        given_topics(topics, spus)
+        self.topics: Mapping[str, Topic] = dict(topics or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._control = ""
         self._tls: TlsFiles | None = None
@@ -292,8 +293,11 @@ class BrokerProcess:
         self._create_topics()
 
     def _create_topics(self) -> None:
+        # A directory may have kept some.
+        kept = self.ask("GET", "/cluster")["topics"]
         for name, (partitions, replication) in given_topics(self.topics, self._spus).items():
-            self.create_topic(name, partitions, replication)
+            if name not in kept:
+                self.create_topic(name, partitions, replication)
 
     def _known(self) -> subprocess.Popen[bytes]:
         if self._process is None:
