@@ -15,6 +15,9 @@ _STRICT = re.compile(
     rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})"
     rf"(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
+_LAST_WORD = "(?:r|(?i:final|release))"
+_READ_OTHERWISE = re.compile(rf"[0-9.]+-(?:-|{_LAST_WORD}(?:\+|$))")
+"""Strict versions that the lenient crate does not take as they are."""
 _TOKENS = re.compile(r"\s+|[0-9A-Za-z]+|.", re.DOTALL)
 _PARTS = ("major", "minor", "patch")
 _MAX_NUMBER = 2**64 - 1
@@ -38,6 +41,8 @@ def lenient(text: str) -> str:
 
     :raises LenientError: nothing can be made of it.
     """
+    if is_semver(text) and not _READ_OTHERWISE.match(text):
+        return text
     return _Lenient(text).version()
 
 
@@ -84,7 +89,7 @@ class _Lenient:
                 raise LenientError(f"Could not parse the {part} identifier: No input")
             if not token.isalnum() or not token.isascii():
                 raise LenientError(f"Unexpected `{token}`")
-            if where != "build" and token.lower() in ("r", "final", "release"):
+            if where != "build" and re.fullmatch(_LAST_WORD, token):
                 self._build.append(token)
                 self._end(next(self._tokens, ""))
                 return
