@@ -151,8 +151,8 @@ class FakeBroker:
     :param max_partitions: the most partitions of all topics together; there are no SPUs for more.
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
-    :raises InvalidConfig: topics that are something else, or pairs with more replicas than there are
-        SPUs; or a host that is empty.
+    :raises InvalidConfig: topics that are something else, or pairs with more replicas than there
+        are SPUs; or a host that is empty.
     :ivar cluster: the state behind it all.
     :ivar tls: the TLS it was given.
     :ivar journal: the last requests and replies, as they were before faults acted on them.
