@@ -101,6 +101,19 @@ def test_what_has_lasted_without_doing_anything_was_none() -> None:
     assert mine.fail(worked=False) == 2.0
 
 
+def test_what_failed_counts_no_more_after_a_time_in_which_nothing_was_tried() -> None:
+    clock = Clock()
+    mine = attempts(clock, deadline=10.0)
+    mine.fail()
+    clock.advance(3.0)
+    mine.resume()
+    assert mine.fail() == 2.0
+    clock.advance(100.0)
+    mine.resume()
+    assert mine.fail() == 1.0
+    assert mine.in_time(1.0)
+
+
 def test_what_ends_at_once_counts_on() -> None:
     clock = Clock()
     mine = attempts(clock)

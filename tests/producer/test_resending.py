@@ -398,6 +398,23 @@ class AtLeastOnceTests(Case):
         self.turn(1.0)
         self.successResultOf(sent)
 
+    def test_waits_grow_also_where_all_that_waits_is_withdrawn_again_and_again(self) -> None:
+        producer = self.started()
+        self.refuse()
+        for _ in range(40):
+            withdrawn = producer.send(b"x")
+            self.turn(0.05)
+            withdrawn.cancel()
+            self.failureResultOf(withdrawn)
+            self.turn(0.05)
+        self.accept()
+        # Attempts were at 0, 0.125, 0.375, 0.9 and 1.9 seconds or a little later, and it is 4.
+        sent = producer.send(b"x")
+        self.turn(0.2)
+        self.assertNoResult(sent)
+        self.turn(1.0)
+        self.successResultOf(sent)
+
     def test_the_retry_policy_ends_it_where_the_next_attempt_would_be_past_its_deadline(
         self,
     ) -> None:

@@ -97,6 +97,8 @@ def test_the_topics_that_its_directory_has_kept_are_not_made_again(tmp_path: Pat
             kept.append("orders", [last])
             values = kept.values("orders")
     assert values == [b"a", b"b"]
+    with pytest.raises(UsageError, match="topic orders was kept with 1 partitions, not 3"):
+        BrokerProcess(topics={"orders": 3}, directory=str(tmp_path / "kept")).start()
 
 
 def test_one_that_can_not_start_says_why() -> None:

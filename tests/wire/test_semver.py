@@ -64,6 +64,7 @@ def test_a_version_in_a_name_is_read_with_good_will(text: str, meaning: str) -> 
         ("1 x", "Unexpected `x`"),
         ("1..2", "Unexpected `.`"),
         ("1.0.0--1", "Unexpected `-`"),
+        ("1.0.0-a+-", "Unexpected `-`"),
         ("1.0.0-release+7", "Unexpected `+`"),
     ],
 )

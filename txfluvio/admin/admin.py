@@ -568,10 +568,14 @@ class Admin:
 
         Cancelled once it was sent, it may take effect all the same.
 
-        :param name: a packaged one's is ``group/name@version``, or what it is kept under.
+        :param name: a packaged one's is ``group/name@version``, or what it is kept under. On a
+            version that it can not read an SC hangs up.
         :raises SmartModuleNotFound: there is none of this name.
         """
-        return self._delete(sc.SMART_MODULE, name, "SmartModule")
+        return self._do(
+            lambda: sc.DeleteRequest(kind=sc.SMART_MODULE, key=values.text("name", name)),
+            f"SmartModule {name}",
+        )
 
     def list_smartmodules(
         self, named: str | Iterable[str] = (), *, summary: bool = True
@@ -581,7 +585,8 @@ class Admin:
         Cancelling ends the waiting and no more.
 
         :param named: only those of this name, or one of these; a packaged one's is ``name``,
-            ``group/name`` or ``group/name@version``.
+            ``group/name`` or ``group/name@version``. On a version that it can not read an SC hangs
+            up, so that it is asked until ``request_timeout`` is over.
         :param summary: leave out their bytes.
         """
         describe = values.smartmodule_description

@@ -83,7 +83,7 @@ class Attempts:
         self._lasting = min(policy.maximum, policy.deadline or policy.maximum)
         self._clock = retrying.clock
         self._rng = retrying.rng
-        self._first = 0.0
+        self._first = self._last = 0.0
         self._began: float | None = None
         self.failed = 0
 
@@ -96,6 +96,14 @@ class Attempts:
         """It does what it should."""
         self.failed = 0
 
+    def resume(self) -> None:
+        """Go on, perhaps after a time in which there was nothing to try.
+
+        After as long as what lasts is a success, what failed before it counts no more.
+        """
+        if self._clock.seconds() - self._last >= self._lasting:
+            self.failed = 0
+
     def fail(self, *, worked: bool = True) -> float:
         """Count one that has failed, or come to an end; seconds to wait before the next.
 
@@ -104,8 +112,9 @@ class Attempts:
         if worked:
             self._end()
         self._began = None
+        self._last = self._clock.seconds()
         if not self.failed:
-            self._first = self._clock.seconds()
+            self._first = self._last
         self.failed += 1
         return self._policy.delay(self.failed - 1, self._rng)
 

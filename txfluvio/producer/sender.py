@@ -156,14 +156,14 @@ class Sender:
         self._stop_lingering()
         delay = self.queue.due_in(self._shared.cluster.clock.seconds(), hurry=self._hurried())
         if delay is None:
-            # Nothing waits: the next failure is a first one.
-            self._attempts.succeed()
-            self._trouble = None
             return
         if delay > 0:
             self._linger_call = self._shared.cluster.clock.callLater(delay, self._lingered)
             return
         self._working = True
+        self._attempts.resume()
+        if not self._attempts.failed:
+            self._trouble = None
         connection = self._at_hand()
         if connection is not None:
             try:

@@ -65,8 +65,9 @@ from .turns import Turns
 FIRST_SPU_ID = 5001
 
 SPU_PORT_STEP = 10
-MAX_PORT = 65_535
 """How far apart the ports of two SPUs are, where they are not free ones."""
+
+MAX_PORT = 65_535
 
 T = TypeVar("T")
 

@@ -298,6 +298,10 @@ class BrokerProcess:
         for name, (partitions, replication) in given_topics(self.topics, self._spus).items():
             if name not in kept:
                 self.create_topic(name, partitions, replication)
+            elif len(kept[name]) != partitions:
+                raise UsageError(
+                    f"topic {name} was kept with {len(kept[name])} partitions, not {partitions}"
+                )
 
     def _known(self) -> subprocess.Popen[bytes]:
         if self._process is None:

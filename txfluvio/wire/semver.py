@@ -16,7 +16,7 @@ _STRICT = re.compile(
     rf"(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
 _LAST_WORD = "(?:r|(?i:final|release))"
-_READ_OTHERWISE = re.compile(rf"[0-9.]+-(?:-|{_LAST_WORD}(?:\+|$))")
+_READ_OTHERWISE = re.compile(rf"[0-9.]+-(?:-|{_LAST_WORD}(?:\+|$))|[^+]*\+-")
 """Strict versions that the lenient crate does not take as they are."""
 _TOKENS = re.compile(r"\s+|[0-9A-Za-z]+|.", re.DOTALL)
 _PARTS = ("major", "minor", "patch")
