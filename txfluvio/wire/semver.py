@@ -7,7 +7,6 @@ shows in the answers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PRE = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
@@ -15,10 +14,10 @@ _STRICT = re.compile(
     rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})"
     rf"(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
 )
-_LAST_WORD = "(?:r|(?i:final|release))"
-_READ_OTHERWISE = re.compile(rf"[0-9.]+-(?:-|{_LAST_WORD}(?:\+|$))|[^+]*\+-")
-"""Strict versions that the lenient crate does not take as they are."""
-_TOKENS = re.compile(r"\s+|[0-9A-Za-z]+|.", re.DOTALL)
+_BLANK = "\t\n\v\f\r "
+_PLAIN = re.compile(r"[0-9A-Za-z]+|.", re.DOTALL)
+_WORD = re.compile(r"[0-9A-Za-z-]+")
+_LAST_WORD = re.compile(r"r|(?i:final|release)")
 _PARTS = ("major", "minor", "patch")
 _MAX_NUMBER = 2**64 - 1
 
@@ -41,79 +40,94 @@ def lenient(text: str) -> str:
 
     :raises LenientError: nothing can be made of it.
     """
-    if is_semver(text) and not _READ_OTHERWISE.match(text):
-        return text
-    return _Lenient(text).version()
+    return _Lenient(text.strip(_BLANK)).version()
 
 
 class _Lenient:
     def __init__(self, text: str) -> None:
-        self._tokens: Iterator[str] = iter(_TOKENS.findall(text))
+        self._text = text
+        self._pos = 0
         self._numbers: list[int] = []
         self._pre: list[str] = []
         self._build: list[str] = []
 
     def version(self) -> str:
-        token = next(self._tokens, "")
-        if token.isspace():
-            token = next(self._tokens, "")
-        if not token:
+        first = self._plain()
+        if not first:
             raise LenientError("Could not parse the major identifier: No input")
-        digits = token[1:] if token[0] in "vV" else token
+        digits = first[1:] if first[0] in "vV" else first
         if not _is_number(digits):
-            raise LenientError(f"Unexpected `{token}`")
+            raise LenientError(f"Unexpected `{first}`")
         self._numbers.append(int(digits))
-        self._rest()
-        numbers = [*self._numbers, 0, 0][:3]
-        text = ".".join(map(str, numbers))
+        self._pos = len(first)
+        where = "number"
+        while separator := self._text[self._pos : self._pos + 1]:
+            self._pos += 1
+            where = self._take(self._behind(where, separator), separator)
+        text = ".".join(map(str, [*self._numbers, 0, 0][:3]))
         if self._pre:
             text += "-" + ".".join(self._pre)
         if self._build:
             text += "+" + ".".join(self._build)
         return text
 
-    def _rest(self) -> None:
-        """Read separators and what follows each; a separator says what may follow."""
-        where = "number"
-        for separator in self._tokens:
-            if separator == "-" and where != "build":
-                where = "pre-release"
-            elif separator == "+" and where != "build":
-                where = "build"
-            elif separator != "." and not (separator == "-" and where == "build"):
-                self._end(separator)
-                return
-            token = next(self._tokens, "")
-            if not token or token.isspace():
-                part = _PARTS[len(self._numbers)] if where == "number" else where
-                raise LenientError(f"Could not parse the {part} identifier: No input")
-            if not token.isalnum() or not token.isascii():
-                raise LenientError(f"Unexpected `{token}`")
-            if where != "build" and re.fullmatch(_LAST_WORD, token):
-                self._build.append(token)
-                self._end(next(self._tokens, ""))
-                return
-            where = self._take(where, token)
+    def _behind(self, where: str, separator: str) -> str:
+        """What a separator lets follow."""
+        if separator == "-" and where != "build":
+            return "pre-release"
+        if separator == "+" and where != "build":
+            return "build"
+        if separator == ".":
+            return where
+        while separator and separator in _BLANK:
+            separator = self._plain()
+            self._pos += 1
+        raise LenientError(f"Unexpected `{separator}`")
 
-    def _take(self, where: str, token: str) -> str:
-        if where == "build":
-            self._build.append(token)
-        elif where == "number" and _is_number(token) and len(self._numbers) < len(_PARTS):
-            self._numbers.append(int(token))
-            return "number" if len(self._numbers) < len(_PARTS) else "additional"
-        elif where == "additional" and _is_number(token):
-            self._build.append(str(int(token)))
-            return "additional"
+    def _take(self, where: str, separator: str) -> str:
+        """Take what follows a separator; what that was a part of."""
+        plain = self._plain()
+        words = {"pre-release": self._pre, "build": self._build}.get(where)
+        if not plain:
+            if words and separator == ".":
+                return where
+            part = _PARTS[len(self._numbers)] if where == "number" else where
+            raise LenientError(f"Could not parse the {part} identifier: No input")
+        if words is None and _is_number(plain):
+            self._pos += len(plain)
+            return self._number(plain)
+        # Hyphens belong to a word, but one begins with them only behind a dot.
+        if not plain.isalnum() and not (words and separator == "." and plain == "-"):
+            raise LenientError(f"Unexpected `{plain}`")
+        word = _WORD.match(self._text, self._pos)
+        assert word is not None
+        self._pos = word.end()
+        return self._word(where, word[0])
+
+    def _number(self, digits: str) -> str:
+        if len(self._numbers) < len(_PARTS):
+            self._numbers.append(int(digits))
         else:
-            self._pre.append(token)
+            self._build.append(str(int(digits)))
+        return "number" if len(self._numbers) < len(_PARTS) else "additional"
+
+    def _word(self, where: str, word: str) -> str:
+        follows = self._text[self._pos : self._pos + 1]
+        if where == "build":
+            self._build.append(word)
+        elif not self._pre and _LAST_WORD.fullmatch(word) and follows in ("", "+"):
+            if follows:
+                raise LenientError(f"Unexpected `{follows}`")
+            self._build.append(word)
+        else:
+            self._pre.append(str(int(word)) if _is_number(word) else word)
             return "pre-release"
         return where
 
-    def _end(self, token: str) -> None:
-        while token:
-            if not token.isspace():
-                raise LenientError(f"Unexpected `{token}`")
-            token = next(self._tokens, "")
+    def _plain(self) -> str:
+        """The letters and digits that come next, or the one character that is neither."""
+        found = _PLAIN.match(self._text, self._pos)
+        return found[0] if found else ""
 
 
 def _is_number(token: str) -> bool:
