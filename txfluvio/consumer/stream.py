@@ -465,10 +465,10 @@ class PartitionStream:
             if self._only_storing or (self._resting and not self._owes):
                 return
             self._open(session)
-            if not self._reading.chain:
-                silence.start()
             if self._reading.chain:
                 await self._reach_stop(session)
+            else:
+                silence.start()
             while True:
                 needed = await self._until(lambda: session.oversized)
                 session.oversized = Deferred()
