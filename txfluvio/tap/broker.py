@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +46,7 @@ from ..testing.control import Control, control_site
 from ..testing.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..testing.placement import MAX_PARTITIONS
 from ..testing.smartmodules import SmartModule
+from ..testing.storage import write_whole
 from ..testing.tls import DOMAIN, is_host_name
 from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
@@ -384,7 +384,7 @@ class Broker(Service):
         }
         line = json.dumps(ready).encode() + b"\n"
         if self._options["ready"] is not None:
-            _write(Path(self._options["ready"]), line)
+            write_whole(Path(self._options["ready"]), line)
         self._output.write([line])
 
 
@@ -401,18 +401,6 @@ class _UntilTheEnd(Protocol):
 def _where(port: IListeningPort) -> str:
     address: Any = port.getHost()
     return f"{address.host}:{address.port}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that whoever waits for it finds all of it."""
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _as_text(instance: object, attribute: object, value: object) -> str:

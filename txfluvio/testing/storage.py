@@ -23,6 +23,7 @@ import os
 import shutil
 import struct
 from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Directory:
                 self._write_objects(store.label, store)
                 self._kept[store.label] = state
         if not (self._root / INDEX).exists():
-            _write(self._root / INDEX, json.dumps({"format": FORMAT}).encode() + b"\n")
+            write_whole(self._root / INDEX, json.dumps({"format": FORMAT}).encode() + b"\n")
 
     def _write_objects(self, label: str, items: Iterable[Item[Any, Any]]) -> None:
         objects = tuple(
@@ -144,7 +145,7 @@ class Directory:
         folder = self._root / "sc"
         folder.mkdir(parents=True, exist_ok=True)
         message = ListResponse(kind=KINDS[label], objects=objects)
-        _write(folder / f"{label}.bin", message.encode(_VERSION))
+        write_whole(folder / f"{label}.bin", message.encode(_VERSION))
 
     def disk(self, spu_id: int) -> Disk:
         """The part of one SPU."""
@@ -232,7 +233,7 @@ class LogFiles:
         if there > size:
             os.truncate(path, size)
         elif there < size:
-            _write(path, b"".join(segment.batches))
+            write_whole(path, b"".join(segment.batches))
         if there != size:
             _date(path, segment.written)
 
@@ -276,8 +277,13 @@ def _date(path: Path, written: float) -> None:
     os.utime(path, ns=(nanoseconds, nanoseconds))
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file as a whole or not at all."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file as a whole or not at all, so that whoever waits for it finds all of it."""
     temporary = path.with_name(path.name + ".new")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
