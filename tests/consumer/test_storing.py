@@ -783,7 +783,8 @@ class AfterAReset(StoringCase):
         self.append(1)
         self.assertEqual(self.offsets(self.read(consumer, 7)), [9, *range(20, 26)])
 
-    def test_a_loop_that_commits_goes_on_with_a_full_buffer(self) -> None:
+    def reset_behind_a_full_buffer(self) -> Consumer:
+        """A consumer that has read up to 10, holds some more, and goes on at 40 behind that."""
         settings = {"max_bytes": 500, "buffer_memory": 1000, "reset": OffsetReset.EARLIEST}
         self.append(40, batch=1, size=50)
         consumer = self.worker(MANUAL, start=BEGINNING, **settings)
@@ -791,6 +792,10 @@ class AfterAReset(StoringCase):
         self.lose_connections()
         self.broker.evict("orders", 0, before=40)
         self.wait(3.0)
+        return consumer
+
+    def test_a_loop_that_commits_goes_on_with_a_full_buffer(self) -> None:
+        consumer = self.reset_behind_a_full_buffer()
         read: list[int | None] = []
         while not read or read[-1] != 49:
             read += self.offsets(self.read(consumer, 1))
@@ -799,13 +804,7 @@ class AfterAReset(StoringCase):
         self.assertEqual(read, [*range(11, read.index(40) + 11), *range(40, 50)])
 
     def test_a_partition_that_is_paused_with_a_full_buffer_stores_its_offset(self) -> None:
-        settings = {"max_bytes": 500, "buffer_memory": 1000, "reset": OffsetReset.EARLIEST}
-        self.append(40, batch=1, size=50)
-        consumer = self.worker(MANUAL, start=BEGINNING, **settings)
-        self.read(consumer, 11)
-        self.lose_connections()
-        self.broker.evict("orders", 0, before=40)
-        self.wait(3.0)
+        consumer = self.reset_behind_a_full_buffer()
         consumer.pause(0)
         self.lose_connections()
         self.wait(3.0)

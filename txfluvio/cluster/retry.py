@@ -101,7 +101,7 @@ class Attempts:
 
         After as long as what lasts is a success, what failed before it counts no more.
         """
-        if self._clock.seconds() - self._last >= self._lasting:
+        if self.failed and self._clock.seconds() - self._last >= self._lasting:
             self.failed = 0
 
     def fail(self, *, worked: bool = True) -> float:
