@@ -14,7 +14,7 @@ from txfluvio.client import FluvioClient
 from txfluvio.config import ClientConfig, TlsConfig
 from txfluvio.errors import ConnectFailed, HandshakeFailed, NotTls, TlsRequired
 from txfluvio.testing import FakeTls
-from txfluvio.testing.server import Server
+from txfluvio.testing.server.protocol import Server
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork, MemoryTransport
 

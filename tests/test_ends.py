@@ -16,7 +16,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.testing.faults import AnswerError, Fault, Hold, Match, Reset, Truncate
-from txfluvio.testing.journal import Direction
+from txfluvio.testing.server.journal import Direction
 from txfluvio.wire.codes import Code
 from txfluvio.wire.records import RecordSet, encode_batch
 from txfluvio.wire.spu import FetchOffsetsRequest

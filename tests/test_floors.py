@@ -71,6 +71,17 @@ ON_TOP = (
 )
 """What drives both the client and the fake, and stands on everything."""
 
+ROOMS_OF_THE_FAKE: tuple[frozenset[str], ...] = (
+    frozenset({"given", "releases", "timers"}),
+    frozenset({"faults"}),
+    frozenset({"server", "turns"}),
+    frozenset({"sc"}),
+    frozenset({"smartmodules", "spu"}),
+    frozenset({"cluster", "looking", "snapshot", "storage"}),
+    frozenset({"broker"}),
+)
+"""Within the fake cluster, from the ground up. What is in no room stands on top of it."""
+
 
 @attrs.frozen
 class Import:
@@ -89,6 +100,12 @@ class Import:
 def part_of(module: str) -> str:
     names = module.split(".")
     return names[1] if len(names) > 1 else ""
+
+
+def room_of(module: str) -> str:
+    """Of the fake cluster's modules the room: what follows ``testing``."""
+    names = module.split(".")
+    return names[2] if names[1:2] == ["testing"] and len(names) > 2 else ""
 
 
 def modules() -> dict[str, Path]:
@@ -213,6 +230,26 @@ def test_the_fake_cluster_does_not_stand_on_the_client() -> None:
         and part_of(found.imported) not in allowed
         and found.imported != THE_FAKE_S_NETWORK
         and not found.importer.startswith(ON_TOP)
+    ]
+    assert wrong == []
+
+
+def test_a_room_of_the_fake_knows_only_those_below_it() -> None:
+    upward = []
+    for number, rooms in enumerate(ROOMS_OF_THE_FAKE):
+        below = frozenset().union(*ROOMS_OF_THE_FAKE[:number])
+        for found in OURS:
+            room, other = room_of(found.importer), room_of(found.imported)
+            if room in rooms and other not in below | {room, ""} and not found.for_annotations:
+                upward += [] if {room, other} == {"smartmodules", "spu"} else [found]
+    assert upward == []
+
+
+def test_the_sc_and_the_spus_of_the_fake_know_nothing_of_each_other() -> None:
+    wrong = [
+        found
+        for found in OURS
+        if {room_of(found.importer), room_of(found.imported)} == {"sc", "spu"}
     ]
     assert wrong == []
 

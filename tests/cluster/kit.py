@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txfluvio.cluster import Cluster
 from txfluvio.config import ClientConfig, RetryPolicy
-from txfluvio.testing.server import Connection, Incoming, Server
+from txfluvio.testing.server.protocol import Connection, Incoming, Server
 from txfluvio.transport.factory import connect
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.transport.protocol import FluvioProtocol

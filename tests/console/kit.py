@@ -23,7 +23,7 @@ from txfluvio.console.console import CLIENT_ID, Console
 from txfluvio.console.fake import Fake
 from txfluvio.console.web import Web, console_site
 from txfluvio.testing import FakeBroker
-from txfluvio.testing.control import Control
+from txfluvio.testing.control.calls import Control
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 

@@ -15,7 +15,7 @@ from txfluvio.cluster import Cluster
 from txfluvio.config import ClientConfig, ConsumerConfig, RetryPolicy
 from txfluvio.consumer.consumer import Consumer
 from txfluvio.testing.broker import FakeBroker
-from txfluvio.testing.journal import Direction
+from txfluvio.testing.server.journal import Direction
 from txfluvio.transport.factory import connect
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.transport.protocol import FluvioProtocol

@@ -6,7 +6,7 @@ import gc
 import weakref
 
 import txfluvio.consumer
-from txfluvio.testing.store import Item
+from txfluvio.testing.sc.store import Item
 from txfluvio.wire.schema import evolve
 
 from ..costs import calls_of

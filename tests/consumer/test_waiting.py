@@ -24,7 +24,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
-from txfluvio.testing.log import Stored
+from txfluvio.testing.spu.log import Stored
 from txfluvio.wire.records import Record, encode_batch, renumber
 from txfluvio.wire.spu import UpdateOffsetsRequest
 

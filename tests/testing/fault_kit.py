@@ -17,7 +17,7 @@ from tests.testing.spu_kit import entry, produce
 from txfluvio.errors import ProtocolError
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.faults import Action, Fault, Match
-from txfluvio.testing.planting import Planted
+from txfluvio.testing.faults.planting import Planted
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.framing import Frames
 from txfluvio.wire.headers import REPLY_BODY, encode_request, reply_correlation_id

@@ -14,9 +14,9 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from txfluvio.testing.cluster import Cluster
-from txfluvio.testing.replica import Replica
-from txfluvio.testing.server import Complaint, Server
-from txfluvio.testing.spu import Spu
+from txfluvio.testing.server.protocol import Complaint, Server
+from txfluvio.testing.spu.port import Spu
+from txfluvio.testing.spu.replica import Replica
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.framing import Frames
 from txfluvio.wire.headers import (

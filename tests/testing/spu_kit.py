@@ -10,11 +10,11 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from tests.testing.sc_kit import Call, Client, ReplyT
-from txfluvio.testing.journal import Journal
 from txfluvio.testing.releases import FLUVIO_0_18, Release
-from txfluvio.testing.replica import Key, Replica
-from txfluvio.testing.server import Complaint, Server
-from txfluvio.testing.spu import Spu
+from txfluvio.testing.server.journal import Journal
+from txfluvio.testing.server.protocol import Complaint, Server
+from txfluvio.testing.spu.port import Spu
+from txfluvio.testing.spu.replica import Key, Replica
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.codes import ErrorCode
 from txfluvio.wire.records import Batch, RecordSet, encode_batch

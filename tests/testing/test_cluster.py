@@ -15,10 +15,10 @@ from twisted.python.failure import Failure
 
 from tests.testing.sc_kit import Kit
 from txfluvio.errors import BrokerError, TopicAlreadyExists, UsageError
-from txfluvio.testing import lifecycle
-from txfluvio.testing.metadata import Timing, until
-from txfluvio.testing.replica import Role
-from txfluvio.testing.store import Store
+from txfluvio.testing.sc import lifecycle
+from txfluvio.testing.sc.metadata import Timing, until
+from txfluvio.testing.sc.store import Store
+from txfluvio.testing.spu.replica import Role
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.sc import (
     PARTITION,
@@ -576,7 +576,7 @@ def test_topics_created_together_are_not_each_compared_with_all_others(
         kit.settle()
         return looks - before
 
-    monkeypatch.setattr("txfluvio.testing.lifecycle.missing_partitions", counted)
+    monkeypatch.setattr("txfluvio.testing.sc.lifecycle.missing_partitions", counted)
     assert needed(40) <= 2 * needed(20)
 
 

@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testing.spu_kit import entry, fetch, produce
 from txfluvio.testing import FakeBroker
-from txfluvio.testing.control import MAX_SNAPSHOTS, Control, control_site
-from txfluvio.testing.journal import Entry
-from txfluvio.testing.routes import MAX_BODY
+from txfluvio.testing.control.calls import MAX_SNAPSHOTS, Control, control_site
+from txfluvio.testing.control.routes import MAX_BODY
+from txfluvio.testing.server.journal import Entry
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
 from txfluvio.wire.headers import encode_request

@@ -26,15 +26,15 @@ from txfluvio.client import FluvioClient
 from txfluvio.config import TlsConfig, TlsVersion
 from txfluvio.testing import FakeBroker, FakeTls, Preset
 from txfluvio.testing.faults import AnswerError
-from txfluvio.testing.lifecycle import NEW_PARTITION
-from txfluvio.testing.metadata import SYSTEM_TOPIC
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.comparison import VOLATILE, alike
 from txfluvio.testing.replay.conversation import Conversation
 from txfluvio.testing.replay.lives import Lives
-from txfluvio.testing.replica import Key
+from txfluvio.testing.sc.lifecycle import NEW_PARTITION
+from txfluvio.testing.sc.metadata import SYSTEM_TOPIC
 from txfluvio.testing.smartmodules import Limits, SmartModuleRecord, filter
-from txfluvio.testing.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
+from txfluvio.testing.spu.replica import Key
+from txfluvio.testing.spu.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code, ReplicaKey, error
@@ -339,8 +339,8 @@ def test_fetches_without_end() -> None:
 
 
 def test_streams_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("txfluvio.testing.stream.MAX_STREAMS", 3)
-    monkeypatch.setattr("txfluvio.testing.sc.MAX_WATCHES", 3)
+    monkeypatch.setattr("txfluvio.testing.spu.stream.MAX_STREAMS", 3)
+    monkeypatch.setattr("txfluvio.testing.sc.port.MAX_WATCHES", 3)
     kit, sc = Kit(), ScKit()
     consumer, watcher = kit.client(), sc.client()
     for _ in range(3):

@@ -42,7 +42,7 @@ from txfluvio.testing.faults import (
     WrongCorrelation,
     WrongLength,
 )
-from txfluvio.testing.planting import UnfiredFaults
+from txfluvio.testing.faults.planting import UnfiredFaults
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, error
 from txfluvio.wire.records import encode_batch

@@ -33,8 +33,8 @@ from txfluvio.testing.faults import (
     WrongCorrelation,
     WrongLength,
 )
-from txfluvio.testing.meddling import TLS_ALERT
-from txfluvio.testing.outbox import MAX_UNDER_WAY
+from txfluvio.testing.faults.meddling import TLS_ALERT
+from txfluvio.testing.faults.outbox import MAX_UNDER_WAY
 from txfluvio.wire.codes import Code, ReplicaKey
 from txfluvio.wire.headers import reply_correlation_id
 from txfluvio.wire.sc import TOPIC, ListRequest, WatchRequest

@@ -26,7 +26,7 @@ from txfluvio.testing.faults import (
     Reset,
     StallReading,
 )
-from txfluvio.testing.faults_json import from_json, to_json
+from txfluvio.testing.faults.as_json import from_json, to_json
 from txfluvio.wire.codes import Code, ErrorCode, ModuleKind, ReplicaKey, error
 from txfluvio.wire.records import encode_batch
 from txfluvio.wire.sc import TOPIC, ListRequest

@@ -6,7 +6,7 @@ import pytest
 
 from tests.testing.spu_kit import Kit, entry, fetch, produce
 from txfluvio.errors import UsageError
-from txfluvio.testing.journal import Direction, Entry, Journal
+from txfluvio.testing.server.journal import Direction, Entry, Journal
 from txfluvio.wire.headers import RequestHeader
 from txfluvio.wire.records import encode_batch
 from txfluvio.wire.spu import PartitionProduceResponse, ProduceResponse, StreamFetchResponse

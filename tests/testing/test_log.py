@@ -9,7 +9,7 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txfluvio.testing.log import INDEX_ENTRY, PartitionLog, ReadError, Slice
+from txfluvio.testing.spu.log import INDEX_ENTRY, PartitionLog, ReadError, Slice
 from txfluvio.wire.codes import Code, ErrorCode, error
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.spu import IsolationLevel

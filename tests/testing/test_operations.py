@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.testing.sc_kit import Kit
-from txfluvio.testing.policies import ReadOnly, Roles
+from txfluvio.testing.sc.policies import ReadOnly, Roles
 from txfluvio.wire.sc import (
     CUSTOM_SPU,
     MIRROR,

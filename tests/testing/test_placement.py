@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from txfluvio.testing import placement
-from txfluvio.testing.placement import Weights, elect
+from txfluvio.testing.sc import placement
+from txfluvio.testing.sc.placement import Weights, elect
 from txfluvio.wire.sc import ReplicaStatus
 
 

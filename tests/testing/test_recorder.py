@@ -41,9 +41,9 @@ from txfluvio.config import ProducerConfig, parse_endpoint
 from txfluvio.errors import UsageError
 from txfluvio.offset import Offset
 from txfluvio.testing.__main__ import main
-from txfluvio.testing.metadata import Timing
 from txfluvio.testing.recorder import ABOUT_SIZE, Network, Recorder
 from txfluvio.testing.replay import replay
+from txfluvio.testing.sc.metadata import Timing
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import HIGH_WATER, MemoryNetwork, MemoryPort
 from txfluvio.wire.framing import frame

@@ -15,12 +15,12 @@ import pytest
 from tests.golden import ARCHIVE, recordings
 from txfluvio.errors import ProtocolError, UsageError
 from txfluvio.testing.__main__ import main
-from txfluvio.testing.lifecycle import NEW_PARTITION
 from txfluvio.testing.replay import Outcome, player, replay
 from txfluvio.testing.replay.beginning import beginning_of
 from txfluvio.testing.replay.conversation import Conversation
 from txfluvio.testing.replay.lives import Lives
 from txfluvio.testing.replay.served import MOST_MADE_UP, Served, log_of
+from txfluvio.testing.sc.lifecycle import NEW_PARTITION
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.framing import frame
 from txfluvio.wire.headers import encode_reply, encode_request

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.testing.sc_kit import Kit
-from txfluvio.testing.metadata import Timing
 from txfluvio.testing.releases import FLUVIO_0_17
+from txfluvio.testing.sc.metadata import Timing
 from txfluvio.wire.sc import (
     PARTITION,
     SPU,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.testing.sc_kit import Client, Kit
-from txfluvio.testing.metadata import Timing
+from txfluvio.testing.sc.metadata import Timing
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.sc import (
     CUSTOM_SPU,

@@ -18,7 +18,7 @@ from zope.interface.verify import verifyObject
 from tests.testing.sc_kit import Client, Transport
 from tests.testing.spu_kit import ORDERS, PLENTY, Kit, entry, fetch, produce
 from txfluvio.errors import ProtocolError
-from txfluvio.testing.server import GRACE, Complaint, Connection, Incoming, Server
+from txfluvio.testing.server.protocol import GRACE, Complaint, Connection, Incoming, Server
 from txfluvio.wire.headers import encode_request
 from txfluvio.wire.records import encode_batch
 from txfluvio.wire.versions import ApiVersionsRequest, ApiVersionsResponse

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from txfluvio.errors import UsageError
 from txfluvio.testing import FakeBroker
 from txfluvio.testing.faults import Fault, Match, NeverAnswer
-from txfluvio.testing.log import PartitionLog, Segment
+from txfluvio.testing.spu.log import PartitionLog, Segment
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.sc import PartitionResolution, SpuResolution

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.testing.spu_kit import ORDERS, Kit, codes, entry, produce
-from txfluvio.testing.replica import MAX_BATCH_SIZE
+from txfluvio.testing.spu.replica import MAX_BATCH_SIZE
 from txfluvio.wire.codes import NO_ERROR, Code, RequestKind, error
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Batch, RecordSet, encode_batch

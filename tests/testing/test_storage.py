@@ -11,8 +11,8 @@ import pytest
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from txfluvio.errors import UsageError
+from txfluvio.testing.sc.store import Item
 from txfluvio.testing.storage import CHECKPOINT, INDEX, Directory
-from txfluvio.testing.store import Item
 from txfluvio.wire.sc import (
     SMART_MODULE,
     SPU,

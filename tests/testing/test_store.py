@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from txfluvio.testing import store as store_module
-from txfluvio.testing.store import Diff, Item, Store
+from txfluvio.testing.sc import store as store_module
+from txfluvio.testing.sc.store import Diff, Item, Store
 
 Text = Store[str, str]
 

@@ -20,8 +20,8 @@ from txfluvio.errors import (
     PermissionDenied,
 )
 from txfluvio.testing import FakeTls, Preset, ReadOnly, Roles
-from txfluvio.testing.certificates import CLIENTS, SERVERS, authority, issue
-from txfluvio.testing.tls import Hello, is_host_name, server_name
+from txfluvio.testing.server.certificates import CLIENTS, SERVERS, authority, issue
+from txfluvio.testing.server.tls import Hello, is_host_name, server_name
 from txfluvio.transport.memory import MemoryTransport
 
 DECODE_ERROR = bytes.fromhex("15030300020232")

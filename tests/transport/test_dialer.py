@@ -29,8 +29,8 @@ from zope.interface import implementer
 from tests.transport.peer import ANSWER, ASK, SPU_VERSIONS, Peer, Peers, PeerTestCase
 from txfluvio.config import ClientConfig, TlsConfig
 from txfluvio.errors import ClientCertificateRequired, ConnectFailed, Disconnected, InvalidHostName
-from txfluvio.testing import certificates
-from txfluvio.testing.tls import server_options
+from txfluvio.testing.server import certificates
+from txfluvio.testing.server.tls import server_options
 from txfluvio.transport.dialer import Dialer, MemoryDialer, TcpDialer
 
 the_reactor: Any = reactor

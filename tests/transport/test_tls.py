@@ -34,8 +34,8 @@ from txfluvio.errors import (
     NotTls,
     TlsFailed,
 )
-from txfluvio.testing.certificates import SERVERS, Issued, authority, issue
-from txfluvio.testing.tls import server_options
+from txfluvio.testing.server.certificates import SERVERS, Issued, authority, issue
+from txfluvio.testing.server.tls import server_options
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.framing import frame

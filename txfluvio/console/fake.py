@@ -1,7 +1,7 @@
 """What the page shows of a fake cluster and of no other: connections, frames, faults.
 
 What it does to the fake, such as planting a fault or stopping an SPU, is done by the interface of
-:mod:`txfluvio.testing.control`, which the console serves under ``/control``.
+:mod:`txfluvio.testing.control.calls`, which the console serves under ``/control``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import attrs
 
 from ..errors import ProtocolError, UsageError
 from ..testing import FakeBroker
-from ..testing.control import Control
+from ..testing.control.calls import Control
 from ..testing.faults import ACTIONS, Action, Moment
-from ..testing.journal import Direction, Entry
+from ..testing.server.journal import Direction, Entry
 from ..wire.codes import Code
 from ..wire.dump import Part, brief, take_apart
 from ..wire.recordings import RecordedFrame, calls_of

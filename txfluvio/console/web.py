@@ -28,8 +28,8 @@ from .._callers import Callers
 from .._sites import QuietSite
 from ..errors import FluvioError, UsageError
 from ..offset import Offset
-from ..testing.plain import given_bytes
-from ..testing.routes import Interface
+from ..testing.control.plain import given_bytes
+from ..testing.control.routes import Interface
 from .console import Console
 from .fake import fault_forms
 from .flows import Wanted

@@ -40,7 +40,7 @@ class WebOptions(Options):
 
     def opt_web_name(self, text: str) -> None:
         """A name that browsers know the console by, where a proxy is before it (repeatable)."""
-        from ..testing.tls import is_host_name
+        from ..testing.server.tls import is_host_name
 
         if not is_host_name(text) and not isIPv6Address(text):
             raise UsageError(

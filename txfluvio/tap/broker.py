@@ -42,12 +42,12 @@ from ..testing import (
     UnfiredFaults,
 )
 from ..testing.broker import FIRST_SPU_ID, MAX_PORT, SPU_PORT_STEP
-from ..testing.control import Control, control_site
-from ..testing.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
-from ..testing.placement import MAX_PARTITIONS
+from ..testing.control.calls import Control, control_site
+from ..testing.sc.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
+from ..testing.sc.placement import MAX_PARTITIONS
+from ..testing.server.tls import DOMAIN, is_host_name
 from ..testing.smartmodules import SmartModule
 from ..testing.storage import write_whole
-from ..testing.tls import DOMAIN, is_host_name
 from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with

@@ -14,7 +14,7 @@ from ..console.console import CLIENT_ID, Console
 from ..console.fake import Fake
 from ..console.web import Web, console_site
 from ..testing import FakeBroker
-from ..testing.control import Control
+from ..testing.control.calls import Control
 from ..transport.dialer import MemoryDialer
 from ..transport.memory import MemoryNetwork
 

@@ -12,42 +12,42 @@ if TYPE_CHECKING:
     from .broker import FakeBroker
     from .cluster import Cluster
     from .faults import ContradictoryFault, Fault, Match, Moment
-    from .journal import Direction, Entry, Journal
+    from .faults.planting import Planted, UnfiredFaults
     from .looking import Produced
-    from .metadata import Timing
-    from .planting import Planted, UnfiredFaults
-    from .policies import ReadOnly, Roles, Root
     from .releases import FLUVIO_0_11_11, FLUVIO_0_17, FLUVIO_0_18, RELEASES, Release
-    from .server import Complaint
+    from .sc.metadata import Timing
+    from .sc.policies import ReadOnly, Roles, Root
+    from .server.journal import Direction, Entry, Journal
+    from .server.protocol import Complaint
+    from .server.tls import FakeTls, Preset
     from .snapshot import Snapshot
-    from .tls import FakeTls, Preset
 
 _HOME = {
     "Cluster": "cluster",
-    "Complaint": "server",
+    "Complaint": "server.protocol",
     "ContradictoryFault": "faults",
-    "Direction": "journal",
-    "Entry": "journal",
+    "Direction": "server.journal",
+    "Entry": "server.journal",
     "FLUVIO_0_11_11": "releases",
     "FLUVIO_0_17": "releases",
     "FLUVIO_0_18": "releases",
     "FakeBroker": "broker",
-    "FakeTls": "tls",
+    "FakeTls": "server.tls",
     "Fault": "faults",
-    "Journal": "journal",
+    "Journal": "server.journal",
     "Match": "faults",
     "Moment": "faults",
-    "Planted": "planting",
-    "Preset": "tls",
+    "Planted": "faults.planting",
+    "Preset": "server.tls",
     "Produced": "looking",
     "RELEASES": "releases",
-    "ReadOnly": "policies",
+    "ReadOnly": "sc.policies",
     "Release": "releases",
-    "Roles": "policies",
-    "Root": "policies",
+    "Roles": "sc.policies",
+    "Root": "sc.policies",
     "Snapshot": "snapshot",
-    "Timing": "metadata",
-    "UnfiredFaults": "planting",
+    "Timing": "sc.metadata",
+    "UnfiredFaults": "faults.planting",
 }
 
 __all__ = [

@@ -40,26 +40,26 @@ from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
 from ..wire.records import Batch, Record, encode_batch
 from ..wire.sc import PARTITION, SPU, Computed, PartitionResolution, TopicSpec
 from ..wire.schema import evolve
-from . import lifecycle
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
+from .faults.planting import Faults, Planted, UnfiredFaults
 from .given import Given, NotThere, Topic, given_records, given_topics
-from .journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .looking import Produced, produced
-from .metadata import SYSTEM_TOPIC, Timing
-from .placement import MAX_PARTITIONS
-from .planting import Faults, Planted, UnfiredFaults
-from .policies import Policy
 from .releases import FLUVIO_0_18, Release
-from .replica import AppendError, Replica
-from .server import Complaint, Connection, Server
+from .sc import lifecycle
+from .sc.metadata import SYSTEM_TOPIC, Timing
+from .sc.placement import MAX_PARTITIONS
+from .sc.policies import Policy
+from .server.journal import MAX_BYTES, MAX_ENTRIES, Journal
+from .server.protocol import Complaint, Connection, Server
+from .server.tls import FakeTls
 from .smartmodules import Limits, Registrable
 from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
-from .spu import Spu
+from .spu.port import Spu
+from .spu.replica import AppendError, Replica
 from .storage import Directory
 from .timers import Timers
-from .tls import FakeTls
 from .turns import Turns
 
 FIRST_SPU_ID = 5001

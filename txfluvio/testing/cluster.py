@@ -38,17 +38,17 @@ from ..wire.sc import (
     TopicSpec,
 )
 from ..wire.schema import evolve
-from . import lifecycle
 from .given import NotThere
-from .metadata import Contents, Controllers, Loop, Metadata, SpuDiff, Timing
-from .operations import Operations
-from .placement import MAX_PARTITIONS
-from .policies import Policy, Root
 from .releases import FLUVIO_0_18, Release
-from .replica import Key, Report, Role
-from .sc import Sc
-from .spu import Spu
-from .store import Diff, Item
+from .sc import lifecycle
+from .sc.metadata import Contents, Controllers, Loop, Metadata, SpuDiff, Timing
+from .sc.operations import Operations
+from .sc.placement import MAX_PARTITIONS
+from .sc.policies import Policy, Root
+from .sc.port import Sc
+from .sc.store import Diff, Item
+from .spu.port import Spu
+from .spu.replica import Key, Report, Role
 from .timers import Timers
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from ..wire.records import Record, RecordSet
 from ..wire.spu import ProduceRequest
-from .journal import Journal
+from .server.journal import Journal
 
 
 @attrs.frozen(kw_only=True)

@@ -28,9 +28,9 @@ from urllib.parse import quote, urlencode
 
 from ..config import ClientConfig
 from ..errors import InvalidConfig, UsageError
+from .control.plain import given_bytes, plain_bytes
 from .given import Given, Topic, given_records, given_topics
-from .plain import given_bytes, plain_bytes
-from .tls_files import TlsFiles
+from .server.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     from .faults import Fault
@@ -221,7 +221,7 @@ class BrokerProcess:
         :param optional: whether it is fine if it never acts.
         :raises UsageError: it can never act.
         """
-        from .faults_json import to_json
+        from .faults.as_json import to_json
 
         number: int = self.ask("POST", "/faults", fault=to_json(fault), optional=optional)["id"]
         return number

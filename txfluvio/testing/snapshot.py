@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from .log import PartitionLog
-from .metadata import Contents
-from .replica import Key
+from .sc.metadata import Contents
+from .spu.log import PartitionLog
+from .spu.replica import Key
 
 Logs = Mapping[Key, PartitionLog]
 """The logs of one SPU."""

@@ -35,11 +35,11 @@ except ImportError:  # where there is no such thing, nobody is kept out
 from ..errors import ProtocolError, UsageError
 from ..wire.records import RecordSet
 from ..wire.sc import KINDS, PARTITION, SPU, ListResponse, Metadata
-from .lifecycle import PartitionItem, partition_key
-from .log import PartitionLog, Segment, Stored
-from .metadata import Contents
-from .replica import Key, replica_log
-from .store import Item, Store
+from .sc.lifecycle import PartitionItem, partition_key
+from .sc.metadata import Contents
+from .sc.store import Item, Store
+from .spu.log import PartitionLog, Segment, Stored
+from .spu.replica import Key, replica_log
 
 INDEX = "cluster.json"
 FORMAT = 1

@@ -9,10 +9,10 @@ from typing import Any
 from tests.testing.spu_kit import SPU_ID, SpuClient, StreamCall
 from tests.testing.spu_kit import Kit as SpuKit
 from txfluvio.testing.releases import FLUVIO_0_18
+from txfluvio.testing.sc.store import Item
 from txfluvio.testing.smartmodules import Limits, Registrable
 from txfluvio.testing.smartmodules.registry import SmartModules, StoredModule
-from txfluvio.testing.spu import Spu
-from txfluvio.testing.store import Item
+from txfluvio.testing.spu.port import Spu
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.sc import SmartModuleSpec, SmartModuleStatus, Wasm

@@ -10,7 +10,6 @@ from tests.testing.smartmodules import wat
 from tests.testing.smartmodules.fixtures import NAMED
 from tests.testing.smartmodules.kit import TIME, Kit
 from tests.testing.spu_kit import spec
-from txfluvio.testing.replica import Key
 from txfluvio.testing.smartmodules import (
     Limits,
     Registrable,
@@ -20,6 +19,7 @@ from txfluvio.testing.smartmodules import (
     filter,
 )
 from txfluvio.testing.smartmodules.chain import OutOfMemory
+from txfluvio.testing.spu.replica import Key
 from txfluvio.wire.codes import Code, error
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.sc import Deduplication, TopicCompression

@@ -440,7 +440,7 @@ def test_a_stream_that_breaks_down_ends_its_own_connection_and_no_producer_notic
     consumer, other, producer = kit.client(), kit.client(), kit.client()
     stream, plain = kit.stream(ONLY_A, client=consumer), other.stream(1)
     stream.ack(1)
-    monkeypatch.setattr("txfluvio.testing.stream.merge", breaks)
+    monkeypatch.setattr("txfluvio.testing.spu.stream.merge", breaks)
     with capturedLogs() as logs:
         assert producer.produce(encode_batch([b"a"])).error_code == NO_ERROR
     assert [log["log_failure"].type for log in logs] == [RuntimeError]

@@ -17,10 +17,10 @@ from ...wire.sc import (
 from ...wire.spu import (
     ConsumerOffset,
 )
-from ..log import PartitionLog
 from ..releases import Release
-from ..replica import Key
-from ..store import Item
+from ..sc.store import Item
+from ..spu.log import PartitionLog
+from ..spu.replica import Key
 from .conversation import Conversation
 from .ends import logs_of, stored_by_consumers, unsized_logs
 from .objects import Objects, deduplications, objects_of, spus_of

@@ -25,10 +25,10 @@ from ...wire.spu import (
     StreamFetchRequest,
     UpdateConsumerOffsetRequest,
 )
-from .. import lifecycle
-from ..log import PartitionLog
-from ..replica import Key, replica_log
-from ..stored_offsets import STORED_OFFSETS
+from ..sc import lifecycle
+from ..spu.log import PartitionLog
+from ..spu.replica import Key, replica_log
+from ..spu.stored_offsets import STORED_OFFSETS
 from .conversation import Conversation, Event
 from .objects import Objects
 from .served import MOST_MADE_UP, Served, log_of, responses

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..replica import Key, Replica
+from ..spu.replica import Key, Replica
 
 
 class Heights:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from ...wire.sc import TOPIC, CreateRequest, DeleteRequest, Metadata, UpdateRequest
 from ...wire.schema import Message, evolve
-from .. import lifecycle
+from ..sc import lifecycle
 
 FIRST_REPORT = 1.0
 """Seconds that a leader takes at the most to report on a new partition, since somebody was told."""

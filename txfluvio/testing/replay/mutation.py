@@ -35,8 +35,8 @@ from ...wire.spu import (
     UpdateOffsetsRequest,
 )
 from ...wire.versions import ApiVersionsRequest
-from ..log import PartitionLog
-from ..replica import Key
+from ..spu.log import PartitionLog
+from ..spu.replica import Key
 from .beginning import beginning_of
 from .comparison import unlike
 from .conversation import Conversation, ServerId

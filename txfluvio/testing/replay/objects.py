@@ -60,13 +60,13 @@ from ...wire.spu import (
     FetchOffsetsResponse,
     ProduceResponse,
 )
-from .. import lifecycle
-from ..admission import ModuleName, ModuleNameError
-from ..metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
-from ..placement import MAX_PARTITIONS
-from ..replica import Key
-from ..store import Item
-from ..stored_offsets import STORED_OFFSETS
+from ..sc import lifecycle
+from ..sc.admission import ModuleName, ModuleNameError
+from ..sc.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
+from ..sc.placement import MAX_PARTITIONS
+from ..sc.store import Item
+from ..spu.replica import Key
+from ..spu.stored_offsets import STORED_OFFSETS
 from .conversation import Conversation, Event
 from .served import affordable, responses
 

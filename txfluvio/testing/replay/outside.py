@@ -30,10 +30,10 @@ from ...wire.sc import (
 )
 from ...wire.schema import Message
 from ...wire.spu import ProduceRequest
-from .. import lifecycle
-from ..policies import Action
-from ..replica import AppendError, Key
-from ..store import Item
+from ..sc import lifecycle
+from ..sc.policies import Action
+from ..sc.store import Item
+from ..spu.replica import AppendError, Key
 from .beginning import Beginning
 from .conversation import ServerId
 from .objects import selects, whole

@@ -46,8 +46,8 @@ from ...wire.spu import (
     StreamFetchResponse,
     UpdateOffsetsRequest,
 )
-from .. import lifecycle
-from ..replica import Key
+from ..sc import lifecycle
+from ..spu.replica import Key
 from .beginning import Beginning, beginning_of
 from .comparison import alike, unlike
 from .conversation import Conversation, Event, ServerId

@@ -19,8 +19,8 @@ from ...wire.sc import (
     WatchResponse,
 )
 from ...wire.versions import ApiVersionsResponse
-from ..policies import Action
 from ..releases import FLUVIO_0_18, RELEASES, Release
+from ..sc.policies import Action
 from .conversation import Conversation, Event
 from .objects import Objects, selects
 

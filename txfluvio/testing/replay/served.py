@@ -24,8 +24,8 @@ from ...wire.spu import (
     StreamFetchRequest,
     StreamFetchResponse,
 )
-from ..log import PartitionLog, Stored
-from ..replica import Key
+from ..spu.log import PartitionLog, Stored
+from ..spu.replica import Key
 from .conversation import Conversation, Event
 
 _DELTA, _DELTA_END = 23, 27

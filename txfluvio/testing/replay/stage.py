@@ -22,11 +22,11 @@ from ...wire.framing import Frames, frame
 from ...wire.recordings import LARGEST_FRAME
 from ...wire.sc import KINDS, PARTITION, SMART_MODULE, SPU
 from ...wire.schema import evolve
-from ..admission import ModuleName
 from ..broker import FakeBroker
-from ..replica import Key, Replica
+from ..sc.admission import ModuleName
+from ..sc.store import Item
 from ..snapshot import Snapshot
-from ..store import Item
+from ..spu.replica import Key, Replica
 from .beginning import Beginning
 from .conversation import ServerId
 

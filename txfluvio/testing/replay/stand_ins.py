@@ -31,14 +31,14 @@ from ...wire.spu import (
     StreamFetchRequest,
     StreamFetchResponse,
 )
-from ..admission import ModuleName, ModuleNameError
-from ..replica import Key
+from ..sc.admission import ModuleName, ModuleNameError
+from ..sc.store import Item
 from ..smartmodules import SmartModule, Trap
 from ..smartmodules.abi import Input, Output
 from ..smartmodules.chain import ChainError, merge
 from ..smartmodules.registry import SmartModules, StoredModule, deduplication
-from ..spu import DEDUPLICATION_VERSION
-from ..store import Item
+from ..spu.port import DEDUPLICATION_VERSION
+from ..spu.replica import Key
 from .conversation import Conversation, Event
 from .served import Served
 

@@ -15,9 +15,9 @@ import attrs
 
 from ...wire.records import Batch
 from ..broker import FakeBroker
-from ..log import PartitionLog, Segment
-from ..metadata import SYSTEM_TOPIC
-from ..replica import Key
+from ..sc.metadata import SYSTEM_TOPIC
+from ..spu.log import PartitionLog, Segment
+from ..spu.replica import Key
 
 Contents = Mapping[int, bytes]
 """The value at each offset."""

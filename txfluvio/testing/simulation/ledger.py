@@ -24,7 +24,7 @@ from ...producer import Producer, RecordMetadata
 from ...producer.checks import Given
 from ...wire.records import Record
 from ...wire.spu import ConsumerOffset, ProduceRequest
-from ..replica import Key
+from ..spu.replica import Key
 from .history import Contents, History
 
 _Places = defaultdict[tuple[str, bytes], list[tuple[int, int]]]

@@ -16,8 +16,9 @@ import attrs
 from ...errors import UsageError
 from ...wire.codes import Code
 from .. import faults
-from ..damage import MAX_SIZE
 from ..faults import Action, ContradictoryFault, Fault, Match, Moment
+from ..faults.damage import MAX_SIZE
+from ..faults.fault import check
 
 VERSION = 2
 """Raised whenever a seed takes another course than before."""
@@ -220,7 +221,7 @@ def pairs() -> tuple[tuple[type[Action], str], ...]:
 
 def _makes_sense(action: type[Action], call: str) -> bool:
     try:
-        faults.check(Fault(_match(call), _MAKERS[action](Random(0))))
+        check(Fault(_match(call), _MAKERS[action](Random(0))))
     except ContradictoryFault:
         return False
     return True

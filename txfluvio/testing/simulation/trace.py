@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from ..journal import Direction, Journal
+from ..server.journal import Direction, Journal
 from .clock import EPOCH
 
 MAX_LINES = 1_000_000

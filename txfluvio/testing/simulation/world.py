@@ -24,8 +24,8 @@ from ...transport.waiting import Waiting
 from ...wire.sc import AddPartition
 from ..broker import FakeBroker
 from ..faults import Match, Moment
-from ..planting import Planted
-from ..replica import Key
+from ..faults.planting import Planted
+from ..spu.replica import Key
 from .clock import EPOCH, SimulatedClock
 from .history import History
 from .ledger import Ledger

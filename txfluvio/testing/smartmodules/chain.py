@@ -18,7 +18,7 @@ from ...wire.codes import Code, ErrorCode, ModuleRuntimeDetail, error
 from ...wire.compression import Compression, compress
 from ...wire.records import Batch, RawRecord, pack_records
 from ...wire.spu import ExtraParams, Lookback
-from ..log import PartitionLog
+from ..spu.log import PartitionLog
 from .abi import Input, Output, inflation_failure, records_of, sendable
 
 UNSET = -1

@@ -39,8 +39,8 @@ from ...wire.spu import (
     Predefined,
     SmartModuleInvocation,
 )
-from ..admission import ModuleName, ModuleNameError
-from ..store import Item
+from ..sc.admission import ModuleName, ModuleNameError
+from ..sc.store import Item
 from .abi import inflation_failure
 from .callables import Registrable, SmartModule
 from .chain import Chain, ChainError, Instance, Link, OutOfMemory, Trap
