@@ -330,6 +330,29 @@ def test_a_fault_is_planted_met_by_a_client_and_removed(page: Page) -> None:
     page.until(lambda: page.rows("Faults") == [])
 
 
+def test_a_fault_is_for_the_server_that_is_named_as_the_page_names_it(page: Page) -> None:
+    page.show("faults")
+    page.until(lambda: page.text("form"))
+    page.fill("What goes wrong", "LoseReply")
+    for name in ("SPU 5001", "5002", "sc"):
+        page.fill("Server", name)
+        page.press("Plant")
+    page.until(lambda: len(page.rows("Faults")) == 3)
+    where = sorted(row.split("|")[2] for row in page.rows("Faults"))
+    assert where == ["server 5001", "server 5002", "server SC"]
+
+
+def test_a_fault_for_a_server_that_is_none_is_refused_in_words(page: Page) -> None:
+    page.show("faults")
+    page.until(lambda: page.text("form"))
+    page.fill("Server", "the second")
+    page.press("Plant")
+    page.until(lambda: "a whole number or 'SC', not 'the second'" in page.text(".outcome"))
+    assert page.rows("Faults") == []
+    (refused,) = page.browser.get_log("browser")
+    assert "400" in refused["message"]
+
+
 def test_consumers_connections_and_requests_are_shown_and_a_frame_s_bytes(page: Page) -> None:
     page.put("a", "b", "c")
     page.client(

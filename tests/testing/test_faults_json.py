@@ -192,7 +192,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a predicate is not offered": (matching(call="Produce"), "connection, nth, moment$"),
     "a predicate": (matching(where="x"), "fault.match.where: a predicate"),
     "a moment that is none": (matching(moment="NOW"), "moment has to be CONNECTION or"),
-    "a server that is none": (matching(server="SPU"), "server has to be"),
+    "a server that is none": (
+        matching(server="SPU"),
+        "fault.match.server has to be a whole number or 'SC', not 'SPU'",
+    ),
     "a topic that is none": (matching(topic=1), "topic has to be a text"),
     "an error as a text": (
         acting(do="AnswerError", error="OTHER"),

@@ -187,6 +187,13 @@ function words(fields, ...without) {
     `${name.replaceAll("_", " ")} ${typeof value === "object" ? JSON.stringify(value) : value}`);
 }
 
+/** A server as a fault names it, by what the lists here call it; any other text is for the fake to refuse. */
+function serverOf(text) {
+  const [, id] = /^(?:spu )?(\d+)$/i.exec(text.trim()) ?? [];
+  if (id !== undefined) return Number(id);
+  return text.trim().toUpperCase() === "SC" ? "SC" : text;
+}
+
 /** What goes wrong, where, and how often: a form made of what the fake can do. */
 class FaultForm {
   constructor({ actions, calls, codes, moments }, outcome) {
@@ -248,8 +255,8 @@ class FaultForm {
     const match = {};
     for (const [name, control] of Object.entries(this.match)) {
       if (control.value === "") continue;
-      const number = control.type === "number" || (name === "server" && control.value !== "SC");
-      match[name] = number ? Number(control.value) : control.value;
+      if (name === "server") match[name] = serverOf(control.value);
+      else match[name] = control.type === "number" ? Number(control.value) : control.value;
     }
     return { match, action, times: this.times.value === "" ? null : Number(this.times.value) };
   }

@@ -37,6 +37,7 @@ Json = Any
 _ACTIONS = {action.__name__: action for action in ACTIONS}
 _PARTS = ("action", "match", "times")
 _NO_FORM = "where"
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text"}
 _ERROR = 'an object such as {"code": "STORAGE_ERROR"}'
 
 
@@ -133,7 +134,7 @@ def _read(kind: Any, value: Json, where: str) -> Any:
     if typing.get_origin(kind) is typing.Literal:
         if value in typing.get_args(kind):
             return value
-        raise _wrong(where, " or ".join(map(repr, typing.get_args(kind))), value)
+        raise _wrong(where, _word(kind), value)
     if kind is ErrorCode:
         return _error_code(value, where)
     if kind is bytes:
@@ -151,13 +152,23 @@ def _one_of(kinds: tuple[Any, ...], value: Json, where: str) -> Any:
     if value is None and types.NoneType in kinds:
         return None
     wrong: UsageError | None = None
-    for kind in kinds:
-        if kind is not types.NoneType:
-            try:
-                return _read(kind, value, where)
-            except UsageError as error:
-                wrong = wrong or error
+    offered = [kind for kind in kinds if kind is not types.NoneType]
+    for kind in offered:
+        try:
+            return _read(kind, value, where)
+        except UsageError as error:
+            wrong = wrong or error
+    words = [_word(kind) for kind in offered]
+    if all(words):
+        raise _wrong(where, " or ".join(words), value)
     raise wrong or _wrong(where, "null", value)
+
+
+def _word(kind: Any) -> str:
+    """What a plain value of a type is, for humans; empty for what has more to it."""
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(kind)))
+    return _WORDS.get(kind, "")
 
 
 def _plain(kind: type[Any], value: Json, where: str) -> Any:
@@ -167,8 +178,7 @@ def _plain(kind: type[Any], value: Json, where: str) -> Any:
         return float(value)
     if kind is str and isinstance(value, str):
         return value
-    names = {int: "a whole number", float: "a number", str: "a text"}
-    raise _wrong(where, names[kind], value)
+    raise _wrong(where, _word(kind), value)
 
 
 def _bytes(value: Json, where: str) -> bytes:
