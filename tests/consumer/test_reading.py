@@ -21,7 +21,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
-from txfluvio.testing.faults import Fault, Match, ShortCommittedFrame
+from txfluvio.testing.faults import CorruptCrc, Fault, Match, ShortCommittedFrame
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Record, encode_batch
 from txfluvio.wire.spu import StreamFetchRequest
@@ -53,6 +53,15 @@ class Everything(ConsumerCase):
         for expected in range(3):
             self.append(1)
             self.assertEqual(self.offsets(self.read(consumer, 1)), [expected])
+
+    def test_what_can_not_be_read_says_of_which_partition_and_from_where_on(self) -> None:
+        self.append(3)
+        consumer = self.started(start=BEGINNING)
+        self.read(consumer, 3)
+        self.broker.plant(Fault(Match("StreamFetch"), CorruptCrc()))
+        self.append(1)
+        error = self.failure(consumer.next(), ProtocolError)
+        self.assertEqual(error.__notes__, ["orders/0 at offset 3"])
 
     def test_all_arrive_wherever_max_bytes_cuts(self) -> None:
         self.append(300, batch=7, size=40)

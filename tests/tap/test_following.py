@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from txfluvio.tap.options import Options, Settings
 from txfluvio.tap.tail import Tail, Terminal
 from txfluvio.testing import FakeTls
-from txfluvio.testing.faults import Delay, Fault, Match
+from txfluvio.testing.faults import CorruptCrc, Delay, Fault, Match
 from txfluvio.testing.smartmodules import SmartModuleRecord, filter
 from txfluvio.transport.dialer import MemoryDialer
 
@@ -125,6 +125,12 @@ class WhatIsPrinted(TailCase):
     def test_every_partition_from_its_beginning_to_its_end(self) -> None:
         printed = self.printed("-B", "-d", "orders")
         self.assertEqual(sorted(printed), [b"a0", b"a1", b"a2", b"b0"])
+
+    def test_a_batch_that_is_damaged_is_told_with_its_partition_and_offset(self) -> None:
+        self.broker.plant(Fault(Match("StreamFetch", partition=0), CorruptCrc()))
+        self.printed("-B", "-d", "orders", status=1)
+        (said,) = self.said
+        self.assertRegex(said, "^fluvio-tail: orders/0 at offset 0: .*the CRC is")
 
     def test_one_partition(self) -> None:
         self.assertEqual(self.printed("-B", "-d", "-p", "1", "orders"), [b"b0"])

@@ -298,6 +298,10 @@ class PartitionStream:
             if isinstance(error, FluvioError):
                 self._cluster.metrics.failed("consume", error)
             self._log.info("{target}: {error}", target=self.target, error=error)
+            if isinstance(error, ProtocolError):
+                # It knows a place in some bytes; whose they were, nobody sees from that.
+                at = f" at offset {self.backlog.position}" if self.placed else ""
+                error.add_note(f"{self.target}{at}")
             self.failure = error
             self._owner.offer(self)
 

@@ -139,7 +139,9 @@ class Tail(Service):
         except BrokenPipeError:
             self._log.info("nobody reads the output any more")
         except FluvioError as error:
-            self._complain(error)
+            # Of bytes that are wrong, a note says whose they were.
+            where = "".join(f"{note}: " for note in getattr(error, "__notes__", [])[:1])
+            self._complain(f"{where}{error}")
             status = FAILED
         except OSError as error:
             where = "standard output" if self._settings.to is None else self._settings.to
