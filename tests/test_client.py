@@ -659,6 +659,17 @@ class Making(SynchronousTestCase):
         with self.assertRaisesRegex(UnknownSetting, "there are max_bytes, isolation, "):
             self.client.consumer("orders", xyz=1)
 
+    def test_who_misspells_what_is_no_setting_is_told_that_too(self) -> None:
+        wrongs: tuple[tuple[str, Any, str], ...] = (
+            ("partition", 0, "partitions"),
+            ("offset", Offset.beginning(), "start"),
+        )
+        for name, value, meant in wrongs:
+            with self.assertRaisesRegex(UnknownSetting, f"did you mean {meant}\\?$"):
+                self.client.consumer("orders", **{name: value})
+        with self.assertRaisesRegex(UnknownSetting, r"did you mean batches\?$"):
+            self.client.consume("orders", print, batch=True)
+
     def test_settings_can_be_given_by_name(self) -> None:
         base = ProducerConfig(linger=0.5)
         producer = self.client.producer("orders", base, batch_size=100)

@@ -44,6 +44,11 @@ if TYPE_CHECKING:
 
 ConfigT = TypeVar("ConfigT", ProducerConfig, ConsumerConfig)
 
+_READING = ("start", "stop", "partitions")
+"""What says what to read, and is no setting: a call takes both by name."""
+_HANDLING = (*_READING, "batches", "on_failure", "stop_timeout")
+"""The same where a handler gets the records."""
+
 
 @implementer(IFluvioClient)
 class FluvioClient(Service):
@@ -381,7 +386,7 @@ class FluvioClient(Service):
             start=start,
             stop=stop,
             partitions=partitions,
-            config=_settings(ConsumerConfig, config, overrides),
+            config=_settings(ConsumerConfig, config, overrides, _READING),
         )
         self._consumers[next(self._numbers)] = made
         return made
@@ -418,7 +423,7 @@ class FluvioClient(Service):
 
         All else is as with :meth:`consumer`.
         """
-        settings = _settings(ConsumerConfig, config, overrides)
+        settings = _settings(ConsumerConfig, config, overrides, _HANDLING)
 
         def open_consumer() -> Consumer:
             return self.consumer(
@@ -445,7 +450,13 @@ class FluvioClient(Service):
             raise ClientClosed
 
 
-def _settings(kind: type[ConfigT], config: ConfigT | None, overrides: dict[str, Any]) -> ConfigT:
+def _settings(
+    kind: type[ConfigT],
+    config: ConfigT | None,
+    overrides: dict[str, Any],
+    beside: tuple[str, ...] = (),
+) -> ConfigT:
+    """The settings of a call, which may take more ``beside`` them that somebody has misspelt."""
     if config is not None and not isinstance(config, kind):
         raise InvalidConfig("config", NotShown(type(config)), f"a {kind.__name__}")
     settings = kind() if config is None else config
@@ -454,7 +465,10 @@ def _settings(kind: type[ConfigT], config: ConfigT | None, overrides: dict[str, 
     known = [field.name for field in attrs.fields(kind)]
     for name, value in overrides.items():
         if name not in known:
+            known += beside
             alike = get_close_matches(name, known, n=1)
+            if isinstance(value, Offset) and "start" in beside:
+                alike = ["start"]
             hint = f"did you mean {alike[0]}?" if alike else f"there are {', '.join(known)}"
             raise UnknownSetting(f"{kind.__name__}.{name}", value, hint)
     return attrs.evolve(settings, **overrides)
