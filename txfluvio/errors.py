@@ -19,7 +19,8 @@ The tree::
             WaitTimedOut        something that should come to pass did not
             DeliveryTimedOut    a record that could not be stored
         NotAllStored        some of the records sent together were not stored
-        PartitionNotFound, LogTruncated
+        PartitionNotFound   of the topic; PartitionNotRead, of those that are read
+        LogTruncated
         BrokerError         a server's error code; one subclass per code worth catching
 """
 
@@ -547,6 +548,15 @@ class PartitionNotFound(FluvioError):
     partition: int
     count: int
     says = "topic {0.topic} has no partition {0.partition}: it has {0.count}, numbered from 0"
+
+
+class PartitionNotRead(PartitionNotFound):
+    """The partition is none of those that the consumer reads, whether there is such a one or not.
+
+    ``count`` is how many of the topic it reads; ``Consumer.partitions`` has them all.
+    """
+
+    says = "this consumer does not read {0.topic}/{0.partition}; of this topic it reads {0.count}"
 
 
 @attrs.define(slots=False)

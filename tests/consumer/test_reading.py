@@ -424,7 +424,7 @@ class Partitions(ConsumerCase):
     def test_a_partition_that_is_not_read_is_told_by_name(self) -> None:
         consumer = self.started(partitions=[0])
         for call in (consumer.position, consumer.pause, consumer.resume):
-            with self.assertRaises(PartitionNotFound):
+            with self.assertRaisesRegex(PartitionNotFound, "does not read orders/1; of .* reads 1"):
                 call(1)
         with self.assertRaises(PartitionNotFound):
             consumer.seek(1, 0)

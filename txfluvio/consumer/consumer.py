@@ -30,6 +30,7 @@ from ..errors import (
     NotStarted,
     OffsetManagementDisabled,
     PartitionNotFound,
+    PartitionNotRead,
     RecordNotCommittable,
     UsageError,
     WaitTimedOut,
@@ -305,7 +306,7 @@ class Consumer:
 
         :param topic: needed with several topics only.
         :return: None while it is not known, after a :meth:`seek` relative to the end or beginning.
-        :raises PartitionNotFound: it is none of those that are read.
+        :raises PartitionNotRead: it is none of those that are read.
         :raises UsageError: there are several topics and ``topic`` is not given.
         :raises NotStarted: it is not started.
         :raises ConsumerClosed: it is closed.
@@ -320,7 +321,7 @@ class Consumer:
 
         Cancelling ends the waiting and no more.
 
-        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        :raises PartitionNotRead: as :meth:`position`, and so in all else.
         :raises ConsumerClosed: it is closed, or was before there was an answer.
         :raises FluvioError: the partition's leader could not be asked.
         """
@@ -335,7 +336,7 @@ class Consumer:
 
         :param to: an absolute offset, or an :class:`~txfluvio.offset.Offset` other than stored.
         :raises InvalidConfig: ``to`` is neither.
-        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        :raises PartitionNotRead: as :meth:`position`, and so in all else.
         """
         place = Offset.absolute(to) if isinstance(to, int) else to
         if not isinstance(place, Offset) or place.kind is OffsetKind.STORED:
@@ -352,7 +353,7 @@ class Consumer:
         What was received of it is given up where others need the room, and read again; what
         retention has taken by then is told as at any position: ``OffsetEvicted``, or the reset.
 
-        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        :raises PartitionNotRead: as :meth:`position`, and so in all else.
         """
         stream = self._find(partition, topic)
         if stream.paused:
@@ -366,7 +367,7 @@ class Consumer:
     def resume(self, partition: int, *, topic: str | None = None) -> None:
         """Go on after :meth:`pause`, with the very next record.
 
-        :raises PartitionNotFound: as :meth:`position`, and so in all else.
+        :raises PartitionNotRead: as :meth:`position`, and so in all else.
         """
         stream = self._find(partition, topic)
         stream.resume()
@@ -391,7 +392,7 @@ class Consumer:
         :raises RecordNotCommittable: the record was not handed out, or not since a seek or a reset
             to before it; or it does not tell a position, since a SmartModule made it (it has no
             offset), or has run on what was produced (others may have its offset).
-        :raises PartitionNotFound: the record's partition is none of those that are read.
+        :raises PartitionNotRead: the record's partition is none of those that are read.
         :raises InvalidConfig: it is no record.
         :raises OffsetManagementDisabled: no offsets are stored by this consumer.
         :raises BrokerError: an SPU could not store them.
@@ -475,7 +476,7 @@ class Consumer:
         stream = self._streams.get(Target(topic, partition))
         if stream is None:
             count = sum(target.topic == topic for target in self._streams)
-            raise PartitionNotFound(topic, partition, count)
+            raise PartitionNotRead(topic, partition, count)
         return stream
 
     def _must_run(self) -> None:
