@@ -340,6 +340,17 @@ class ChangingTests(ControlCase):
         self.assertEqual((answer.status, answer.body["code"]), (409, Code.TOPIC_ALREADY_EXISTS))
         self.assertIn("already", answer.body["error"])
 
+    def test_a_topic_without_its_spus_is_refused_after_as_long_as_is_told(self) -> None:
+        waiting = self.send("POST", "/topics", b'{"name": "later", "replication": 3}')
+        self.clock.advance(89)
+        self.assertEqual(waiting.data, b"")
+        self.clock.advance(2)
+        self.assertEqual(waiting.answer().status, 409)
+        (told,) = [
+            one["does"] for one in self.ask("GET", "/")["calls"] if one["call"] == "POST /topics"
+        ]
+        self.assertIn("90 s", told)
+
     def test_records_are_appended_as_one_batch(self) -> None:
         records = ["a", {"key": "k", "value": "b"}, {"value": {"base64": "/w=="}}]
         self.broker.append("orders", [b"before"])

@@ -312,7 +312,11 @@ class Control:
         replication=number(1, least=1, most=MAX_COUNT),
     )
     async def create_topic(self, name: str, partitions: int, replication: int) -> None:
-        """Create a topic; answered when all of its partitions can be used."""
+        """Create a topic; answered when all of its partitions can be used.
+
+        Where they can not, because there are too few SPUs, that is an error after as long as an SC
+        waits: 90 s, or what --time topic-wait=SECONDS says.
+        """
         await self._broker.cluster.create_topic(
             name, partitions=partitions, replication=replication
         )
