@@ -133,6 +133,15 @@ class Presets(TlsCase):
         assert isinstance(error, CertificateNameMismatch)
         self.assertTrue(error.server_name.endswith(".fluvio.test"))
         self.assertEqual(error.names, ("fluvio.test",))
+
+    def test_a_domain_without_dots_is_good_for_spus_too(self) -> None:
+        self.use(FakeTls(domain="localhost"))
+        self.connect()
+        producer = self.client.producer("orders")
+        self.result(producer.start())
+        stored = self.result(producer.send(b"x"))
+        self.assertEqual(stored.offset, 0)
+        self.result(producer.close())
         self.result(producer.close())
 
     def test_a_client_whose_certificate_is_refused_is_told_why(self) -> None:

@@ -42,6 +42,8 @@ from .tls_files import TlsFiles
 DOMAIN: Final = "fluvio.test"
 """The name that certificates are for unless another is given."""
 
+_NAMED_SPUS: Final = range(5001, 5101)
+
 MAX_HELLOS = 1_000
 """How many clients' names are kept; the oldest go first."""
 
@@ -82,7 +84,8 @@ class FakeTls:
 
     :param preset: what is wrong with it.
     :param domain: the SC's name; an SPU's is ``<name of the SPU>.<domain>``. Good certificates are
-        for these, and for ``localhost`` and 127.0.0.1.
+        for these, and for ``localhost`` and 127.0.0.1; of a domain without dots, for the first
+        hundred SPUs, under the names they have if nobody gives them others.
     :param client_name: the common name in the client's certificate, by which a policy knows it;
         None: it has none.
     :param only: the one version of TLS to speak; None: 1.2 and 1.3.
@@ -144,7 +147,7 @@ class FakeTls:
     def _issue_server(self) -> Issued:
         by, names, last_day = self.authority, [self.domain], 10
         if self.preset is not Preset.SC_ONLY:
-            names += [f"*.{self.domain}", "localhost", "127.0.0.1"]
+            names += [*_names_of_spus(self.domain), "localhost", "127.0.0.1"]
         match self.preset:
             case Preset.EXPIRED:
                 last_day = -1
@@ -155,6 +158,16 @@ class FakeTls:
         return issue(
             by, *names, common_name="a server", first_day=-9, last_day=last_day, usage=SERVERS
         )
+
+
+def _names_of_spus(domain: str) -> list[str]:
+    """What a certificate says to be for SPUs: a wildcard, where TLS libraries take one.
+
+    They take none before a name without dots, such as ``*.localhost``.
+    """
+    if "." in domain.strip("."):
+        return [f"*.{domain}"]
+    return [f"custom-spu-{spu_id}.{domain}" for spu_id in _NAMED_SPUS]
 
 
 def server_options(
