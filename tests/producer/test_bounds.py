@@ -6,6 +6,8 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
+import txfluvio.producer
+from tests.costs import calls_of
 from tests.producer.kit import NAME, ProducerTestCase
 from txfluvio.errors import DeliveryTimedOut, Effect, WaitTimedOut
 from txfluvio.producer import Producer
@@ -152,6 +154,40 @@ class OwnBoundTests(ProducerTestCase):
         self.turn()
         self.let_go()
         self.successResultOf(later)
+
+
+class ManyPartitionsAtTheBoundTests(ProducerTestCase):
+    partitions = 40
+
+    def cost(self, used: int) -> int:
+        """Calls that it takes a record to begin to wait, where so many partitions hold some."""
+        self.leader.holding = True
+        producer = self.started(buffer_memory=1000, max_request_size=1000, batch_size=1000)
+        for partition in range(used):
+            producer.send(b"a", partition=partition)
+        self.turn()
+        producer.send(b"x" * 900, partition=0)
+        self.turn()
+
+        def send() -> None:
+            producer.send(b"b", partition=0)
+            self.turn()
+
+        count = calls_of(send, txfluvio.producer)
+        self.assertGreater(producer.buffered, 1000)
+        self.finish(producer)
+        return count
+
+    def finish(self, producer: Producer) -> None:
+        self.leader.holding = False
+        closed = producer.close()
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+        self.successResultOf(closed)
+
+    def test_partitions_that_wait_for_answers_are_not_hurried(self) -> None:
+        self.assertEqual(self.cost(14), self.cost(7))
 
 
 class SharedBoundTests(ProducerTestCase):

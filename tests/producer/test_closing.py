@@ -308,6 +308,32 @@ class FlushAfterManyTests(ProducerTestCase):
     def test_partitions_that_hold_nothing_are_not_looked_at(self) -> None:
         self.assertEqual(self.cost(40), self.cost(10))
 
+    def cost_behind(self, waiting: int) -> int:
+        """Calls that it takes to flush a record behind a flush that waits for so many partitions'
+        answers."""
+        self.leader.holding = True
+        producer = self.started()
+        for partition in range(waiting):
+            producer.send(b"a", partition=partition)
+        before = producer.flush()
+        self.turn()
+        producer.send(b"b", partition=0)
+        count = calls_of(lambda: producer.flush(), txfluvio.producer)
+        self.assertNoResult(before)
+        self.finish(producer)
+        return count
+
+    def finish(self, producer: Producer) -> None:
+        self.leader.holding = False
+        closed = producer.close()
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+        self.successResultOf(closed)
+
+    def test_partitions_that_an_earlier_flush_waits_for_are_not_looked_at(self) -> None:
+        self.assertEqual(self.cost_behind(40), self.cost_behind(10))
+
 
 class CloseTests(ProducerTestCase):
     def assert_nothing_left(self) -> None:

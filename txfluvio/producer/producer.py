@@ -124,6 +124,7 @@ class Producer:
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
         self._filled: dict[Sender, None] = {}
+        self._unflushed: dict[Sender, None] = {}
         self._flushes: dict[Countdown, None] = {}
         self._latest_flush: Countdown | None = None
         self._closes: dict[Deferred[None], None] = {}
@@ -368,7 +369,7 @@ class Producer:
             submission.lots.rotate(-1)
         else:
             submission.lots.popleft()
-        self._filled[sender] = None
+        self._filled[sender] = self._unflushed[sender] = None
         self._intake.hold(grown)
         self._turn.stir(sender)
 
@@ -396,9 +397,9 @@ class Producer:
         return list(self._filled)
 
     def _hurry(self) -> None:
-        for sender in self._holding():
-            if len(sender.queue):
-                self._turn.stir(sender)
+        # The others go on by themselves: of thousands that hold records, all may do so.
+        for sender in self._shared.lingering:
+            self._turn.stir(sender)
 
     def _hurried(self) -> bool:
         """Whether nothing should linger now."""
@@ -449,8 +450,10 @@ class Producer:
             return fail(self._not_running())
         self._land()
         countdown = Countdown(self._flushed, self._latest_flush)
-        for sender in self._holding():
+        # Who got nothing since the one before has nothing that it does not wait for.
+        for sender in self._unflushed:
             countdown.watch(sender.held)
+        self._unflushed.clear()
         countdown.follow(reversed(self._intake))
         self._telling.hold(countdown)
         if countdown.done:

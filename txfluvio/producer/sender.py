@@ -62,6 +62,7 @@ class Shared:
     :ivar chain: the SmartModules that the leader runs over them.
     :ivar tells_offsets: whether the offsets in the topic's answers mean something.
     :ivar hurried: whether nothing should linger now.
+    :ivar lingering: the senders that linger, with nothing else to do.
     :ivar release: called with the bytes of records that have their outcomes, before these are told.
     :ivar telling: a context in which outcomes are told.
     :ivar turn: has a sender look at its queue, but not in this turn.
@@ -74,6 +75,7 @@ class Shared:
     chain: Chain
     tells_offsets: bool = True
     hurried: Callable[[], bool]
+    lingering: dict[Sender, None] = attrs.field(factory=dict)
     release: Callable[[int], None]
     telling: Telling
     turn: Turn
@@ -158,6 +160,7 @@ class Sender:
         if delay is None:
             return
         if delay > 0:
+            self._shared.lingering[self] = None
             self._linger_call = self._shared.cluster.clock.callLater(delay, self._lingered)
             return
         self._working = True
@@ -213,6 +216,7 @@ class Sender:
         self.look()
 
     def _stop_lingering(self) -> None:
+        self._shared.lingering.pop(self, None)
         call, self._linger_call = self._linger_call, None
         if call is not None:
             call.cancel()
