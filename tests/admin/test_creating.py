@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from tests.cluster.objects import changed, deleted, everything, partition, spu, topic, updated
 from tests.costs import calls_of
@@ -434,6 +434,38 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         creating.cancel()
         self.failureResultOf(creating, CancelledError)
         self.stopped()
+
+
+class WhatTheScHasConfirmed(ScriptedAdminCase):
+    """It is done, also for who is still waiting for it to show when the client closes."""
+
+    def confirmed(self, change: Deferred[None]) -> None:
+        self.advance()
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertNoResult(change)
+        self.stopped()
+        error = self.failureResultOf(change, ClientClosed).value
+        self.assertIs(error.effect, Effect.DONE)
+
+    def test_a_topic_that_does_not_show_yet(self) -> None:
+        self.confirmed(self.admin.create_topic("orders"))
+
+    def test_a_topic_without_leaders(self) -> None:
+        creating = self.admin.create_topic("orders")
+        self.show(topic("orders"))
+        self.confirmed(creating)
+
+    def test_a_topic_that_is_deleted(self) -> None:
+        self.show(topic("orders"))
+        self.confirmed(self.admin.delete_topic("orders"))
+
+    def test_partitions_that_are_added(self) -> None:
+        self.show(topic("orders"))
+        self.confirmed(self.admin.add_partitions("orders", 1))
+
+    def test_an_spu_that_is_registered(self) -> None:
+        self.confirmed(self.admin.register_spu(7, "spu.test", 9010, private_port=9011))
 
 
 class DeletingATopic(ScriptedAdminCase):

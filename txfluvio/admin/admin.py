@@ -807,12 +807,15 @@ class Admin:
             )
         except WaitTimedOut:
             return False
+        except ClientClosed as error:
+            error.effect = Effect.DONE
+            raise
 
     async def _until(self, usable: topics.Usable, left: TimeLeft) -> None:
         """Wait until what the SC has confirmed can be used."""
         try:
             await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left.seconds)
-        except WaitTimedOut as error:
+        except (WaitTimedOut, ClientClosed) as error:
             error.effect = Effect.DONE
             raise
 
