@@ -14,11 +14,14 @@ from txfluvio.admin import (
     PartitionResolution,
 )
 from txfluvio.admin.admin import REUSE_PAUSE, SETTLING
+from txfluvio.cluster import MAX_PARTITIONS
 from txfluvio.cluster.connections import SC_CALLS
 from txfluvio.errors import (
     ClientClosed,
     Disconnected,
     Effect,
+    InvalidConfig,
+    PermissionDenied,
     TopicAlreadyExists,
     TopicInvalidConfiguration,
     TopicNotFound,
@@ -502,6 +505,19 @@ class AddingPartitions(ScriptedAdminCase):
         self.assertNoResult(adding)
         self.show(topic("orders", 2), partition("orders-1"))
         self.successResultOf(adding)
+        self.stopped()
+
+    def test_any_number_may_wait_and_fail_without_being_sent(self) -> None:
+        self.show(topic("orders"))
+        first = self.admin.add_partitions("orders", 1)
+        too_many = [self.admin.add_partitions("orders", MAX_PARTITIONS) for _ in range(1000)]
+        self.advance()
+        refused = StatusResponse(name="orders", error_code=error(Code.PERMISSION_DENIED))
+        self.sc.one().reply(refused)
+        self.advance()
+        self.failureResultOf(first, PermissionDenied)
+        for one in too_many:
+            self.failureResultOf(one, InvalidConfig)
         self.stopped()
 
     def test_where_that_does_not_come_nothing_is_asked_for(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock, FirstError
+from twisted.internet.defer import Deferred, DeferredList, FirstError
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -25,6 +25,7 @@ from ..cluster import (
     Cluster,
     TimeLeft,
     Topology,
+    Turns,
     ask_stored_offsets,
     may_succeed,
     within,
@@ -90,7 +91,7 @@ class Admin:
         self._cluster = cluster
         self._clock = cluster.clock
         self._deleted: dict[str, float] = {}
-        self._adding = DeferredLock()
+        self._adding = Turns(1)
 
     # Topics
 

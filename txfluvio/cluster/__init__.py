@@ -25,6 +25,7 @@ from .topology import (
     partition_key,
     told_by,
 )
+from .turns import Turns
 from .watcher import ConnectionState
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Told",
     "TopicInfo",
     "Topology",
+    "Turns",
     "WatchHandle",
     "ask_stored_offsets",
     "may_succeed",

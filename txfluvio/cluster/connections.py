@@ -45,6 +45,7 @@ from ..transport.waiting import Waiting
 from ..wire.schema import Message, Request
 from .time_left import TimeLeft, within
 from .topology import SpuInfo
+from .turns import Turns
 
 ReplyT = TypeVar("ReplyT", bound=Message)
 
@@ -323,39 +324,6 @@ class SpuPool:
             deferred.errback(another(failure.value))
 
 
-class _Turns:
-    """A number of turns, for those who ask first, given back one after another.
-
-    Who gets a turn may be done with it before that returns, and so may the next one: each within
-    the one before, many who wait would be deeper than a stack can be.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: Waiting[None] = Waiting()
-        self._busy = False
-
-    def acquire(self) -> Deferred[None]:
-        """Fires when it is one's turn. Cancelling ends the waiting."""
-        if self._waiting or not self._free:
-            return self._waiting.add()
-        self._free -= 1
-        return succeed(None)
-
-    def release(self) -> None:
-        """Give a turn back."""
-        self._free += 1
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while self._free and (waiter := self._waiting.take_first()) is not None:
-                self._free -= 1
-                waiter.callback(None)
-        finally:
-            self._busy = False
-
-
 class ScCalls:
     """Calls to the SC, one at a time over each of a few connections.
 
@@ -366,7 +334,7 @@ class ScCalls:
     def __init__(self, connections: Connections, clock: IReactorTime) -> None:
         self._connections = connections
         self._clock = clock
-        self._turns = _Turns(SC_CALLS)
+        self._turns = Turns(SC_CALLS)
         self._idle: list[FluvioProtocol] = []
 
     async def call(
