@@ -195,6 +195,18 @@ class SmartModules(AdminCase):
         (found,) = self.result(self.admin.list_smartmodules(summary=False))
         self.assertEqual(gzip.decompress(found.wasm), b"(module)")
 
+    def test_a_package_is_one_and_so_are_its_params(self) -> None:
+        package = SmartModulePackage(name="sm", group="g", version="0.1.0")
+        params: Any
+        for params in (None, ["a"], {"a": "b"}, {1: SmartModuleParam()}):
+            wrong = attrs.evolve(package, params=params)
+            creating = self.admin.create_smartmodule("", WASM, package=wrong)
+            found = self.failureResultOf(creating, InvalidConfig).value
+            self.assertEqual(found.setting, "SmartModulePackage.params")
+        no_package: Any = {"name": "sm"}
+        creating = self.admin.create_smartmodule("", WASM, package=no_package)
+        self.assertEqual(self.failureResultOf(creating, InvalidConfig).value.setting, "package")
+
     def test_a_package_has_versions_that_an_sc_can_read(self) -> None:
         package = SmartModulePackage(name="sm", group="g", version="0.1.0")
         for setting, wrong in (

@@ -554,8 +554,11 @@ class Admin:
             payload = read_wasm(wasm) if isinstance(wasm, str | os.PathLike) else wasm
             if not isinstance(payload, bytes) or not payload:
                 raise InvalidConfig("wasm", wasm, "the bytes of a module, or the path of its file")
+            meta = None
+            if package is not None:
+                meta = values.instance("package", package, SmartModulePackage).to_wire()
             spec = sc.SmartModuleSpec(
-                meta=None if package is None else package.to_wire(),
+                meta=meta,
                 wasm=sc.Wasm(payload=gzipped(payload)),
             )
             request = sc.CreateRequest(kind=sc.SMART_MODULE, name=name, spec=spec)

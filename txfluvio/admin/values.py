@@ -383,11 +383,9 @@ class SmartModulePackage:
             visibility=sc.Visibility.PUBLIC if self.public else sc.Visibility.PRIVATE,
             repository=self.repository,
         )
-        params = {
-            name: sc.Param(description=param.description, optional=param.optional)
-            for name, param in self.params.items()
-        }
-        return sc.PackageMeta(package=package, params=params)
+        return sc.PackageMeta(
+            package=package, params=params("SmartModulePackage.params", self.params)
+        )
 
     @classmethod
     def from_wire(cls, meta: sc.PackageMeta) -> SmartModulePackage:
@@ -681,6 +679,22 @@ def columns(name: str, value: object) -> tuple[sc.TableColumn, ...]:
     if not all(isinstance(one, TableColumn) for one in given):
         raise InvalidConfig(name, value, expected)
     return tuple(column.to_wire() for column in given)
+
+
+def params(name: str, value: object) -> dict[str, sc.Param]:
+    """The parameters that a SmartModule takes.
+
+    :raises InvalidConfig: they are something else.
+    """
+    expected = "a mapping of SmartModuleParam"
+    if not isinstance(value, Mapping):
+        raise InvalidConfig(name, value, expected)
+    if not all(isinstance(one, SmartModuleParam) for one in value.values()):
+        raise InvalidConfig(name, value, expected)
+    return {
+        text(name, key): sc.Param(description=one.description, optional=one.optional)
+        for key, one in value.items()
+    }
 
 
 def seconds(name: str, value: object, otherwise: float) -> float:
