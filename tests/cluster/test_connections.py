@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, fail
 
 from tests.costs import calls_of
+from txfluvio.cluster import ConnectionState
 from txfluvio.cluster.connections import COMMITTED_CONNECTIONS, SC_CALLS
 from txfluvio.config import TlsConfig
 from txfluvio.errors import (
@@ -456,6 +457,29 @@ class AskingTheSc(Started):
         self.failureResultOf(asking, CancelledError)
         self.advance()
         self.assertTrue(asked.connection.closed)
+        self.stopped()
+
+    def test_cancelled_while_a_name_is_resolved_it_is_not_made_again(self) -> None:
+        class Resolving(MemoryDialer):
+            """As it is with Twisted: of a name that is no longer resolved it says the same as of
+            one that is not known."""
+
+            def dial(
+                self, host: str, port: int, *, server_name: str | None = None
+            ) -> Deferred[FluvioProtocol]:
+                if cluster.state is not ConnectionState.CONNECTED:
+                    return super().dial(host, port, server_name=server_name)
+                unknown = ConnectFailed(f"{host}:{port}", "no address is known")
+                return Deferred(lambda resolving: resolving.errback(unknown))
+
+        self.stopped()
+        self.use(dialer=Resolving)
+        cluster = self.cluster
+        self.started()
+        asking = self.cluster.sc_request(DELETE)
+        self.advance()
+        asking.cancel()
+        self.failureResultOf(asking, CancelledError)
         self.stopped()
 
     def test_cancelled_while_it_waits_its_turn_it_is_never_sent(self) -> None:

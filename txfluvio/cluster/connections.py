@@ -159,8 +159,10 @@ class Connections:
         if self._closed:
             self._tell()
             return Failure(ClientClosed())
-        if attempt.given_up and failure.check(CancelledError):
-            return failure
+        if attempt.given_up:
+            # Twisted says of a name that was being resolved that it is not known: no error of the
+            # attempt, after which whoever has cancelled would make another.
+            return Failure(CancelledError())
         error = _named(failure.value, attempt.address)
         self._metrics.failed("connect", error)
         return Failure(error)
