@@ -5,7 +5,7 @@ from __future__ import annotations
 from txfluvio.config import OffsetReset
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import PartitionStream
-from txfluvio.errors import ProtocolError
+from txfluvio.errors import OffsetEvicted, ProtocolError
 from txfluvio.offset import Offset
 from txfluvio.wire.records import Record, encode_batch
 from txfluvio.wire.spu import FetchRequest, StreamFetchRequest, UpdateOffsetsRequest
@@ -150,6 +150,21 @@ class ManyPartitions(MemoryCase):
             self.wait(0.25)
             wait.addCallbacks(seen.append, lambda failure: failure.trap(ProtocolError) and None)
         self.assertEqual(self.offsets(seen), list(range(40)))
+
+    def test_one_that_has_failed_does_not_keep_large_batches_of_the_others_away(self) -> None:
+        self.append(4, partition=0, batch=1)
+        self.broker.evict("orders", 0, before=3)
+        self.append(2, partition=1, batch=1, size=50_000)
+        consumer = self.started(
+            start=BEGINNING, partitions=[0, 1], max_bytes=4000, buffer_memory=40_000
+        )
+        consumer.seek(0, 0)
+        seen: list[Record] = []
+        for _ in range(20):
+            wait = consumer.next()
+            self.wait(0.25)
+            wait.addCallbacks(seen.append, lambda failure: failure.trap(OffsetEvicted) and None)
+        self.assertEqual([(record.partition, record.offset) for record in seen], [(1, 0), (1, 1)])
 
     def test_partitions_added_later_make_the_others_ask_for_less(self) -> None:
         self.fill()

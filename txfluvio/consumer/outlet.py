@@ -64,8 +64,8 @@ class Outlet:
         self._waiter = Deferred()
         if at_once:
             self.wake()
-        else:
-            self._budget.idle(True)
+        # Those that have failed stand in the ring for as long as they are left at that.
+        self._budget.idle(not any(stream.backlog for stream in self._ring))
         try:
             await self._waiter
         finally:
