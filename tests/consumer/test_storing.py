@@ -25,7 +25,7 @@ from txfluvio.offset import Offset
 from txfluvio.testing.faults import AnswerError, Fault, Match, Reset, Truncate
 from txfluvio.wire.codes import Code
 from txfluvio.wire.records import Batch, Record, encode_batch
-from txfluvio.wire.spu import UpdateConsumerOffsetRequest
+from txfluvio.wire.spu import StreamFetchRequest, UpdateConsumerOffsetRequest
 
 from .kit import ConsumerCase
 
@@ -283,6 +283,22 @@ class Committing(StoringCase):
         self.failure(self.drained(consumer), FluvioError)
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 12)
+
+    def test_behind_an_error_the_stream_that_stores_is_not_taken_for_broken(self) -> None:
+        damaged = bytearray(encode_batch([b"x"]))
+        damaged[-1] ^= 0xFF
+        self.append_batch(bytes(damaged))
+        self.append(1)
+        watching = self.connected(idle_probe=5.0)
+        consumer = self.worker(cluster=watching)
+        self.read(consumer, 10)
+        self.failure(consumer.next(), ProtocolError)
+        self.wait(60.0)
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 9)
+        self.assertEqual(len(self.asked(StreamFetchRequest)), 1)
+        self.result(consumer.close())
+        self.result(watching.stop())
 
     def drained(self, consumer: Consumer) -> Deferred[None]:
         return Deferred.fromCoroutine(self.collect(consumer, []))

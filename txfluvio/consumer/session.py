@@ -123,6 +123,11 @@ class Session:
         if self._owner.listening:
             self._allowance.ask(self._allowance.slot, self._send_acknowledgement)
 
+    @property
+    def due(self) -> bool:
+        """Whether a push was asked for that has not come, and is wanted yet."""
+        return self.pushed < self.asked and self._owner.listening
+
     def silent_since(self, asked: int) -> bool:
         """Whether the push that was asked for last, as number ``asked``, has not come yet."""
         return self.asked == asked and self.pushed < asked

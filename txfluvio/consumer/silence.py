@@ -55,7 +55,7 @@ class Silence:
         self._call = self._clock.callLater(self._interval, self._look)
         session = self._session
         before, self._pushed = self._pushed, session.pushed
-        if session.pushed == session.asked or session.pushed != before:
+        if not session.due or session.pushed != before:
             self._promised = 0
         elif self._promised > session.received:
             self._end(None)
