@@ -5,7 +5,7 @@ from __future__ import annotations
 from txfluvio.config import OffsetReset
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import PartitionStream
-from txfluvio.errors import OffsetEvicted, ProtocolError
+from txfluvio.errors import OffsetEvicted, ProtocolError, TopicDeleted
 from txfluvio.offset import Offset
 from txfluvio.wire.records import Record, encode_batch
 from txfluvio.wire.spu import FetchRequest, StreamFetchRequest, UpdateOffsetsRequest
@@ -165,6 +165,24 @@ class ManyPartitions(MemoryCase):
             self.wait(0.25)
             wait.addCallbacks(seen.append, lambda failure: failure.trap(OffsetEvicted) and None)
         self.assertEqual([(record.partition, record.offset) for record in seen], [(1, 0), (1, 1)])
+
+    def test_what_came_before_a_failure_is_not_given_up_for_the_others(self) -> None:
+        self.append(2, partition=0, size=50_000)
+        consumer = self.started(
+            start=BEGINNING, partitions=[0, 1], max_bytes=4000, buffer_memory=40_000
+        )
+        wait = consumer.next()
+        self.network.pump()
+        wait.cancel()
+        self.failureResultOf(wait)
+        self.result(self.broker.cluster.delete_topic("orders"))
+        self.wait(1.0)
+        consumer.pause(0)
+        self.failure(consumer.next(), TopicDeleted)
+        consumer.pause(1)
+        consumer.resume(0)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [0, 1])
+        self.failure(consumer.next(), TopicDeleted)
 
     def test_partitions_added_later_make_the_others_ask_for_less(self) -> None:
         self.fill()

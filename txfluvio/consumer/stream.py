@@ -269,13 +269,15 @@ class PartitionStream:
     def relieve(self) -> None:
         """If it is paused and the budget is exceeded, give up what was received, to be read again.
 
-        Nobody would take it, and others wait for the room.
+        Nobody would take it, and others wait for the room. Where it has failed, nothing is read
+        again, and what was received before that is kept.
         """
         if self.paused and self._allowance.excessive:
-            self.backlog.shed()
             self._relieved = True
+            if self.failure is None:
+                self.backlog.shed()
+                self.interrupt()
             self._count()
-            self.interrupt()
 
     @property
     def lag(self) -> int:
