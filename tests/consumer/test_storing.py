@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from twisted.internet.defer import CancelledError, Deferred
 
 from txfluvio.config import Isolation, OffsetReset, OffsetStrategy
@@ -19,6 +21,7 @@ from txfluvio.errors import (
     PartitionNotFound,
     ProtocolError,
     RecordNotCommittable,
+    TopicDeleted,
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
@@ -272,6 +275,17 @@ class Committing(StoringCase):
         self.read(consumer, 1)
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 3)
+
+    def test_commits_that_fail_do_not_keep_the_frames_of_those_before(self) -> None:
+        consumer = self.worker()
+        self.read(consumer, 3)
+        self.result(self.broker.cluster.delete_topic("orders"))
+        self.wait(1.0)
+        depths = []
+        for _ in range(3):
+            error = self.failure(consumer.commit(), TopicDeleted)
+            depths.append(len(traceback.extract_tb(error.__traceback__)))
+        self.assertEqual(len(set(depths)), 1)
 
     def test_behind_an_error_of_the_stream_what_was_processed_can_be_committed(self) -> None:
         log = self.broker.replica("orders").log

@@ -116,7 +116,8 @@ class Bookmark:
         if self._storing is None and self.stored == self.processed:
             return succeed(None)
         if self._failure is not None:
-            return fail(self._failure)
+            # Each time it is raised, it would keep the frames of all the times before.
+            return fail(self._failure.with_traceback(None))
         waiter: Deferred[None] = Deferred(self._forget)
         on_its_way = self._storing is not None and self._storing_up_to == self.processed
         self._waiters[waiter] = self._round if on_its_way else self._round + 1
