@@ -246,6 +246,10 @@ class TestEndpoint:
         with pytest.raises(ValueError, match="host:port, with a port from 0 to 65535"):
             parse_endpoint("localhost", lowest_port=0)
 
+    def test_with_a_port_of_thousands_of_digits_is_said_to_be_none_in_the_same_words(self) -> None:
+        with pytest.raises(ValueError, match="host:port, with a port from 1 to 65535"):
+            parse_endpoint("localhost:" + "9" * 5000)
+
     @pytest.mark.parametrize(
         "text",
         [

@@ -21,6 +21,7 @@ WORDS = frozenset(
     {
         "_callers",
         "_checks",
+        "_numbers",
         "_sites",
         "_wording",
         "config",

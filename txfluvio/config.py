@@ -29,6 +29,7 @@ from ._checks import (
     seconds_or_0,
     whole,
 )
+from ._numbers import whole_number
 from .errors import InvalidConfig
 from .smartmodule import SmartModuleInvocation
 
@@ -118,10 +119,10 @@ def parse_endpoint(text: str, *, lowest_port: int = 1) -> tuple[str, int]:
     elif ":" in host:
         colon = ""
     well_formed = host and colon and host.isprintable() and not any(c in " /[]@" for c in host)
-    is_number = port.isascii() and port.isdigit()
-    if not well_formed or not is_number or not lowest_port <= int(port) < 2**16:
+    number = whole_number(port, lowest_port, 2**16 - 1)
+    if not well_formed or number is None:
         raise ValueError(f"host:port, with a port from {lowest_port} to 65535")
-    return host, int(port)
+    return host, number
 
 
 def join_endpoint(host: str, port: int) -> str:

@@ -176,6 +176,16 @@ def test_what_is_no_number_of_them_is_refused(
     assert f"argument {option}: '0' is no whole number, 1 or more\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", ["1_000", " 5", "\u0665", "9" * 5000])
+def test_only_plain_digits_are_a_number_of_them(
+    number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--frames", number])
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if "whole number" in one]
+    assert len(line) < 200
+
+
 def test_without_recordings_the_command_says_how_to_name_some(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from twisted.internet.abstract import isIPv6Address
 from twisted.python.usage import Options, UsageError
 
+from .._numbers import whole_number
 from ..console.address import Address
-from .numbers import whole_number
 
 
 def where_to_serve(name: str, text: str | None) -> tuple[str, int] | None:

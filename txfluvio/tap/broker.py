@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import InvalidName, ObjectNotFound, namedAny
 from twisted.python.usage import UsageError
 
+from .._numbers import whole_number
 from ..errors import FluvioError
 from ..profile import add_cluster
 from ..testing import (
@@ -52,7 +53,7 @@ from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec
 from ._process import FAILED, LoggingElsewhere, Output, complain, exit_with
 from .addresses import WebOptions
-from .numbers import whole_number, whole_option
+from .numbers import whole_option
 
 if TYPE_CHECKING:
     from .served import ServedConsole

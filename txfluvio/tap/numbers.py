@@ -1,20 +1,10 @@
-"""Whole numbers as they are typed: what is none is said in one line, however long it is."""
+"""Options that take whole numbers: what is none is said in one line, however long it is."""
 
 from __future__ import annotations
 
 from twisted.python.usage import UsageError
 
-LARGEST = 2**63 - 1
-_DIGITS = len(str(LARGEST))
-
-
-def whole_number(text: str, low: int = 0, high: int = LARGEST) -> int | None:
-    """The number that a text is; None: it is none, or not from ``low`` to ``high``."""
-    # Python itself refuses to read thousands of digits, with an error of its own.
-    if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
-        return None
-    number = int(text)
-    return number if low <= number <= high else None
+from .._numbers import LARGEST, whole_number
 
 
 def whole_option(name: str, text: str, low: int = 0, high: int = LARGEST) -> int:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import attrs
 from twisted.python.usage import UsageError
 
+from .._numbers import LARGEST
 from ..config import (
     ClientConfig,
     ConsumerConfig,
@@ -32,7 +33,7 @@ from ..transforms import load_transforms
 from ._process import LoggingElsewhere
 from .addresses import where_to_serve
 from .formats import OUTPUTS, Format, KeyValueFormat, TemplateFormat
-from .numbers import LARGEST, whole_option
+from .numbers import whole_option
 
 STORING_INTERVAL = 2.0
 """Seconds between two times that the offsets of ``--consumer`` are stored."""

@@ -6,17 +6,20 @@ import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
+from .._numbers import whole_number
+
+_SHOWN = 40
+"""The first characters of what is no number, which may be any text."""
+
 
 def whole(least: int) -> Callable[[str], int]:
     """Takes whole numbers from the least one on."""
 
     def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise ArgumentTypeError(f"{text!r} is no whole number, {least} or more")
+        number = whole_number(text, least)
+        if number is None:
+            shown = repr(text[:_SHOWN])
+            raise ArgumentTypeError(f"{shown} is no whole number, {least} or more")
         return number
 
     return read
