@@ -649,17 +649,18 @@ class PartitionStream:
 
     async def _until(self, begin: Callable[[], Deferred[T]]) -> T:
         """Begin something and wait for it, unless interrupted."""
-        self._go_on()
+        self._raise_interruption()
         event = self._waiting = begin()
         try:
             return await event
         except CancelledError:
-            self._go_on()
+            self._raise_interruption()
             raise
         finally:
             self._waiting = None
 
-    def _go_on(self) -> None:
+    def _raise_interruption(self) -> None:
+        """Raise what has interrupted the session since the last wait, if anything has."""
         interruption, self._interruption = self._interruption, None
         if interruption is not None:
             raise interruption
