@@ -42,8 +42,13 @@ PREAMBLE: Final = 12
 HEADER: Final = 57
 """Bytes of a batch before its blob, without a schema id."""
 
+CRC_AT: Final = 17
+"""Where in a batch its checksum is: four bytes."""
+
+COVERED_FROM: Final = 21
+"""Where in a batch begins what its checksum covers: at the attributes, and it goes to the end."""
+
 _FIXED: Final = HEADER - PREAMBLE
-_CRC_START: Final = 21
 _SCHEMA_BIT: Final = 0x10
 _CODEC_BITS: Final = 0x07
 _CODECS: Final = tuple(Compression)
@@ -179,7 +184,7 @@ class Batch:
         bits = self.attributes & _CODEC_BITS
         if bits >= len(_CODECS):
             raise ProtocolError(
-                f"{bits} is no codec", field="batch.attributes", position=self.start + _CRC_START
+                f"{bits} is no codec", field="batch.attributes", position=self.start + COVERED_FROM
             )
         return _CODECS[bits]
 
@@ -188,12 +193,12 @@ class Batch:
 
         :raises ProtocolError: it is not what the bytes give.
         """
-        found = crc32c(memoryview(self.data)[self.start + _CRC_START : self.end])
+        found = crc32c(memoryview(self.data)[self.start + COVERED_FROM : self.end])
         if found != self.crc:
             raise ProtocolError(
                 f"the CRC is {self.crc:#010x}, the bytes give {found:#010x}",
                 field="batch.crc",
-                position=self.start + 17,
+                position=self.start + CRC_AT,
             )
 
     def blob(self, limits: BatchLimits | None = None) -> bytes:
@@ -428,7 +433,7 @@ class RecordSet:
             stop = pos + PREAMBLE + length
             if stop > end:
                 break
-            attributes, last_delta = _FIRST_AFTER_CRC.unpack_from(data, pos + _CRC_START)
+            attributes, last_delta = _FIRST_AFTER_CRC.unpack_from(data, pos + COVERED_FROM)
             if attributes & _SCHEMA_BIT and length < _FIXED + 4:
                 raise _bad_length(length, pos)
             yield stop, base + last_delta + 1

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from ...wire.headers import REPLY_BODY
-from ...wire.records import RecordSet
+from ...wire.records import CRC_AT, RecordSet
 from ...wire.schema import Message
 from ...wire.spu import FetchResponse, StreamFetchResponse
 
@@ -21,7 +21,6 @@ BODY = SIZE + REPLY_BODY
 MAX_SIZE = 2**31 - 1
 """The largest size that a frame can have."""
 
-_CRC = 17
 _NUMBER = struct.Struct(">i")
 
 
@@ -71,7 +70,7 @@ def has_batch(records: RecordSet) -> bool:
 
 def corrupted(frame: bytes, records: RecordSet) -> bytes:
     """The frame with a wrong checksum in the first batch of a record set that lies in it."""
-    position = records.start + _CRC
+    position = records.start + CRC_AT
     return b"".join(
         (frame[:position], bytes([frame[position] ^ 0x01]), frame[position + 1 :]),
     )

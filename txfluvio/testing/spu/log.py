@@ -24,7 +24,7 @@ import attrs
 from crc32c import crc32c
 
 from ...wire.codes import Code, ErrorCode, error
-from ...wire.records import Batch, RecordSet
+from ...wire.records import COVERED_FROM, CRC_AT, Batch, RecordSet
 from ...wire.spu import IsolationLevel
 
 DEFAULT_SEGMENT_SIZE = 1_073_741_824
@@ -37,9 +37,6 @@ INDEX_ENTRY = 8
 
 _BASE_OFFSET = struct.Struct(">q")
 _CRC = struct.Struct(">I")
-_BASE_END = 8
-_CRC_START = 17
-_CRC_END = 21
 
 
 class ReadError(Exception):
@@ -86,7 +83,7 @@ class Stored:
     @property
     def crc(self) -> int:
         """The checksum, which is right."""
-        crc: int = _CRC.unpack_from(self.data, _CRC_START)[0]
+        crc: int = _CRC.unpack_from(self.data, CRC_AT)[0]
         return crc
 
 
@@ -459,8 +456,8 @@ class PartitionLog:
 def _renumbered(batch: Batch, base: int) -> bytes:
     """The bytes of a batch with another base offset and the right checksum, copied once."""
     view = memoryview(batch.data)[batch.start : batch.end]
-    crc = crc32c(view[_CRC_END:])
+    crc = crc32c(view[COVERED_FROM:])
     if crc == batch.crc:
-        return b"".join((_BASE_OFFSET.pack(base), view[_BASE_END:]))
-    middle = view[_BASE_END:_CRC_START]
-    return b"".join((_BASE_OFFSET.pack(base), middle, _CRC.pack(crc), view[_CRC_END:]))
+        return b"".join((_BASE_OFFSET.pack(base), view[_BASE_OFFSET.size :]))
+    middle = view[_BASE_OFFSET.size : CRC_AT]
+    return b"".join((_BASE_OFFSET.pack(base), middle, _CRC.pack(crc), view[COVERED_FROM:]))
