@@ -20,10 +20,10 @@ class Holder:
 
     def want(self, *sizes: int) -> None:
         self.wanted.extend(sizes)
-        while self.wanted and self.budget.admits(self):
+        while self.wanted and self.budget.ask(self):
             self._take()
 
-    def room(self) -> bool:
+    def take_turn(self) -> bool:
         if self.wanted:
             self._take()
         return bool(self.wanted)

@@ -12,8 +12,8 @@ from typing import Protocol
 class Holder(Protocol):
     """What holds bytes of a budget."""
 
-    def room(self) -> bool:
-        """It is this one's turn: take in one piece at most, and say whether there are more."""
+    def take_turn(self) -> bool:
+        """Take in one piece at most, and say whether there are more."""
 
     def hurry(self) -> None:
         """Others wait: give back what can be given back."""
@@ -51,8 +51,8 @@ class Budget:
         self._holders.pop(holder, None)
         self._line.pop(holder, None)
 
-    def admits(self, holder: Holder) -> bool:
-        """Whether ``holder`` may take in a piece now; if not, it waits in line for its turn."""
+    def ask(self, holder: Holder) -> bool:
+        """Ask to take in a piece now. Who may not stands in line from then on, and is called."""
         if self.used < self._limit and not self._line:
             return True
         if holder not in self._line:
@@ -79,5 +79,5 @@ class Budget:
         while self._line and self.used < self._limit:
             first = next(iter(self._line))
             del self._line[first]
-            if first.room():
+            if first.take_turn():
                 self._line[first] = None

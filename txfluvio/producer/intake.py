@@ -42,9 +42,6 @@ class Intake:
     def __reversed__(self) -> Iterator[Submission]:
         return reversed(self._waiting)
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     @property
     def tight(self) -> bool:
         """Whether somebody waits, here or at another producer of the client."""
@@ -81,7 +78,7 @@ class Intake:
 
     def add(self, submission: Submission) -> None:
         """Take records in, now or as there is room."""
-        if not self._waiting and self._may_take_in():
+        if not self._waiting and self._ask():
             self._take_in(submission)
             if not submission.lots:
                 return
@@ -111,10 +108,13 @@ class Intake:
         self._renounce()
         return waiting
 
-    def room(self) -> bool:
+    def take_turn(self) -> bool:
         """Called by the budget when it is this producer's turn."""
-        if self._waiting and self.held < self._limit:
+        if self._waits_for_budget():
             self._next()
+        return self._waits_for_budget()
+
+    def _waits_for_budget(self) -> bool:
         return bool(self._waiting) and self.held < self._limit
 
     @property
@@ -122,11 +122,12 @@ class Intake:
         return next(iter(self._waiting))
 
     def _admit(self) -> None:
-        while self._waiting and self._may_take_in():
+        while self._waiting and self._ask():
             self._next()
 
-    def _may_take_in(self) -> bool:
-        return self.held < self._limit and self._budget.admits(self)
+    def _ask(self) -> bool:
+        """Whether more may be taken in now; where only the budget is met, it calls later."""
+        return self.held < self._limit and self._budget.ask(self)
 
     def _next(self) -> None:
         submission = self._first
