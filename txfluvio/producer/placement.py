@@ -1,7 +1,7 @@
 """Which of a topic's partitions each record goes to, as the topic is at the moment.
 
 Pure. The choice itself is the partitioner's (:mod:`txfluvio.producer.partitioner`); here are the
-facts it chooses by, the check of what it chose, and the sorting of many records by partition.
+facts it chooses by, the check of what it chose, and the grouping of many records by partition.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Placement:
         self._check(partition)
         return partition
 
-    def sort(self, keys: Keys, values: list[bytes], partition: int | None) -> list[Lot]:
+    def group(self, keys: Keys, values: list[bytes], partition: int | None) -> list[Lot]:
         """Many records by partition, each lot in their order; raises as :meth:`place`."""
         if partition is not None:
             self._check(partition)
@@ -72,10 +72,10 @@ class Placement:
             # A set has no place for what is no number, and one for True and 1.
             for place in set(places) if set(map(type, places)) == {int} else places:
                 self._check(place)
-            return _sorted(places, keys, values)
+            return _grouped(places, keys, values)
         if keys is not None:
             places = self._partitioner.choose_all(keys, self._count, self._online)
-            return _sorted(places, keys, values)
+            return _grouped(places, keys, values)
         return [
             Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
             for place, taken in self._partitioner.choose_turns(
@@ -83,7 +83,7 @@ class Placement:
             )
         ]
 
-    def sort_placed(
+    def group_placed(
         self, places: list[int | None], keys: list[bytes | None], values: list[bytes]
     ) -> list[Lot]:
         """Records by partition, of which some were placed before; never raises.
@@ -97,13 +97,13 @@ class Placement:
             return [Lot(place, None if key is None else keys, values, range(1))]
         unkeyed = keys.count(None) == len(keys)
         if places.count(None) == len(places):
-            return self.sort(None if unkeyed else keys, values, None)
+            return self.group(None if unkeyed else keys, values, None)
         online = self._online
         chosen = [
             self._choose(key, value, self._count, online) if place is None else place
             for place, key, value in zip(places, keys, values, strict=True)
         ]
-        return _sorted(chosen, None if unkeyed else keys, values)
+        return _grouped(chosen, None if unkeyed else keys, values)
 
     def _check(self, partition: int) -> None:
         if not isinstance(partition, int) or isinstance(partition, bool):
@@ -114,7 +114,7 @@ class Placement:
             raise PartitionNotFound(self._topic, partition, self._count)
 
 
-def _sorted(places: list[int], keys: Keys, values: list[bytes]) -> list[Lot]:
+def _grouped(places: list[int], keys: Keys, values: list[bytes]) -> list[Lot]:
     positions: dict[int, list[int]] = {}
     for position, place in enumerate(places):
         if place in positions:

@@ -109,7 +109,7 @@ class Producer:
             config.buffer_memory, budget, take_in=self._take_in, hurry=self._hurry
         )
         self._telling = Telling(self._settled)
-        self._turn = Turn(cluster.clock, self._land)
+        self._turn = Turn(cluster.clock, self._submit_gathered)
         self._shared = Shared(
             topic=topic,
             config=config,
@@ -147,7 +147,7 @@ class Producer:
     @property
     def buffered(self) -> int:
         """Bytes of records taken in that have no outcome yet, before compression."""
-        self._land()
+        self._submit_gathered()
         return self._intake.held
 
     @property
@@ -282,7 +282,7 @@ class Producer:
             return fail(error)
         each = self._each
         if each is None or each.timestamp != stamp:
-            each = self._begin(stamp)
+            each = self._gather(stamp)
         deferred: Deferred[RecordMetadata] = Deferred(each.cancel)
         each.rows += (key, value, timestamp, partition, deferred)
         return deferred
@@ -312,15 +312,15 @@ class Producer:
                 raise self._not_running()
             keys, values = columns(records, self._config.max_request_size)
             stamp = int(self._now() * 1000) if timestamp is None else check_timestamp(timestamp)
-            self._land()
-            lots = self._placement.sort(keys, values, partition)
+            self._submit_gathered()
+            lots = self._placement.group(keys, values, partition)
             self._check_running()
         except Exception as error:
             return fail(error)
         if not lots:
             return succeed(StoredRecords(self.topic, stamp, 0, []))
         many = Many(self._origin, lots, stamp, self._clock.seconds())
-        self._add(many)
+        self._submit(many)
         return many.deferred
 
     def _not_running(self) -> FluvioError:
@@ -333,22 +333,22 @@ class Producer:
         if self._state is not _RUNNING:
             raise self._not_running()
 
-    def _begin(self, timestamp: int) -> Each:
+    def _gather(self, timestamp: int) -> Each:
         """Gather what is sent from now on: taken in together, it takes half the time."""
-        self._land()
+        self._submit_gathered()
         self._each = Each(self._origin, timestamp, self._clock.seconds())
         self._turn.look_later()
         return self._each
 
-    def _land(self) -> None:
+    def _submit_gathered(self) -> None:
         """Take in what was gathered."""
         each, self._each = self._each, None
         if each is not None:
-            each.line_up(self._placement.sort_placed(*each.close()))
+            each.line_up(self._placement.group_placed(*each.close()))
             if each.lots:
-                self._add(each)
+                self._submit(each)
 
-    def _add(self, submission: Submission) -> None:
+    def _submit(self, submission: Submission) -> None:
         self._watch_time()
         self._intake.add(submission)
 
@@ -412,7 +412,7 @@ class Producer:
 
     def _expire(self) -> None:
         now, timeout = self._clock.seconds(), self._config.delivery_timeout
-        self._land()
+        self._submit_gathered()
         with self._telling:
             for submission in self._intake.late(now, timeout):
                 submission.give_up(partial(self._no_room, submission.since, timeout))
@@ -448,7 +448,7 @@ class Producer:
         """
         if self._state not in (_State.RUNNING, _State.CLOSING):
             return fail(self._not_running())
-        self._land()
+        self._submit_gathered()
         countdown = Countdown(self._flushed, self._latest_flush)
         # Who got nothing since the one before has nothing that it does not wait for.
         for sender in self._unflushed:
@@ -481,7 +481,7 @@ class Producer:
         closed: Deferred[None] = Deferred(self._close_cancelled)
         self._closes[closed] = None
         if self._state is _State.RUNNING:
-            self._land()
+            self._submit_gathered()
             self._state = _State.CLOSING
             self._closing_since = self._clock.seconds()
             self._close_call = self._clock.callLater(self._config.close_timeout, self._close_late)

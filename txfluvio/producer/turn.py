@@ -20,12 +20,12 @@ class Turn:
 
     Not at once: what is sent in a row leaves together, also without linger.
 
-    :param land: called before they look.
+    :param before: called before they look.
     """
 
-    def __init__(self, clock: IReactorTime, land: Callable[[], None]) -> None:
+    def __init__(self, clock: IReactorTime, before: Callable[[], None]) -> None:
         self._clock = clock
-        self._land = land
+        self._before = before
         self._stirred: dict[Looking, None] = {}
         self._call: IDelayedCall | None = None
         self._held = False
@@ -51,7 +51,7 @@ class Turn:
     def look(self) -> None:
         """Have those look that were stirred, now."""
         try:
-            self._land()
+            self._before()
         finally:
             self._held = False
         stirred, self._stirred = self._stirred, {}
