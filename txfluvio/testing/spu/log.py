@@ -120,8 +120,8 @@ class _Segment:
     """Consecutive batches: the bytes, and for each its base offset and where it begins.
 
     :ivar size: bytes of the batches.
-    :ivar entries: of its index.
-    :ivar unindexed: bytes of batches that have come since the last entry.
+    :ivar entries: how many its index has.
+    :ivar unindexed: bytes of batches that have come since the last entry of the index.
     :ivar counted: whether it is part of the log's size once it is full.
     """
 
@@ -160,8 +160,8 @@ class _Segment:
         """Bytes on the disk once it is full."""
         return self.size + INDEX_ENTRY * max(1, self.entries)
 
-    def index(self, offset: int) -> int:
-        """Which batch holds ``offset``, one of the segment's."""
+    def holding(self, offset: int) -> int:
+        """The number of the batch that holds ``offset``, one of the segment's."""
         return bisect_right(self.bases, offset) - 1
 
     def cut(self, start: int, stop: int, limit: int) -> RecordSet:
@@ -173,10 +173,11 @@ class _Segment:
         last = bisect_left(self.positions, stop)
         return RecordSet(b"".join(self.batches[first:last]), 0, stop - start)
 
-    def stored(self, index: int) -> Stored:
-        following = index + 1
+    def stored(self, number: int) -> Stored:
+        """A batch, by its number."""
+        following = number + 1
         end = self.bases[following] if following < len(self.bases) else self.end
-        return Stored(self.bases[index], end, self.batches[index])
+        return Stored(self.bases[number], end, self.batches[number])
 
     def part(self, first: int, last: int | None = None) -> _Segment:
         """A segment of some of the batches."""
@@ -259,8 +260,8 @@ class PartitionLog:
         """The batches from the one that holds ``offset``, or from the first behind it."""
         for segment in list(self._segments):
             if segment.end > offset:
-                for index in range(max(0, segment.index(offset)), len(segment.batches)):
-                    yield segment.stored(index)
+                for number in range(max(0, segment.holding(offset)), len(segment.batches)):
+                    yield segment.stored(number)
 
     def dump(self) -> Iterator[Segment]:
         """The segments as values, oldest first."""
@@ -316,7 +317,7 @@ class PartitionLog:
         segment = self._find(start)
         if segment is None:
             return Slice(RecordSet.EMPTY, self.hw, self.leo, self.log_start)
-        position = segment.positions[segment.index(start)]
+        position = segment.positions[segment.holding(start)]
         last = self._last(segment, isolation)
         stop = segment.size if last == len(segment.batches) else segment.positions[last]
         records = segment.cut(position, stop, max_bytes & 0xFFFF_FFFF)
@@ -338,16 +339,16 @@ class PartitionLog:
         if segment is None:
             return iter(())
         batches, last = segment.batches, self._last(segment, isolation)
-        return (Batch(batches[index], 0) for index in range(segment.index(start), last))
+        return (Batch(batches[number], 0) for number in range(segment.holding(start), last))
 
     def _last(self, segment: _Segment, isolation: IsolationLevel) -> int:
-        """The first batch of a segment that this isolation can not see."""
+        """The number of the first batch of a segment that this isolation can not see."""
         if isolation is not IsolationLevel.READ_COMMITTED or self.hw >= segment.end:
             return len(segment.batches)
         if self.hw < segment.base:
             text = f"max offset position: {self.hw} not found"
             raise ReadError(error(Code.OTHER, text=text))
-        return segment.index(self.hw)
+        return segment.holding(self.hw)
 
     def _find(self, offset: int) -> _Segment | None:
         active = self._segments[-1]
@@ -385,7 +386,7 @@ class PartitionLog:
         if not kept:
             kept = [_Segment(self.leo)]
         elif kept[0].base < before:
-            kept[0] = kept[0].part(kept[0].index(before))
+            kept[0] = kept[0].part(kept[0].holding(before))
         self.hw = max(self.hw, kept[0].base)
         return self._evict_to(kept)
 
@@ -397,7 +398,7 @@ class PartitionLog:
         if not kept:
             kept = [_Segment(min(end, self.log_start))]
         elif kept[-1].end > end:
-            kept[-1] = kept[-1].part(0, kept[-1].index(end))
+            kept[-1] = kept[-1].part(0, kept[-1].holding(end))
         self._keep(kept)
         self.hw = min(self.hw, self.leo)
         return True
@@ -421,7 +422,7 @@ class PartitionLog:
     def __contains__(self, batch: Stored) -> bool:
         for segment in reversed(self._segments):
             if segment.base <= batch.base < segment.end:
-                return segment.stored(segment.index(batch.base)) == batch
+                return segment.stored(segment.holding(batch.base)) == batch
         return False
 
     def copy(self) -> PartitionLog:
