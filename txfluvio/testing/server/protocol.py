@@ -51,7 +51,6 @@ from .journal import Journal
 GRACE = 1.0
 """Seconds that a stopping server gives its peers to take what they were sent."""
 
-_OPENING = 4
 _TLS = b"\x16\x03"
 """How TLS begins. Real servers read a size there and wait for the rest of the frame."""
 
@@ -219,8 +218,8 @@ class ServerProtocol(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self.ended or self._deaf:
             return
-        if len(self._opening) < _OPENING:
-            self._opening += data[:_OPENING]
+        if len(self._opening) < len(_TLS):
+            self._opening += data[: len(_TLS)]
         # What broke the frames is dealt with when the requests ahead of it are.
         with contextlib.suppress(ProtocolError):
             self._queue.extend(self._frames.feed(data))
@@ -252,7 +251,7 @@ class ServerProtocol(TwistedProtocol):
 
     def pauseProducing(self) -> None:
         self._full = True
-        self._flow()
+        self._pause_or_resume()
 
     def resumeProducing(self) -> None:
         self._full = False
@@ -344,7 +343,7 @@ class ServerProtocol(TwistedProtocol):
         """Take no more to be sent, or do so again."""
         self._held = held
         if held:
-            self._flow()
+            self._pause_or_resume()
         else:
             self._go_on()
 
@@ -375,17 +374,17 @@ class ServerProtocol(TwistedProtocol):
             return
         self._working = True
         while self._queue and self._ready():
-            self._serve(self._queue.popleft())
+            self._dispatch(self._queue.popleft())
         self._working = False
         idle = not self._queue and not self._serving and not self._held
         if idle and self._frames.broken is not None:
-            self._nonsense(self._frames.broken)
+            self._no_more_frames(self._frames.broken)
         elif idle and self._read_ended:
             self.close()
-        self._flow()
+        self._pause_or_resume()
 
-    def _nonsense(self, error: ProtocolError) -> None:
-        """No frame can follow."""
+    def _no_more_frames(self, error: ProtocolError) -> None:
+        """A size made no sense, so that nobody knows where the next frame begins."""
         if self.ended or self._deaf:
             return
         if self.last_words:
@@ -401,7 +400,7 @@ class ServerProtocol(TwistedProtocol):
     def _ready(self) -> bool:
         return self._writable and not self._serving and not self._stalled and not self.ended
 
-    def _serve(self, payload: bytes) -> None:
+    def _dispatch(self, payload: bytes) -> None:
         try:
             header, body = decode_request_header(payload)
             journal = self._server.journal
@@ -442,9 +441,9 @@ class ServerProtocol(TwistedProtocol):
     def _stop_reading(self, why: str) -> None:
         self._deaf = True
         self.complain(why)
-        self._flow()
+        self._pause_or_resume()
 
-    def _flow(self) -> None:
+    def _pause_or_resume(self) -> None:
         pause = self._deaf or self._stalled or self._serving or not self._writable
         if self.ended or self._read_ended or pause == self._paused:
             return
