@@ -307,6 +307,11 @@ class FakeBroker:
         if self.cluster.system_topic and self._spus:
             await self.online(SYSTEM_TOPIC)
         await self._all_led()
+        await self._create_topics()
+        self._initial = self.snapshot()
+
+    async def _create_topics(self) -> None:
+        """Create the topics to begin with, but for those that the directory has kept."""
         for name, wanted in self._topics.items():
             if isinstance(wanted, TopicSpec):
                 spec = wanted
@@ -325,7 +330,6 @@ class FakeBroker:
                     name=name,
                     count=lifecycle.partition_count(kept.spec),
                 )
-        self._initial = self.snapshot()
 
     async def _stop(self) -> None:
         await self._end()

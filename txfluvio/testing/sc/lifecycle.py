@@ -65,12 +65,12 @@ class Spus:
 
 
 def partition_name(topic: str, partition: int) -> str:
-    """The key of a partition."""
+    """The name of a partition among the objects of an SC."""
     return f"{topic}-{partition}"
 
 
 def partition_key(name: str) -> tuple[str, int]:
-    """Topic and number of a partition's key."""
+    """Topic and number of a partition, by its name."""
     topic, _, number = name.rpartition("-")
     return topic, int(number)
 
