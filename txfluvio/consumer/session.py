@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.python.failure import Failure
 
 from ..errors import Disconnected, FetchSessionNotFound, FluvioError, ProtocolError
@@ -55,8 +55,8 @@ class SessionOwner(Protocol):
 class Session:
     """A connection and the stream on it.
 
-    :ivar oversized: fires with the size of a batch that no push can bring, or None if a push was
-        too short to tell even that.
+    :ivar oversized: gets the size of a batch that no push can bring, or None if a push was too
+        short to tell even that. No more comes before that batch was fetched and acknowledged.
     :ivar asked: how many pushes were asked for.
     :ivar pushed: how many have come.
     """
@@ -80,7 +80,7 @@ class Session:
         self.asked = 0
         self.pushed = 0
         connection.when_closed().addCallback(self._lost)
-        self.oversized: Deferred[int | None] = Deferred()
+        self.oversized: DeferredQueue[int | None] = DeferredQueue(size=1, backlog=1)
 
     def request(self, message: Request[R]) -> Deferred[R]:
         """Ask the SPU something, in the order of all that is asked on this connection.
@@ -162,7 +162,7 @@ class Session:
         elif whole or not len(brought.records):
             self.acknowledge()
         else:
-            self.oversized.callback(brought.records.needed())
+            self.oversized.put(brought.records.needed())
 
     def _send_acknowledgement(self) -> None:
         message = requests.acknowledge(self._backlog.received)

@@ -476,8 +476,7 @@ class PartitionStream:
             else:
                 silence.start()
             while True:
-                needed = await self._until(lambda: session.oversized)
-                session.oversized = Deferred()
+                needed = await self._until(session.oversized.get)
                 await self._fetch_whole(session, needed)
         finally:
             self._ready = None
