@@ -179,7 +179,7 @@ class Connections:
         Not those that are as good as gone: whoever is told of a loss dials again before it is told
         here. One that closes in peace counts, since it may keep its socket for seconds.
         """
-        return len(self._attempts) + sum(not protocol.given_back for protocol in self._open)
+        return len(self._attempts) + sum(not protocol.socket_released for protocol in self._open)
 
     def close(self, *, hurried: bool = False) -> Deferred[None]:
         """Give up dialling, close what is open; fires when the last connection is gone.
@@ -242,7 +242,7 @@ class _Shared:
 
     def fits(self, address: tuple[str, int]) -> bool:
         """Whether it leads to this address, and to a server that knew what it was asked."""
-        return self.address == address and not (self.protocol and self.protocol.lacking)
+        return self.address == address and not (self.protocol and self.protocol.lacks_an_api)
 
     def get(self) -> Deferred[FluvioProtocol]:
         """Fires with the connection, when it is made."""
@@ -382,7 +382,7 @@ class ScCalls:
         try:
             reply = await protocol.request(message, timeout=left.seconds)
         except FluvioError as error:
-            if error.effect is Effect.NONE and protocol.usable and not protocol.lacking:
+            if error.effect is Effect.NONE and protocol.usable and not protocol.lacks_an_api:
                 self._idle.append(protocol)
             else:
                 protocol.abort()

@@ -168,6 +168,6 @@ def _handshake_failure(address: str, protocol: FluvioProtocol, error: Exception)
         reason = f"no answer within {error.seconds:g} s"
     else:
         reason = error.reason if isinstance(error, Disconnected) else str(error)
-    if protocol.speech == "TLS":
+    if protocol.foreign_protocol == "TLS":
         return TlsRequired(address, reason)
     return HandshakeFailed(address, reason)

@@ -68,7 +68,7 @@ much once it is read, and it is read before anything is known of the peer."""
 _OPENING: Final = 8
 """How many of a peer's first bytes are kept until it has proven to speak Fluvio."""
 
-_SPEECHES: Final = {b"HTTP": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS"}
+_FOREIGN: Final = {b"HTTP": "HTTP", b"\x15\x03": "TLS", b"\x16\x03": "TLS"}
 """How peers begin that are something else. A TLS server answers plain bytes with an alert."""
 
 ReplyT = TypeVar("ReplyT", bound=Message)
@@ -130,7 +130,7 @@ class FluvioProtocol:
         self._hello = ApiVersionsRequest.of_this_machine(client_version)
         self._table: dict[int, Call | ReplyStream] = {}
         self._in_flight = 0
-        self._lacking = False
+        self._lacks_an_api = False
         # Whether many replies may come. Not who waited for them, and may hold much.
         self._abandoned: dict[int, bool] = {}
         self._deadlines = Deadlines(clock)
@@ -139,7 +139,7 @@ class FluvioProtocol:
         self._versions: Mapping[int, ApiVersionRange] | None = None
         self._chosen: dict[type[Request[Any]], int | None] = {}
         self._platform_version = ""
-        self._not_ready: FluvioError | None = None
+        self._handshake_error: FluvioError | None = None
         self._ending: _Ending | None = None
         self._lost = False
         self._aborting = False
@@ -169,10 +169,10 @@ class FluvioProtocol:
         return self._versions is not None and self._ending is None
 
     @property
-    def lacking(self) -> bool:
+    def lacks_an_api(self) -> bool:
         """Whether something was asked that the server does not know. The next to be reached at its
         address may be another: whoever shares connections does not go on with this one."""
-        return self._lacking
+        return self._lacks_an_api
 
     @property
     def ended_here(self) -> bool:
@@ -180,7 +180,7 @@ class FluvioProtocol:
         return self._ending is not None and self._ending.here
 
     @property
-    def given_back(self) -> bool:
+    def socket_released(self) -> bool:
         """Whether its socket is gone, or is by the next turn of the reactor: it was lost or
         aborted. One that is closed may take until the peer has taken what was written."""
         return self._lost or self._aborting
@@ -196,10 +196,10 @@ class FluvioProtocol:
         return self._platform_version
 
     @property
-    def speech(self) -> str | None:
+    def foreign_protocol(self) -> str | None:
         """What the peer seems to speak instead of Fluvio, ``"HTTP"`` or ``"TLS"``, if anything."""
         if self._opening:
-            for beginning, name in _SPEECHES.items():
+            for beginning, name in _FOREIGN.items():
                 if self._opening.startswith(beginning):
                     return name
         return None
@@ -234,8 +234,8 @@ class FluvioProtocol:
         :class:`~txfluvio.errors.RequestTimedOut`, :class:`~txfluvio.errors.ProtocolError` or a
         :class:`~txfluvio.errors.BrokerError`. Cancelling concerns only this Deferred.
         """
-        if self._not_ready is not None:
-            return fail(self._not_ready)
+        if self._handshake_error is not None:
+            return fail(self._handshake_error)
         if self._versions is None:
             return self._when_ready.add()
         return succeed(self) if self.usable else fail(self._disconnected(Effect.NONE))
@@ -419,7 +419,7 @@ class FluvioProtocol:
             raise UsageError(f"{self.address} is not ready yet: wait for when_ready()")
         version = self.version_of(api)
         if version is None:
-            self._lacking = True
+            self._lacks_an_api = True
             listed = self._versions.get(api.key)
             raise UnsupportedVersion(
                 f"{api.name} to {self.address}",
@@ -600,7 +600,7 @@ class FluvioProtocol:
             deferred.callback(self)
 
     def _handshake_failed(self, error: FluvioError) -> None:
-        self._not_ready = error
+        self._handshake_error = error
         if self._ending is None:
             self._end(f"the handshake failed: {error}", error)
             self._abort_transport()
@@ -646,14 +646,17 @@ class FluvioProtocol:
         self._deadlines.clear()
 
     def _broken(self, error: ProtocolError) -> None:
-        speech = self.speech
-        self._end(f"the peer speaks {speech}, not Fluvio" if speech else str(error), error)
+        self._end(self._not_fluvio() or str(error), error)
         self._abort_transport()
 
+    def _not_fluvio(self) -> str | None:
+        foreign = self.foreign_protocol
+        return None if foreign is None else f"the peer speaks {foreign}, not Fluvio"
+
     def _explain(self, reason: Failure) -> str:
-        speech = self.speech
-        if speech is not None:
-            return f"the peer speaks {speech}, not Fluvio"
+        not_fluvio = self._not_fluvio()
+        if not_fluvio is not None:
+            return not_fluvio
         clean = reason.check(ConnectionDone)
         text = "the peer closed it" if clean else str(reason.value).rstrip(".")
         pending = self._frames.pending
