@@ -75,7 +75,7 @@ class Stream:
         self._max_bytes = message.max_bytes & UNLIMITED
         self._chain: Chain | None = None
         self._end_read = message.fetch_offset
-        self._consumer: int | None = None
+        self._consumer_at: int | None = None
         self._end_known: int | None = None
         self._acknowledged: int | None = None
         self._sending = False
@@ -136,15 +136,15 @@ class Stream:
         if offset == TOPIC_DELETED:
             self.fail(error(Code.TOPIC_DELETED))
         elif offset >= self._end_read:
-            self._consumer = offset
+            self._consumer_at = offset
         else:
             self._send(offset)
 
     def _react_to_end(self, end: int) -> None:
-        if self._consumer is None or end <= self._consumer:
+        if self._consumer_at is None or end <= self._consumer_at:
             self._end_read = end
         else:
-            self._send(self._consumer)
+            self._send(self._consumer_at)
 
     def _send(self, offset: int) -> None:
         self._sending = True
@@ -178,11 +178,11 @@ class Stream:
         if found.above_hw:
             self._connection.complain(f"reads committed records from {offset}, above {found.hw}")
         if not (found.available if modules else len(found.records)):
-            self._end_read = self._consumer = offset
+            self._end_read = self._consumer_at = offset
         else:
             told = self._tell_of(found, log, offset)
             self._end_read = found.end(isolation)
-            self._consumer = None if told else self._end_read
+            self._consumer_at = None if told else self._end_read
         if self._end_known is None:
             self._end_known = log.end(isolation)
         self._sending = False
