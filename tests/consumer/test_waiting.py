@@ -169,16 +169,11 @@ class Waiting(ConsumerCase):
 
     def test_whoever_waits_goes_on_outside_the_arrival_of_the_push(self) -> None:
         consumer = self.started()
-        other = self.started()
-        wait = consumer.next()
-
-        def close(record: Record) -> Deferred[None]:
-            return other.close()
-
-        wait.addCallback(close)
+        wait = consumer.next().addCallback(lambda _: traceback.extract_stack())
         self.append(1)
-        self.result(wait)
-        self.assertTrue(other.closed)
+        callers = [frame.name for frame in self.result(wait)]
+        self.assertIn("test_whoever_waits_goes_on_outside_the_arrival_of_the_push", callers)
+        self.assertNotIn("dataReceived", callers)
 
     def test_it_can_be_read_only_when_it_is_started(self) -> None:
         consumer = self.consumer()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from tests.producer.kit import ProducerTestCase
 from txfluvio.producer import RecordMetadata
 from txfluvio.producer.accumulator import Batch, PartitionQueue
 from txfluvio.producer.checks import size_alone
 from txfluvio.producer.sender import Sender
+from txfluvio.transport.memory import Direction
 
 
 class BatchingTests(ProducerTestCase):
@@ -127,17 +128,24 @@ class BatchingTests(ProducerTestCase):
         self.assertEqual([len(asked.batches) for asked in self.leader.asked], [2, 2, 1])
 
     def test_a_connection_that_is_slow_to_take_bytes_is_waited_for(self) -> None:
-        producer = self.started(batch_size=100_000)
-        producer.send(b"x")
+        large = 2 * self.cluster.config.write_budget
+        other = self.started(max_request_size=large)
+        other.send(b"first")
         self.turn()
-        (connection,) = self.leader.connections
-        connection.transport.pauseProducing()
-        for _ in range(100):
-            producer.send(b"x" * 99_000, partition=0)
-            self.turn(0.0)
-        connection.transport.resumeProducing()
+        link = self.network.links[-1]
+        link.stall(Direction.TO_SERVER)
+        other.send_many([bytes(large - 1000)] * 2)
         self.turn()
-        self.assertEqual(len(self.leader.values()), 101)
+        producer = self.started()
+        waits, withdrawn = producer.send(b"waits"), producer.send(b"withdrawn")
+        self.turn()
+        withdrawn.cancel()
+        self.failureResultOf(withdrawn, CancelledError)
+        self.assertNoResult(waits)
+        link.resume()
+        self.turn()
+        self.successResultOf(waits)
+        self.assertNotIn(b"withdrawn", self.leader.values())
 
 
 class ManyPartitionsTests(ProducerTestCase):

@@ -11,6 +11,7 @@ from tests.costs import calls_of
 from tests.producer.kit import NAME, ProducerTestCase
 from txfluvio.errors import DeliveryTimedOut, Effect, WaitTimedOut
 from txfluvio.producer import Producer
+from txfluvio.producer.checks import size_alone
 
 SIZES = {"batch_size": 1000, "max_request_size": 1000}
 
@@ -78,14 +79,24 @@ class OwnBoundTests(ProducerTestCase):
         self.assertEqual({record.key for record in self.leader.logs[0]}, {b"key"})
 
     def test_while_somebody_waits_nothing_lingers(self) -> None:
-        producer = self.bounded(linger=60.0)
-        sent = [producer.send(b"x" * 900) for _ in range(3)]
+        self.leader.holding = True
+        values = [b"x" * 900, b"x" * 900, b"x" * 300]
+        sizes = [size_alone(None, value) for value in values]
+        memory = sum(sizes)
+        producer = self.started(
+            buffer_memory=memory, max_request_size=memory, batch_size=max(sizes), linger=60.0
+        )
+        sent = [producer.send(value) for value in values]
+        waits = producer.send_many([b"y"])
         self.turn()
-        self.let_go()
-        self.turn(60.0)
-        self.let_go()
+        self.leader.answer()
+        self.turn()
         for one in sent:
             self.successResultOf(one)
+        self.assertNoResult(waits)
+        self.turn(60.0)
+        self.let_go()
+        self.successResultOf(waits)
 
     def test_a_record_that_never_gets_room_is_given_up_in_time(self) -> None:
         self.lead({0: None})
