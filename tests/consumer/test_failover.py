@@ -496,8 +496,8 @@ class Retention(ConsumerCase):
         consumer = self.started(start=start, reset=OffsetReset.EARLIEST)
         self.assertEqual(self.offsets(self.read(consumer, 1)), [8])
 
-    def test_a_reader_that_comes_back_is_told_as_well(self) -> None:
-        consumer = self.started(start=BEGINNING, partitions=0)
+    def test_a_reader_that_seeks_there_is_told_as_well(self) -> None:
+        consumer = self.started(start=BEGINNING)
         self.read(consumer, 2)
         consumer.seek(0, 2)
         self.broker.evict("orders", 0, before=8)

@@ -206,7 +206,7 @@ class SlowStore:
 class Stopping(ServiceCase):
     def test_an_idle_service_stops_at_once_and_has_stored_all(self) -> None:
         service = self.started()
-        self.result(service.stopService())
+        self.result(service.stopService(), seconds=0.0)
         self.assertEqual(self.stored(), 9)
         self.successResultOf(service.when_done())
 
