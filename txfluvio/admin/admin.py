@@ -52,7 +52,7 @@ from ..wire.spu import (
     FetchConsumerOffsetsRequest,
     FetchConsumerOffsetsResponse,
 )
-from . import topics, values
+from . import arguments, topics, values
 from .values import (
     Deduplication,
     HomeTls,
@@ -162,15 +162,15 @@ class Admin:
                 replicas = topics.assigned(assignment)
             else:
                 replicas = sc.Computed(
-                    partitions=values.whole("partitions", partitions, 1, MAX_PARTITIONS),
-                    replication_factor=values.whole("replication", replication, 1),
+                    partitions=arguments.whole("partitions", partitions, 1, MAX_PARTITIONS),
+                    replication_factor=arguments.whole("replication", replication, 1),
                     ignore_rack_assignment=ignore_racks,
                 )
             return sc.TopicSpec(
                 replicas=replicas,
                 cleanup_policy=topics.retention(retention),
                 storage=topics.storage(segment_size, max_partition_size),
-                compression_type=values.codec(compression),
+                compression_type=arguments.codec(compression),
                 deduplication=topics.deduplication(deduplication),
                 system=system,
             )
@@ -184,11 +184,11 @@ class Admin:
         dry_run: bool,
         timeout: float | None,
     ) -> None:
-        if values.text("name", name) == "":
+        if arguments.text("name", name) == "":
             # An SC would create it.
             raise TopicInvalidName(what="topic ''")
         request = sc.CreateRequest(kind=sc.TOPIC, name=name, dry_run=dry_run, spec=spec())
-        seconds = values.seconds("timeout", timeout, self._cluster.config.create_timeout)
+        seconds = arguments.seconds("timeout", timeout, self._cluster.config.create_timeout)
         if dry_run:
             _check(await self._cluster.sc_request(request, timeout=seconds), f"topic {name}")
             return
@@ -239,7 +239,7 @@ class Admin:
         return self._cluster.run(self._delete_topic(name, force))
 
     async def _delete_topic(self, name: str, force: bool) -> None:
-        known = self._cluster.topology.topics.get(values.text("name", name))
+        known = self._cluster.topology.topics.get(arguments.text("name", name))
         born = -1 if known is None else known.born
 
         def gone(topology: Topology) -> bool:
@@ -282,7 +282,7 @@ class Admin:
         return self._cluster.run(self._describe_topic(name))
 
     async def _describe_topic(self, name: str) -> TopicDescription:
-        values.text("name", name)
+        arguments.text("name", name)
         for system in (False, True):
             for topic in await self.list_topics(name, system=system):
                 if topic.name == name:
@@ -311,9 +311,9 @@ class Admin:
         return self._cluster.run(self._add_partitions(name, count, timeout))
 
     async def _add_partitions(self, name: str, count: int, timeout: float | None) -> None:
-        values.text("name", name)
-        values.whole("count", count, 1, MAX_PARTITIONS)
-        seconds = values.seconds("timeout", timeout, self._cluster.config.create_timeout)
+        arguments.text("name", name)
+        arguments.whole("count", count, 1, MAX_PARTITIONS)
+        seconds = arguments.seconds("timeout", timeout, self._cluster.config.create_timeout)
         left = TimeLeft.of(self._clock, seconds)
         late = WaitTimedOut("partitions are being added by calls before this one", seconds)
         await within(self._adding.acquire(), left, lambda: late)
@@ -323,7 +323,7 @@ class Admin:
             )
             known = topology.topics.get(name)
             before = 0 if known is None else known.partition_count
-            values.whole("count", count, 1, MAX_PARTITIONS - before)
+            arguments.whole("count", count, 1, MAX_PARTITIONS - before)
             request = sc.UpdateRequest(kind=sc.TOPIC, key=name, action=sc.AddPartition(count=count))
             _check(await self._cluster.sc_request(request, timeout=left.seconds), f"topic {name}")
             await self._until(topics.Usable(name, -1, at_least=before + count), left)
@@ -365,7 +365,7 @@ class Admin:
 
     async def _list_partitions(self, topic: str | None, system: bool) -> list[PartitionDescription]:
         if topic is not None:
-            values.text("topic", topic)
+            arguments.text("topic", topic)
         listed = await self._list(sc.PARTITION, values.partition_description, (), system=system)
         chosen = [partition for partition in listed if topic in (None, partition.topic)]
         return sorted(chosen, key=lambda partition: (partition.topic, partition.number))
@@ -423,16 +423,16 @@ class Admin:
             local = None
             if local_host is not None or local_port is not None:
                 local = sc.Endpoint(
-                    host=values.text("local_host", local_host),
-                    port=values.port("local_port", local_port),
+                    host=arguments.text("local_host", local_host),
+                    port=arguments.port("local_port", local_port),
                 )
             spec = sc.CustomSpuSpec(
-                id=values.whole("spu_id", spu_id, 0, 2**31 - 1),
+                id=arguments.whole("spu_id", spu_id, 0, 2**31 - 1),
                 public_endpoint=sc.IngressPort(
-                    port=values.port("port", port), ingress=(sc.IngressAddr(hostname=host),)
+                    port=arguments.port("port", port), ingress=(sc.IngressAddr(hostname=host),)
                 ),
                 private_endpoint=sc.Endpoint(
-                    host=private_host or host, port=values.port("private_port", private_port)
+                    host=private_host or host, port=arguments.port("private_port", private_port)
                 ),
                 rack=rack,
                 public_endpoint_local=local,
@@ -482,14 +482,14 @@ class Admin:
         def request() -> sc.CreateRequest:
             replication = storage = None
             if in_sync_replica_min is not None:
-                least = values.whole("in_sync_replica_min", in_sync_replica_min, 1, 2**16 - 1)
+                least = arguments.whole("in_sync_replica_min", in_sync_replica_min, 1, 2**16 - 1)
                 replication = sc.ReplicationConfig(in_sync_replica_min=least)
             if log_dir is not None or storage_size is not None:
                 storage = sc.SpuStorage(log_dir=log_dir, size=storage_size)
-            variables = values.mapping("env", {} if env is None else env)
+            variables = arguments.mapping("env", {} if env is None else env)
             spec = sc.SpuGroupSpec(
-                replicas=values.whole("replicas", replicas, 1, 2**16 - 1),
-                min_id=values.whole("min_id", min_id, 0, 2**31 - 1),
+                replicas=arguments.whole("replicas", replicas, 1, 2**16 - 1),
+                min_id=arguments.whole("min_id", min_id, 0, 2**31 - 1),
                 spu_config=sc.SpuConfig(
                     rack=rack,
                     replication=replication,
@@ -548,7 +548,7 @@ class Admin:
         """
 
         async def create() -> str:
-            if not values.text("name", name) and package is None:
+            if not arguments.text("name", name) and package is None:
                 # An SC would keep it.
                 raise InvalidConfig("name", name, "a name, or a package")
             payload = read_wasm(wasm) if isinstance(wasm, str | os.PathLike) else wasm
@@ -556,7 +556,7 @@ class Admin:
                 raise InvalidConfig("wasm", wasm, "the bytes of a module, or the path of its file")
             meta = None
             if package is not None:
-                meta = values.instance("package", package, SmartModulePackage).to_wire()
+                meta = arguments.instance("package", package, SmartModulePackage).to_wire()
             spec = sc.SmartModuleSpec(
                 meta=meta,
                 wasm=sc.Wasm(payload=gzipped(payload)),
@@ -577,7 +577,7 @@ class Admin:
         :raises SmartModuleNotFound: there is none of this name.
         """
         return self._do(
-            lambda: sc.DeleteRequest(kind=sc.SMART_MODULE, key=values.text("name", name)),
+            lambda: sc.DeleteRequest(kind=sc.SMART_MODULE, key=arguments.text("name", name)),
             f"SmartModule {name}",
         )
 
@@ -673,7 +673,7 @@ class Admin:
         def request() -> sc.CreateRequest:
             shown = None
             if tls is not None:
-                values.instance("tls", tls, HomeTls)
+                arguments.instance("tls", tls, HomeTls)
                 shown = sc.ClientTls(
                     domain=tls.domain,
                     ca_cert=tls.ca_cert,
@@ -723,7 +723,7 @@ class Admin:
 
         async def offsets() -> list[StoredOffset]:
             if partition is not None:
-                values.whole("partition", partition, 0)
+                arguments.whole("partition", partition, 0)
             wanted = ConsumerOffsetFilter(consumer_id=consumer_id)
             reply = await self._ask_offsets(FetchConsumerOffsetsRequest(filter_opts=wanted))
             if reply is None:
@@ -751,7 +751,7 @@ class Admin:
 
         async def delete() -> None:
             key = ReplicaKey(
-                topic=topic, partition=values.whole("partition", partition, 0, 2**32 - 1)
+                topic=topic, partition=arguments.whole("partition", partition, 0, 2**32 - 1)
             )
             await self._ask_offsets(
                 DeleteConsumerOffsetRequest(replica_id=key, consumer_id=consumer_id)
@@ -882,7 +882,7 @@ class Admin:
         """Ask for the objects of a kind; ``called`` is what the caller calls the filters."""
 
         async def ask() -> list[T]:
-            texts = values.texts(called, filters)
+            texts = arguments.texts(called, filters)
             request = sc.ListRequest(kind=kind, filters=texts, summary=summary, system=system)
             reply = await self._cluster.sc_request(request)
             objects = sorted(reply.of(kind).objects, key=lambda told: told.name)

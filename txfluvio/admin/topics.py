@@ -14,7 +14,7 @@ from .._wording import enumerated
 from ..cluster import MAX_PARTITIONS, Topology, partition_count
 from ..errors import InvalidConfig
 from ..wire import sc
-from . import values
+from . import arguments, values
 
 
 def assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
@@ -49,7 +49,7 @@ def mirrored(
     setting, remotes = ("mirror_to", targets) if source else ("mirror_from", sources)
     partitions = tuple(
         sc.HomePartition(remote_cluster=remote, remote_replica=f"{name}-0", source=source)
-        for remote in values.texts(setting, remotes)
+        for remote in arguments.texts(setting, remotes)
     )
     return sc.MirrorTopic(config=sc.HomeMirror(partitions=partitions, source=source))
 
@@ -61,14 +61,14 @@ def deduplication(wanted: values.Deduplication | None) -> sc.Deduplication | Non
     """
     if wanted is None:
         return None
-    return values.instance("deduplication", wanted, values.Deduplication).to_wire()
+    return arguments.instance("deduplication", wanted, values.Deduplication).to_wire()
 
 
 def retention(seconds: int | None) -> sc.CleanupPolicy | None:
     """How long records are kept; None: as the SC has it."""
     if seconds is None:
         return None
-    return sc.CleanupPolicy(time_in_seconds=values.whole("retention", seconds, 0))
+    return sc.CleanupPolicy(time_in_seconds=arguments.whole("retention", seconds, 0))
 
 
 def storage(segment_size: int | None, max_partition_size: int | None) -> sc.TopicStorage | None:
@@ -76,9 +76,9 @@ def storage(segment_size: int | None, max_partition_size: int | None) -> sc.Topi
     if segment_size is None and max_partition_size is None:
         return None
     if segment_size is not None:
-        values.whole("segment_size", segment_size, 0)
+        arguments.whole("segment_size", segment_size, 0)
     if max_partition_size is not None:
-        values.whole("max_partition_size", max_partition_size, 0, 2**64 - 1)
+        arguments.whole("max_partition_size", max_partition_size, 0, 2**64 - 1)
     return sc.TopicStorage(segment_size=segment_size, max_partition_size=max_partition_size)
 
 

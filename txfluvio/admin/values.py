@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import attrs
 
-from .._checks import is_number
 from ..cluster import partition_count, partition_key
 from ..errors import InvalidConfig
 from ..wire import sc, spu
-from ..wire.semver import is_semver
-
-T = TypeVar("T")
+from . import arguments
 
 TopicResolution = sc.TopicResolution
 PartitionResolution = sc.PartitionResolution
@@ -50,8 +47,8 @@ class Deduplication:
     def to_wire(self) -> sc.Deduplication:
         age = None
         if self.age is not None:
-            age = spu.Duration.of(seconds("Deduplication.age", self.age, 0.0))
-        params = mapping("Deduplication.params", self.params)
+            age = spu.Duration.of(arguments.seconds("Deduplication.age", self.age, 0.0))
+        params = arguments.mapping("Deduplication.params", self.params)
         return sc.Deduplication(count=self.count, age=age, uses=self.filter, with_params=params)
 
     @classmethod
@@ -376,8 +373,8 @@ class SmartModulePackage:
         package = sc.Package(
             name=self.name,
             group=self.group,
-            version=version("SmartModulePackage.version", self.version),
-            api_version=version("SmartModulePackage.api_version", self.api_version),
+            version=arguments.version("SmartModulePackage.version", self.version),
+            api_version=arguments.version("SmartModulePackage.api_version", self.api_version),
             description=self.description,
             license=self.license,
             visibility=sc.Visibility.PUBLIC if self.public else sc.Visibility.PRIVATE,
@@ -422,6 +419,22 @@ class SmartModuleDescription:
     package: SmartModulePackage | None
     size: int
     wasm: bytes = attrs.field(repr=False)
+
+
+def params(name: str, value: object) -> dict[str, sc.Param]:
+    """The parameters that a SmartModule takes.
+
+    :raises InvalidConfig: they are something else.
+    """
+    expected = "a mapping of SmartModuleParam"
+    if not isinstance(value, Mapping):
+        raise InvalidConfig(name, value, expected)
+    if not all(isinstance(one, SmartModuleParam) for one in value.values()):
+        raise InvalidConfig(name, value, expected)
+    return {
+        arguments.text(name, key): sc.Param(description=one.description, optional=one.optional)
+        for key, one in value.items()
+    }
 
 
 def smartmodule_description(told: sc.Metadata) -> SmartModuleDescription:
@@ -483,6 +496,20 @@ class TableColumn:
             header_background=column.header_bg_color,
             header_text=column.header_text_color,
         )
+
+
+def columns(name: str, value: object) -> tuple[sc.TableColumn, ...]:
+    """The columns of a table.
+
+    :raises InvalidConfig: they are something else.
+    """
+    expected = "a list of TableColumn, or None"
+    if not isinstance(value, Iterable):
+        raise InvalidConfig(name, value, expected)
+    given = tuple(value)
+    if not all(isinstance(one, TableColumn) for one in given):
+        raise InvalidConfig(name, value, expected)
+    return tuple(column.to_wire() for column in given)
 
 
 @attrs.frozen(kw_only=True)
@@ -600,130 +627,3 @@ def stored_offset(told: spu.ConsumerOffset) -> StoredOffset:
         offset=told.offset,
         modified=told.modified_time,
     )
-
-
-# Arguments
-
-
-def whole(name: str, value: object, lowest: int, highest: int = 2**32 - 1) -> int:
-    """A whole number within bounds, of a setting of this name.
-
-    :raises InvalidConfig: it is not.
-    """
-    if type(value) is not int or not lowest <= value <= highest:
-        raise InvalidConfig(name, value, f"a whole number from {lowest} to {highest}")
-    return value
-
-
-def text(name: str, value: object) -> str:
-    """A text, such as the name of an object.
-
-    :raises InvalidConfig: it is not.
-    """
-    if not isinstance(value, str):
-        raise InvalidConfig(name, value, "a text")
-    return value
-
-
-def texts(name: str, value: object) -> tuple[str, ...]:
-    """A text, or several.
-
-    :raises InvalidConfig: it is neither.
-    """
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, Iterable):
-        raise InvalidConfig(name, value, "a text, or several")
-    return tuple(text(name, one) for one in value)
-
-
-def version(name: str, value: object) -> str:
-    """A semantic version. An SC would hang up on a package with anything else.
-
-    :raises InvalidConfig: it is none.
-    """
-    if not is_semver(text(name, value)):
-        raise InvalidConfig(name, value, "a semantic version, such as 0.1.0")
-    return cast(str, value)
-
-
-def mapping(name: str, value: object) -> dict[str, str]:
-    """Texts by name.
-
-    :raises InvalidConfig: it is no mapping of texts.
-    """
-    if not isinstance(value, Mapping):
-        raise InvalidConfig(name, value, "a mapping of texts")
-    return {text(name, key): text(name, one) for key, one in value.items()}
-
-
-def instance(name: str, value: object, kind: type[T]) -> T:
-    """A value of this class of ours.
-
-    :raises InvalidConfig: it is none.
-    """
-    if not isinstance(value, kind):
-        raise InvalidConfig(name, value, f"a {kind.__name__}, or None")
-    return value
-
-
-def columns(name: str, value: object) -> tuple[sc.TableColumn, ...]:
-    """The columns of a table.
-
-    :raises InvalidConfig: they are something else.
-    """
-    expected = "a list of TableColumn, or None"
-    if not isinstance(value, Iterable):
-        raise InvalidConfig(name, value, expected)
-    given = tuple(value)
-    if not all(isinstance(one, TableColumn) for one in given):
-        raise InvalidConfig(name, value, expected)
-    return tuple(column.to_wire() for column in given)
-
-
-def params(name: str, value: object) -> dict[str, sc.Param]:
-    """The parameters that a SmartModule takes.
-
-    :raises InvalidConfig: they are something else.
-    """
-    expected = "a mapping of SmartModuleParam"
-    if not isinstance(value, Mapping):
-        raise InvalidConfig(name, value, expected)
-    if not all(isinstance(one, SmartModuleParam) for one in value.values()):
-        raise InvalidConfig(name, value, expected)
-    return {
-        text(name, key): sc.Param(description=one.description, optional=one.optional)
-        for key, one in value.items()
-    }
-
-
-def seconds(name: str, value: object, otherwise: float) -> float:
-    """A time; ``otherwise`` where it is None.
-
-    :raises InvalidConfig: it is no number.
-    """
-    if value is None:
-        return otherwise
-    if not is_number(value):
-        raise InvalidConfig(name, value, "seconds, a number, or None")
-    return cast(float, value)
-
-
-def codec(value: str) -> sc.TopicCompression:
-    """The policy of this name.
-
-    :raises InvalidConfig: there is none.
-    """
-    found = sc.TopicCompression.__members__.get(value.upper()) if isinstance(value, str) else None
-    if found is None:
-        names = ", ".join(name.lower() for name in sc.TopicCompression.__members__)
-        raise InvalidConfig("compression", value, f"one of {names}")
-    return found
-
-
-def port(name: str, value: object) -> int:
-    """A TCP port, of a setting of this name.
-
-    :raises InvalidConfig: it is not.
-    """
-    return whole(name, value, 1, 2**16 - 1)
