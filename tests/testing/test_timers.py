@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from txfluvio.testing.timers import Timers
@@ -44,4 +46,25 @@ def test_a_call_may_stop_its_owner() -> None:
     timers.later(1, timers.stop)
     timers.later(1, timers.stop)
     clock.advance(1)
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("end", ["in time", "too late", "given up"])
+def test_a_wait_with_a_limit_ends_in_one_way_and_is_tidied_up(end: str) -> None:
+    clock, seen = Clock(), list[str]()
+    waiter: Deferred[bool] = Deferred()
+    Timers(clock).limit(waiter, 1.0, lambda: seen.append("forgotten"))
+    results: list[bool | str] = []
+    waiter.addCallbacks(results.append, lambda failure: results.append(failure.type.__name__))
+    clock.advance(0.5)
+    assert (results, seen) == ([], [])
+    if end == "in time":
+        waiter.callback(True)
+    elif end == "too late":
+        clock.advance(0.5)
+    else:
+        waiter.cancel()
+    expected = {"in time": True, "too late": False, "given up": "CancelledError"}
+    assert results == [expected[end]]
+    assert seen == ["forgotten"]
     assert clock.getDelayedCalls() == []

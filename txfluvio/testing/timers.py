@@ -7,11 +7,13 @@ behind in the scheduler, and so that "soon" always means "in a turn of its own".
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Timers:
@@ -50,6 +52,22 @@ class Timers:
 
         self._pending[key] = self.scheduler.callLater(delay, fire)
         return cancel
+
+    def limit(
+        self, waiter: Deferred[bool], seconds: float, *forgets: Callable[[], object]
+    ) -> Deferred[bool]:
+        """Have ``waiter`` fire with ``False`` if it has not fired in ``seconds`` seconds.
+
+        :param forgets: called when it has fired, in whatever way, or was cancelled.
+        """
+
+        def over(result: T) -> T:
+            for forget in (*forgets, call_off):
+                forget()
+            return result
+
+        call_off = self.later(seconds, waiter.callback, False)
+        return waiter.addBoth(over)
 
     def stop(self) -> None:
         """Call everything off, for good."""

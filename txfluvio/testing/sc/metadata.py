@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -52,7 +52,6 @@ SpuDiff = Diff[SpuSpec, SpuStatus]
 Contents = Mapping[str, Sequence[Item[Any, Any]]]
 """All objects of a cluster, those of each kind under its label."""
 
-T = TypeVar("T")
 
 SYSTEM_TOPIC = "consumer-offset"
 
@@ -198,16 +197,14 @@ def until(
         if look_no_more is None:
             look_no_more = timers.later(0, look)
 
-    def over(result: T) -> T:
-        for forget in (*forgets, look_no_more):
-            if forget is not None:
-                forget()
-        return result
+    def forget() -> None:
+        if look_no_more is not None:
+            look_no_more()
 
-    forgets = [store.subscribe(changed) for store in stores]
-    forgets.append(timers.later(timeout, waiter.callback, False))
+    subscriptions = [store.subscribe(changed) for store in stores]
+    timers.limit(waiter, timeout, *subscriptions, forget)
     changed()
-    return waiter.addBoth(over)
+    return waiter
 
 
 class Controllers:

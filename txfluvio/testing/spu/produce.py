@@ -9,7 +9,7 @@ each other and answered one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -32,8 +32,6 @@ from .replica import AppendError, Key, Replica
 
 if TYPE_CHECKING:
     from .port import Spu
-
-T = TypeVar("T")
 
 
 @attrs.define
@@ -193,18 +191,10 @@ async def _wait_for_followers(
 
 def _committed(spu: Spu, replica: Replica, end: int, timeout: float) -> Deferred[bool]:
     """Fires when all replicas have everything below ``end``, or with ``False`` too late."""
-
     waiter: Deferred[bool] = Deferred()
 
     def look() -> None:
         if replica.log.hw >= end:
             waiter.callback(True)
 
-    def over(result: T) -> T:
-        unsubscribe()
-        cancel()
-        return result
-
-    unsubscribe = replica.subscribe(look)
-    cancel = spu.timers.later(timeout, waiter.callback, False)
-    return waiter.addBoth(over)
+    return spu.timers.limit(waiter, timeout, replica.subscribe(look))
