@@ -276,6 +276,16 @@ class Committing(StoringCase):
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 3)
 
+    def test_what_was_read_to_the_stop_has_ended_where_it_can_no_longer_store(self) -> None:
+        consumer = self.worker(start=BEGINNING, stop=END)
+        self.read(consumer, 10)
+        self.lose_connections()
+        self.result(self.broker.cluster.delete_topic("orders"))
+        self.wait(1.0)
+        self.failure(consumer.commit(), TopicDeleted)
+        self.failure(consumer.next(), StopAsyncIteration)
+        self.assertEqual(consumer.failures, {})
+
     def test_commits_that_fail_do_not_keep_the_frames_of_those_before(self) -> None:
         consumer = self.worker()
         self.read(consumer, 3)

@@ -196,7 +196,7 @@ class PartitionStream:
     @property
     def ended(self) -> bool:
         """Whether the stop was reached and everything before it was handed out."""
-        return self.placed and self.backlog.complete and not self.backlog
+        return self._complete and not self.backlog
 
     @property
     def listening(self) -> bool:
@@ -530,7 +530,12 @@ class PartitionStream:
         delay = self._attempts.fail()
         may_succeed = error.retriable or self._place.can_reset(error)
         if not may_succeed or not self._attempts.in_time(delay):
-            self.fail(error)
+            if self._complete:
+                # Nothing but the storing has failed, and whoever waits for that is told.
+                self._log.info("{target}: {error}", target=self.target, error=error)
+                self._attempts.succeed()
+            else:
+                self.fail(error)
             if self._reading.stores_on_cluster:
                 self.bookmark.fail(error)
             await self._park()
@@ -547,7 +552,12 @@ class PartitionStream:
     @property
     def _resting(self) -> bool:
         """Whether nothing more is to be read."""
-        return self.failure is not None or (self.placed and self.backlog.complete)
+        return self.failure is not None or self._complete
+
+    @property
+    def _complete(self) -> bool:
+        """Whether everything before the stop was received."""
+        return self.placed and self.backlog.complete
 
     @property
     def _owes(self) -> bool:
