@@ -33,7 +33,7 @@ from txfluvio.errors import (
     UnsupportedVersion,
     WaitTimedOut,
 )
-from txfluvio.producer import RecordMetadata
+from txfluvio.producer import Producer, RecordMetadata
 from txfluvio.transport.memory import Direction
 from txfluvio.transport.protocol import FluvioProtocol
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, RequestKind, error
@@ -708,6 +708,39 @@ class CauseTests(Case):
         no_answer, not_leader = self.causes(sent)
         self.assertIn(f"no answer within {5 - FIRST_RETRY:g} s", no_answer)
         self.assertIn("does not lead", not_leader)
+
+    def late_when_answered(self) -> tuple[Producer, list[Deferred[RecordMetadata]]]:
+        """Three records, of which the last is late when the second is about to be answered."""
+        self.make_topic(2)
+        self.lead({1: None})
+        self.turn()
+        self.leader.holding = True
+        producer = self.started(delivery_timeout=8.0, max_request_size=1000, batch_size=1000)
+        # When this is given up, what is late is not looked for again at once.
+        producer.send(b"x", partition=1).addErrback(lambda _: None)
+        self.turn(0.05)
+        sent = [producer.send(b"x" * 900, partition=0) for _ in range(3)]
+        self.turn(2.0)
+        self.leader.answer()
+        self.turn(8.01 - 2.0)
+        return producer, sent
+
+    def test_an_answer_that_comes_when_it_is_late_was_in_the_way(self) -> None:
+        _, (_, second, third) = self.late_when_answered()
+        self.leader.answer()
+        self.turn()
+        self.successResultOf(second)
+        (no_answer,) = self.causes(third)
+        self.assertIn("Produce to orders/0: no answer within 6.01 s", no_answer)
+
+    def test_who_flushes_when_told_of_that_answer_waits_for_what_is_late(self) -> None:
+        producer, (_, second, third) = self.late_when_answered()
+        told = []
+        second.addCallback(lambda _: producer.flush().addCallback(lambda _: told.append("flushed")))
+        third.addErrback(lambda _: told.append("late"))
+        self.leader.answer()
+        self.turn()
+        self.assertEqual(told, ["late", "flushed"])
 
     def test_the_connection_takes_no_more(self) -> None:
         large = 2 * self.cluster.config.write_budget

@@ -185,15 +185,21 @@ class Sender:
         if not self._under_way and not len(self.queue):
             return
         timeout = self._shared.config.delivery_timeout
-        late = []
+        late: list[Batch] = []
         if self._under_way and self._under_way[0].created + timeout <= now:
             late = [batch for batch in self._under_way if batch.created + timeout <= now]
             self._under_way = [one for one in self._under_way if one.created + timeout > now]
             for batch in late:
                 batch.effect = Effect.UNKNOWN
-        late += self.queue.expire(now, timeout)
-        if late:
-            self._end(failed=[(batch, self._too_late(batch, timeout)) for batch in late])
+        failed = [(batch, self._too_late(batch, timeout)) for batch in late]
+        self._end(failed=failed + self._late(now))
+
+    def _late(self, now: float) -> list[tuple[Batch, FluvioError]]:
+        """Take what is late from the queue, each batch with what it fails with."""
+        timeout = self._shared.config.delivery_timeout
+        return [
+            (batch, self._too_late(batch, timeout)) for batch in self.queue.expire(now, timeout)
+        ]
 
     def abandon(self, seconds: float) -> None:
         """Give up everything: there were ``seconds`` for it. Nothing is sent from now on."""
@@ -351,11 +357,13 @@ class Sender:
             self._rest()
 
     def _done(self, batches: Sequence[Batch], answers: Sequence[int | FluvioError | None]) -> None:
+        # Before this is forgotten: what is late by now has waited for it.
+        late = self._late(self._shared.cluster.clock.seconds())
         self._call = None
         turn = self._shared.turn
         turn.hold()
         try:
-            self._settle(batches, answers)
+            self._settle(batches, answers, late)
         finally:
             self._working = False
             turn.look()
@@ -463,9 +471,15 @@ class Sender:
         return error
 
     def _settle(
-        self, batches: Sequence[Batch], answers: Sequence[int | FluvioError | None]
+        self,
+        batches: Sequence[Batch],
+        answers: Sequence[int | FluvioError | None],
+        late: Sequence[tuple[Batch, FluvioError]] = (),
     ) -> None:
-        """Give each batch its outcome if it has none, or keep it for the next attempt."""
+        """Give each batch its outcome if it has none, or keep it for the next attempt.
+
+        :param late: others that have their outcomes, and were not told yet.
+        """
         live = set(self._under_way)
         stored: list[tuple[Batch, int | None]] = []
         failed: list[tuple[Batch, FluvioError]] = []
@@ -495,7 +509,7 @@ class Sender:
                 failed += self._give_up(unsent)
             self._trouble = None
             self._attempts.succeed()
-        self._end(stored=stored, failed=failed)
+        self._end(stored=stored, failed=[*failed, *late])
 
     def _give_up(self, error: FluvioError) -> list[tuple[Batch, FluvioError]]:
         """Take all that waits from the queue, each batch with what it fails with."""
