@@ -438,6 +438,16 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.failureResultOf(creating, CancelledError)
         self.stopped()
 
+    def test_one_that_is_confirmed_and_does_not_show_takes_no_longer_than_it_may(self) -> None:
+        creating = self.admin.create_topic("orders", timeout=SETTLING)
+        self.advance(SETTLING / 2)
+        self.sc.one().reply(StatusResponse(name="orders"))
+        self.advance()
+        self.assertNoResult(creating)
+        self.advance(SETTLING / 2)
+        self.successResultOf(creating)
+        self.stopped()
+
 
 class WhatTheScHasConfirmed(ScriptedAdminCase):
     """It is done, also for who is still waiting for it to show when the client closes."""

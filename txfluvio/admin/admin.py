@@ -803,11 +803,11 @@ class Admin:
     def _delete(self, kind: sc.Kind, key: str | int, called: str) -> Deferred[None]:
         return self._do(lambda: sc.DeleteRequest(kind=kind, key=key), f"{called} {key}")
 
-    async def _settled(self, there: Callable[[Topology], bool]) -> bool:
+    async def _settled(self, there: Callable[[Topology], bool], seconds: float = SETTLING) -> bool:
         """Whether what the SC has confirmed shows in the metadata; not waited for long."""
         try:
             return await self._cluster.wait_for(
-                lambda topology: there(topology) or None, missing="", timeout=SETTLING
+                lambda topology: there(topology) or None, missing="", timeout=seconds
             )
         except WaitTimedOut:
             return False
@@ -866,7 +866,7 @@ class Admin:
             _check(result, f"topic {usable.name}")
             # Metadata that does not know the topic may be late. If they know it, they also know
             # better: an SC takes the partitions of a deleted topic of this name for the new ones.
-            if await self._settled(usable.shows):
+            if await self._settled(usable.shows, min(SETTLING, left.seconds)):
                 await self._until(usable, left)
 
     def _list(
