@@ -321,6 +321,55 @@ class TestMirrors:
         assert said(missing) == (name, 11001, message)
 
 
+class TestNamesThatNoFileCanHave:
+    """The SC keeps each object in a file, in one directory for each kind."""
+
+    @pytest.mark.parametrize(
+        ("request_", "label", "code"),
+        [
+            (custom_spu("a/b", 5900), "SPU", 1000),
+            (group("a/b"), "SpuGroup", 1000),
+            (module("a/b"), "SmartModule", 6000),
+            (table("a/b"), "TableFormat", 7000),
+        ],
+    )
+    def test_are_waited_for_in_vain_but_turn_up_at_the_next_reload(
+        self, request_: CreateRequest, label: str, code: int
+    ) -> None:
+        kit = Kit()
+        call = kit.client().send(request_)
+        wait = 120 if label == "SpuGroup" else 10
+        kit.clock.advance(wait - 0.1)
+        assert call.replies == []
+        kit.clock.advance(0.1)
+        message = f"store timed out: {label} Update Spec: a/b loop: 1, timer: {wait}000 ms"
+        assert said(call.reply) == ("a/b", code, message)
+        assert listed(kit, request_.kind, *(("a/b",) if label == "SPU" else ())) == []
+        kit.clock.advance(300)
+        assert "a/b" in listed(kit, request_.kind)
+
+    def test_of_mirrors_end_the_connection(self) -> None:
+        kit = Kit()
+        client = kit.client()
+        call = client.send(remote("a/b"))
+        kit.clock.advance(9.9)
+        assert not client.closed
+        kit.clock.advance(0.1)
+        assert client.closed
+        assert call.replies == []
+
+    @pytest.mark.parametrize("name", ["w" * 251, "日" * 84, "a\0b", "a/", "/a", "a//b", "../a"])
+    def test_are_long_or_lead_elsewhere(self, name: str) -> None:
+        kit = Kit()
+        call = kit.client().send(table(name))
+        kit.settle()
+        assert call.replies == []
+
+    @pytest.mark.parametrize("name", ["w" * 250, "日" * 83, ".", "..", "./a", ".//a", "./", "a\\b"])
+    def test_are_no_others(self, name: str) -> None:
+        assert said(Kit().ask(table(name))) == (name, 0, None)
+
+
 class TestFilters:
     @pytest.mark.parametrize(
         ("filters", "found"),

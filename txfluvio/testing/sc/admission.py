@@ -18,6 +18,7 @@ from ...wire.schema import MAX_STRING
 from ...wire.semver import LenientError, lenient
 
 MAX_NAME_BYTES = 63
+MAX_FILE_NAME_BYTES = 255
 MIN_RETENTION = 10
 MIN_SEGMENT_SIZE = 1024
 MIN_PARTITION_SIZE = 2048
@@ -42,6 +43,20 @@ class Refusal:
 def clipped(text: str) -> str:
     """As much of a text as can be sent."""
     return text.encode()[:MAX_STRING].decode(errors="ignore")
+
+
+def names_a_file(name: str) -> bool:
+    """Whether the SC can write an object of this name to its directory, as ``NAME.yaml``.
+
+    What is no directory there can not be part of the name: only ``.`` is one.
+    """
+    *directories, file = f"{name}.yaml".split("/")
+    return (
+        name[:1] != "/"
+        and all(one in ("", ".") for one in directories)
+        and len(file.encode()) <= MAX_FILE_NAME_BYTES
+        and "\0" not in name
+    )
 
 
 class ModuleNameError(ValueError):

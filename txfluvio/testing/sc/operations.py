@@ -54,7 +54,7 @@ from ...wire.sc import (
 from ...wire.schema import evolve
 from ..timers import Timers
 from . import lifecycle
-from .admission import ModuleName, ModuleNameError, clipped, refuse_topic
+from .admission import ModuleName, ModuleNameError, clipped, names_a_file, refuse_topic
 from .metadata import Metadata as Stores
 from .metadata import Timing, until
 from .policies import Action, Policy
@@ -148,7 +148,8 @@ class Operations:
     async def create(self, request: CreateRequest, principal: str | None) -> StatusResponse:
         """Create an object, and wait until it is there; a topic until all of it is online.
 
-        :raises Hangup: a SmartModule's key would be longer than any text that can be sent.
+        :raises Hangup: a SmartModule's key would be longer than any text that can be sent, or a
+            mirror can not be stored.
         """
         return await self._creators[request.kind.label](request, principal)
 
@@ -305,8 +306,9 @@ class Operations:
             rack=spec.rack,
             public_endpoint_local=spec.public_endpoint_local,
         )
-        spus.put(Item(name, registered, SpuStatus()))
-        await self._turn(spus)
+        refused = await self._put(SPU, Item(name, registered, SpuStatus()))
+        if refused is not None:
+            return status(name, error(Code.SPU_ERROR), refused)
         return status(name)
 
     async def _delete_spu(self, request: DeleteRequest) -> StatusResponse:
@@ -329,12 +331,12 @@ class Operations:
         denied = self._denied(request, principal)
         if denied is not None:
             return denied
-        groups = self._stores.groups
-        groups.put(Item(name, request.spec, SpuGroupStatus()))
-        await self._turn(groups)
         timeout = GROUP_TIMEOUT if request.timeout is None else request.timeout
-        if timeout == 0:
-            return status(name, error(Code.SPU_ERROR), _not_stored(SPU_GROUP, name, timeout))
+        refused = await self._put(
+            SPU_GROUP, Item(name, request.spec, SpuGroupStatus()), timeout / 1000
+        )
+        if refused is not None:
+            return status(name, error(Code.SPU_ERROR), refused)
         return status(name)
 
     async def _delete_group(self, request: DeleteRequest) -> StatusResponse:
@@ -350,7 +352,6 @@ class Operations:
         if denied is not None:
             return denied
         name, spec = request.name, request.spec
-        modules = self._stores.modules
         if spec.meta is not None:
             package = spec.meta.package
             if not package.name or not package.group:
@@ -359,15 +360,9 @@ class Operations:
             name = ModuleName.of_package(spec.meta).store_id
             if clipped(name) != name:
                 raise Hangup("a package whose names are too long together")
-        item = Item(name, spec, SmartModuleStatus())
-        if "/" in name:
-            await self._forever(self._timing.store_wait)
-            modules.put_at_reload(item)
-            waited = int(self._timing.store_wait * 1000)
-            complaint = _not_stored(SMART_MODULE, name, waited)
-            return status(name, error(Code.SMART_MODULE_ERROR), complaint)
-        modules.put(item)
-        await self._turn(modules)
+        refused = await self._put(SMART_MODULE, Item(name, spec, SmartModuleStatus()))
+        if refused is not None:
+            return status(name, error(Code.SMART_MODULE_ERROR), refused)
         return status(name)
 
     async def _delete_module(self, request: DeleteRequest) -> StatusResponse:
@@ -387,8 +382,9 @@ class Operations:
         denied = self._denied(request, principal)
         if denied is not None:
             return denied
-        formats.put(Item(name, request.spec, TableFormatStatus()))
-        await self._turn(formats)
+        refused = await self._put(TABLE_FORMAT, Item(name, request.spec, TableFormatStatus()))
+        if refused is not None:
+            return status(name, error(Code.TABLE_FORMAT_ERROR), refused)
         return status(name)
 
     async def _delete_format(self, request: DeleteRequest) -> StatusResponse:
@@ -408,8 +404,9 @@ class Operations:
         if known is not None and isinstance(known.spec, RemoteCluster):
             complaint = f"remote cluster {_quoted(name)} already exists"
             return status(name, error(Code.MIRROR_ALREADY_EXISTS), complaint)
-        mirrors.put(Item(name, request.spec, MirrorStatus()))
-        await self._turn(mirrors)
+        refused = await self._put(MIRROR, Item(name, request.spec, MirrorStatus()))
+        if refused is not None:
+            raise Hangup(refused)
         return status(name)
 
     async def _delete_mirror(self, request: DeleteRequest) -> StatusResponse:
@@ -459,6 +456,28 @@ class Operations:
         if self._may(principal, Action.CREATE, request.kind):
             return None
         return status(request.name, error(Code.PERMISSION_DENIED), "permission denied")
+
+    async def _put(
+        self, kind: Kind, item: Item[Any, Any], timeout: float | None = None
+    ) -> str | None:
+        """Store an object; why it is not there in the end, if so.
+
+        The SC keeps each object in a file. One whose name no file can have it remembers, but does
+        not hear of before it loads everything again.
+
+        :param timeout: seconds to wait for it; as long as for every other request by default.
+        """
+        store = self._stores.of(kind)
+        wait = self._timing.store_wait if timeout is None else timeout
+        if names_a_file(item.name):
+            store.put(item)
+            await self._turn(store)
+            if wait:
+                return None
+        else:
+            store.put_at_reload(item)
+            await self._forever(wait)
+        return _not_stored(kind, item.name, round(wait * 1000))
 
     async def _deleted(
         self, store: Store[Any, Any], key: str, name: str | None = None
