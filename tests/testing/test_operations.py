@@ -24,6 +24,7 @@ from txfluvio.wire.sc import (
     DeleteRequest,
     Endpoint,
     HomeCluster,
+    IngressAddr,
     IngressPort,
     Kind,
     ListRequest,
@@ -103,6 +104,21 @@ class TestCustomSpus:
         assert said(kit.ask(custom_spu("edge", 5900))) == ("edge", 0, None)
         (spu,) = kit.ask(ListRequest(kind=SPU, filters=("edge",))).objects
         assert (spu.spec.id, spu.status.resolution) == (5900, SpuResolution.INIT)
+
+    def test_an_empty_host_of_an_endpoint_is_that_of_the_machine(self) -> None:
+        kit = Kit()
+        nowhere = Endpoint(port=9110, host="")
+        spec = CustomSpuSpec(
+            id=5900,
+            public_endpoint=IngressPort(port=9110, ingress=(IngressAddr(hostname=""),)),
+            private_endpoint=nowhere,
+            public_endpoint_local=nowhere,
+        )
+        kit.ask(CreateRequest(kind=CUSTOM_SPU, name="edge", spec=spec))
+        (spu,) = kit.ask(ListRequest(kind=SPU, filters=("edge",))).objects
+        assert spu.spec.private_endpoint.host == "127.0.0.1"
+        assert spu.spec.public_endpoint_local.host == "127.0.0.1"
+        assert spu.spec.public_endpoint.ingress == (IngressAddr(hostname=""),)
 
     @pytest.mark.parametrize(("name", "spu_id"), [("", 0), ("!", -1)])
     def test_names_and_ids_are_not_looked_at(self, name: str, spu_id: int) -> None:

@@ -28,6 +28,7 @@ from ...wire.sc import (
     CreateRequest,
     CustomSpuSpec,
     DeleteRequest,
+    Endpoint,
     HomeMirror,
     HomePartition,
     Kind,
@@ -65,6 +66,9 @@ COUNTS = 2**32
 
 GROUP_TIMEOUT = 120_000
 """How long the creation of an SPU group may take, in milliseconds, unless its client says."""
+
+DEFAULT_HOST = "127.0.0.1"
+"""Where an SPU is that gives an empty host for its own endpoints."""
 
 NOT_FOUND = "not found"
 
@@ -298,13 +302,14 @@ class Operations:
             return status(name, error(Code.SPU_ALREADY_EXISTS), complaint)
         if request.dry_run:
             return status("")
+        local = spec.public_endpoint_local
         registered = SpuSpec(
             id=spec.id,
             spu_type=SpuType.CUSTOM,
             public_endpoint=spec.public_endpoint,
-            private_endpoint=spec.private_endpoint,
+            private_endpoint=_with_host(spec.private_endpoint),
             rack=spec.rack,
-            public_endpoint_local=spec.public_endpoint_local,
+            public_endpoint_local=None if local is None else _with_host(local),
         )
         refused = await self._put(SPU, Item(name, registered, SpuStatus()))
         if refused is not None:
@@ -498,6 +503,14 @@ class Operations:
 
     async def _forever(self, seconds: float) -> None:
         await until(lambda: False, timers=self._timers, timeout=seconds)
+
+
+def _with_host(endpoint: Endpoint) -> Endpoint:
+    """An endpoint as the SC reads it: an empty text leaves the host that is there by default."""
+    if endpoint.host:
+        return endpoint
+    found: Endpoint = evolve(endpoint, host=DEFAULT_HOST)
+    return found
 
 
 def _is_remote(spec: TopicSpec) -> bool:
