@@ -21,7 +21,7 @@ from txfluvio.wire.sc import (
 
 
 def connect(remote: str) -> MirroringRequest:
-    return MirroringRequest(body_length=2 + len(remote), remote_id=remote)
+    return MirroringRequest(remote_id=remote)
 
 
 def mirrored() -> Kit:

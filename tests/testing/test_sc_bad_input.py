@@ -96,6 +96,9 @@ NO_CONTENT = {
     "a watch of mirrors": typed(WATCH, "Mirror", b"\0" * 9),
     "mirroring under another label": typed(MIRRORING, "Topic", text("edge")),
     "mirroring without the remote": typed(MIRRORING, "MirroringConnect", b""),
+    "mirroring with the remote behind its body": typed(
+        MIRRORING, "MirroringConnect", text("edge"), claim=2
+    ),
     "a list that ends too soon": typed(LIST, "Topic", b"\0\0"),
     "an absurd count": typed(LIST, "Topic", b"\x7f\xff\xff\xff\0\0"),
     "a filter that is not UTF-8": typed(LIST, "Topic", b"\0\0\0\1\0\1\xff\0\0"),

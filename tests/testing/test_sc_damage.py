@@ -100,7 +100,7 @@ REQUESTS: list[Request[Any]] = [
     ListRequest(kind=SPU, filters=("a", "b")),
     ListRequest(kind=SMART_MODULE, filters=("g/sm@0.1.0",), summary=True),
     WatchRequest(kind=SPU),
-    MirroringRequest(body_length=6, remote_id="edge"),
+    MirroringRequest(remote_id="edge"),
     UpdateRequest(kind=TOPIC, key="consumer-offset", action=AddPartition(count=1)),
     UpdateRequest(kind=TOPIC, key="t", action=AddMirror(remote_cluster="edge")),
 ]

@@ -80,6 +80,8 @@ def _make(type_: Any, version: int, kind: sc.Kind | None) -> st.SearchStrategy[A
             return _TEXT | _INTEGERS[schema.i32]
         case sc._ByKind():
             return of(type_._type(kind), version, kind)
+        case sc._TextInBody():
+            return _TEXT
         case sc._KindType():
             return st.just(kind)
     raise AssertionError(f"no values are known for {type_!r}")

@@ -1119,14 +1119,32 @@ class MirroringResponse(Message):
     topics: tuple[MirrorTopicInfo, ...] = field(vector(MirrorTopicInfo))
 
 
+class _TextInBody:
+    """The length of a body, and a text in it; bytes left over inside it are ignored."""
+
+    def read(self, reader: Reader) -> str:
+        size = reader.read("body_length", u32)
+        start = reader.take(size)
+        body = Reader(reader.data, reader.version, start, reader.pos)
+        body.spans = reader.spans
+        return body.read("text", string)
+
+    def write(self, writer: Writer, value: str) -> None:
+        body = Writer(writer.version)
+        string.write(body, value)
+        blob.write(writer, body.getvalue())
+
+    def min_size(self, version: int) -> int:
+        return 4
+
+
 @api(1005, server="SC", versions=(14, 19), streams=True)
 @struct
 class MirroringRequest(Request[MirroringResponse]):
     """Sent by the SC of a remote cluster; its label is always ``MirroringConnect``."""
 
     label: str = field(string, default="MirroringConnect")
-    body_length: int = field(u32)
-    remote_id: str = field(string)
+    remote_id: str = field(_TextInBody())
 
 
 @api(1006, server="SC", versions=VERSIONS)
