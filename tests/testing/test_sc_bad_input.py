@@ -82,11 +82,6 @@ NO_FRAME = {
     "versions asked for with too few bytes": framed(header(18, 2) + b"\0\0"),
     "a body longer than its frame": typed(LIST, "Topic", TOPIC_BODY, claim=1000),
     "a label longer than its frame": framed(header(LIST) + b"\x7f\xff"),
-    "a create of version -1": framed(header(CREATE, -1) + b"\0" + text("t") + b"\0" * 20),
-    "a delete of version -1": framed(header(DELETE, -1) + text("Topic") + text("t")),
-    "a watch of version -1": framed(header(WATCH, -1) + text("Topic")),
-    "mirroring of version -1": framed(header(MIRRORING, -1) + text("MirroringConnect")),
-    "an update of version -1": framed(header(UPDATE, -1) + text("Topic") + b"\0" * 4),
 }
 
 NO_CONTENT = {
@@ -178,10 +173,73 @@ def test_with_a_watch_the_connection_is_half_alive_no_answers_no_end_but_pushes(
     assert len(kit.complaints) == 1
 
 
-def test_a_list_of_version_minus_1_is_answered_with_nothing_but_the_correlation_id() -> None:
-    client = Kit().client()
-    client.send_bytes(framed(header(LIST, -1) + text("Topic")))
-    assert client.received() == [(99).to_bytes(4, "big")]
+class TestVersionMinus1:
+    """At which no field exists, so that answers are their correlation ids."""
+
+    ANSWER = (99).to_bytes(4, "big")
+
+    @pytest.mark.parametrize(
+        ("key", "body"),
+        [
+            (LIST, text("Topic")),
+            (LIST, text("CustomSpu") + b"\xff" * 9),
+            (WATCH, text("Partition")),
+            (DELETE, text("SpuGroup")),
+            (CREATE, b""),
+            (CREATE, text("Topic") + b"\0" * 20),
+            (UPDATE, b"\xff\xff"),
+        ],
+    )
+    def test_is_answered_with_nothing_but_the_correlation_id(self, key: int, body: bytes) -> None:
+        kit = Kit()
+        client = kit.client()
+        client.send_bytes(framed(header(key, -1) + body))
+        kit.settle()
+        assert client.received() == [self.ANSWER]
+
+    @pytest.mark.parametrize(
+        ("key", "body"),
+        [
+            (LIST, text("Mirror")),
+            (LIST, text("topic")),
+            (LIST, b""),
+            (WATCH, text("Mirror")),
+            (DELETE, text("Partition")),
+            (DELETE, text("SPU")),
+        ],
+    )
+    def test_of_what_the_classic_form_had_not_closes(self, key: int, body: bytes) -> None:
+        kit = Kit()
+        for client in (kit.client(), watching(kit)):
+            client.send_bytes(framed(header(key, -1) + body))
+            assert client.closed
+            assert self.ANSWER not in client.received()
+
+    @pytest.mark.parametrize(
+        ("key", "label"), [(MIRRORING, "MirroringConnect"), (WATCH, "CustomSpu")]
+    )
+    def test_without_sense_closes_unless_there_is_a_watch(self, key: int, label: str) -> None:
+        kit = Kit()
+        plain, watched = kit.client(), watching(kit)
+        for client in (plain, watched):
+            client.send_bytes(framed(header(key, -1) + text(label)))
+            assert self.ANSWER not in client.received()
+        assert (plain.closed, watched.closed) == (True, False)
+
+    def test_goes_on_in_a_watch(self) -> None:
+        kit = Kit()
+        client = kit.client()
+        client.send_bytes(framed(header(WATCH, -1) + text("Topic")))
+        before = len(client.received())
+        kit.ask(create("orders"))
+        assert set(client.received()[before:]) == {self.ANSWER}
+
+    def test_deletes_what_has_an_empty_name(self) -> None:
+        kit = Kit()
+        kit.ask(create(""))
+        kit.client().send_bytes(framed(header(DELETE, -1) + text("Topic")))
+        kit.settle()
+        assert kit.ask(ListRequest(kind=TOPIC)).objects == ()
 
 
 @pytest.mark.parametrize("size", [0, -1, -2, -3, -4])

@@ -12,7 +12,7 @@ read or answered, and the watch goes on. So it is here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,6 +22,7 @@ from ...wire.codes import Code, error
 from ...wire.headers import RequestHeader
 from ...wire.sc import (
     CUSTOM_SPU,
+    KINDS,
     LAST_CLASSIC,
     MIRROR,
     PARTITION,
@@ -118,12 +119,9 @@ class Sc:
                 return session.stop(f"{asked.client_version!r} is no semantic version")
             connection.reply(self._versions(), request)
             return None
-        if header.api_version < 0 and call is not ListRequest:
-            raise ProtocolError(f"{api.name} at version {header.api_version}")
         self._look_at_version(header, api, connection)
         if header.api_version < 0:
-            connection.reply(Nothing(), request)
-            return None
+            return self._requested_of_none(call, request, session)
         if header.api_version <= LAST_CLASSIC and call in CLASSIC:
             return self._requested_of_old(_of_old(call, request), request, session)
         label = _label(request)
@@ -149,6 +147,27 @@ class Sc:
             except ProtocolError as reason:
                 return session.stop(str(reason))
         return self._understood(message, request, session)
+
+    def _requested_of_none(
+        self, call: type[Request[Any]], request: Incoming, session: _Session
+    ) -> Deferred[None] | None:
+        """A request of a negative version, at which no field exists, of the answers neither.
+
+        What is left is the label of a call of the classic form, and everything else is as by
+        default: a Delete is of what has an empty name.
+        """
+        if call is MirroringRequest:
+            return session.stop(f"mirroring of version {request.header.api_version}")
+        make = _OF_NONE.get(call)
+        if make is None:
+            session.connection.reply(Nothing(), request)
+            return None
+        payload = request.payload
+        label = string.read(Reader(payload, 0, request.body, len(payload)))
+        kind = KINDS.get(label)
+        if kind is None:
+            raise ProtocolError(f"{label!r} is no kind of object")
+        return self._understood(_in_place(make(kind)), request, session)
 
     def _understood(
         self, message: Message, request: Incoming, session: _Session
@@ -217,7 +236,7 @@ class Sc:
             answer = operations.find(message, principal)
         else:
             raise Hangup(f"{type(message).__name__} is not served")
-        connection.reply(answer, request)
+        connection.reply(_said(answer, request), request)
 
     def _watch(
         self, message: WatchRequest, request: Incoming, session: _Session
@@ -230,7 +249,7 @@ class Sc:
         connection = session.connection
 
         def tell(diff: Diff[Any, Any]) -> None:
-            connection.push(_told(kind, diff, brief), request)
+            connection.push(_said(_told(kind, diff, brief), request), request)
 
         session.live(_Watch(self._stores.of(kind), connection, tell, self._timers).stop)
         return None
@@ -367,11 +386,31 @@ def _of_old(call: type[Request[Any]], request: Incoming) -> Message:
 
     :raises ProtocolError: it is not.
     """
-    message = call.decode(request.payload, request.header.api_version, request.body)
+    return _in_place(call.decode(request.payload, request.header.api_version, request.body))
+
+
+def _in_place(message: Request[Any]) -> Message:
+    """A request in the classic form, if its kind had a place in it.
+
+    :raises ProtocolError: it had none.
+    """
     kind = getattr(message, "kind", None)
-    if kind is MIRROR or (call is DeleteRequest and kind in (PARTITION, SPU)):
-        raise ProtocolError(f"{kind.label} has no place in {call.api.name} before version 11")
+    if kind is MIRROR or (isinstance(message, DeleteRequest) and kind in (PARTITION, SPU)):
+        raise ProtocolError(f"{kind.label} has no place in {message.api.name} before version 11")
     return message
+
+
+_OF_NONE: Mapping[type[Request[Any]], Callable[[Kind], Request[Any]]] = {
+    ListRequest: lambda kind: ListRequest(kind=kind),
+    WatchRequest: lambda kind: WatchRequest(kind=kind),
+    DeleteRequest: lambda kind: DeleteRequest(kind=kind, key=""),
+}
+"""What calls mean that have no fields but the label."""
+
+
+def _said(message: Message, request: Incoming) -> Message:
+    """What is left of an answer at the version of its request."""
+    return message if request.header.api_version >= 0 else Nothing()
 
 
 def _kept(message: CreateRequest, version: int) -> CreateRequest:
