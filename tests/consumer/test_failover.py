@@ -521,6 +521,12 @@ class Deleted(ConsumerCase):
         self.broker.cluster.hide_from_metadata("orders")
         self.failure(consumer.next(), TopicDeleted)
 
+    def test_whoever_asks_for_its_lag_is_told_as_well(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.broker.cluster.hide_from_metadata("orders")
+        self.wait(1.0)
+        self.failure(consumer.lag(0), TopicDeleted)
+
     def test_other_topics_are_read_on(self) -> None:
         consumer = self.started(["orders", "returns"], start=BEGINNING)
         self.broker.cluster.hide_from_metadata("orders")

@@ -160,7 +160,7 @@ class Committing(StoringCase):
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 9)
 
-    def test_after_the_end_was_reached_and_the_connection_lost_as_well(self) -> None:
+    def test_after_the_end_it_can_be_committed_though_the_connection_was_lost(self) -> None:
         consumer = self.worker(start=BEGINNING, stop=END)
         self.read_all(consumer)
         self.lose_connections()
@@ -851,7 +851,7 @@ class AfterAReset(StoringCase):
         self.result(consumer.commit())
         self.assertEqual(self.stored(), 10)
 
-    def test_nor_does_a_commit_store_anything_or_the_end(self) -> None:
+    def test_neither_a_commit_nor_the_end_stores_anything(self) -> None:
         consumer, wait = self.waiting(OffsetReset.LATEST)
         self.result(consumer.commit())
         self.result(consumer.close())

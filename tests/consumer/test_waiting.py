@@ -503,6 +503,12 @@ class Lagging(ConsumerCase):
         self.assertEqual(self.result(consumer.lag(1)), 6)
         self.assertEqual(self.result(consumer.lag(0)), 0)
 
+    def test_what_is_known_of_it_is_as_new_as_the_last_push(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.append(10, partition=1)
+        self.wait(1.0)
+        self.assertEqual(consumer.known_lag(), {("orders", 0): 0, ("orders", 1): 10})
+
     def test_closing_ends_the_asking_for_it_at_any_point(self) -> None:
         for steps in count():
             consumer = self.started(start=BEGINNING)
