@@ -394,14 +394,14 @@ class Countdown:
         self._next: Countdown | None = None
         if before is not None and not before.done:
             before._next = self
-            self.hold()
+            self.expect_another()
 
     @property
     def done(self) -> bool:
         """Whether there is nothing to wait for."""
         return not self._left
 
-    def hold(self) -> None:
+    def expect_another(self) -> None:
         """Wait for one :meth:`ended` more."""
         self._left += 1
 
@@ -456,10 +456,10 @@ class Telling:
         """Whether some of what has its outcome may not have been told yet."""
         return self._depth > 0
 
-    def hold(self, countdown: Countdown) -> None:
+    def delay(self, countdown: Countdown) -> None:
         """Have it wait until all were told, if any are being told."""
         if self._depth:
-            countdown.hold()
+            countdown.expect_another()
             self._last.append(countdown)
 
     def __enter__(self) -> None:

@@ -44,7 +44,7 @@ from .sender import Sender, Shared
 from .stored import RecordMetadata, StoredRecords
 from .turn import Turn
 
-PERIOD = 0.01
+EXPIRY_FRACTION = 0.01
 """The shortest time between two looks at what is late, as a part of ``delivery_timeout``.
 
 A record may be given up that much after its time-out. Each look goes over all partitions with
@@ -425,7 +425,7 @@ class Producer:
         fronts = [self._intake.since, *(sender.since for sender in self._holding())]
         times = [since for since in fronts if since is not None]
         if times:
-            delay = max(min(times) + timeout - now, timeout * PERIOD)
+            delay = max(min(times) + timeout - now, timeout * EXPIRY_FRACTION)
             self._expire_call = self._clock.callLater(delay, self._expire)
 
     def _no_room(self, since: float, seconds: float, partition: int) -> FluvioError:
@@ -455,7 +455,7 @@ class Producer:
             countdown.watch(sender.held)
         self._unflushed.clear()
         countdown.follow(reversed(self._intake))
-        self._telling.hold(countdown)
+        self._telling.delay(countdown)
         if countdown.done:
             return succeed(None)
         self._latest_flush = countdown

@@ -50,7 +50,7 @@ from .turn import Turn
 
 T = TypeVar("T")
 
-PATIENCE = 0.1
+PATIENCE_FRACTION = 0.1
 """The part of the delivery time-out after which a batch that still waits takes no more records."""
 
 
@@ -110,7 +110,7 @@ class Sender:
             linger=config.linger,
             batch_size=config.batch_size,
             max_request_size=config.max_request_size,
-            patience=config.linger + config.delivery_timeout * PATIENCE,
+            patience=config.linger + config.delivery_timeout * PATIENCE_FRACTION,
         )
         self._shared = shared
         self._what = f"{shared.topic}/{partition}"
@@ -361,7 +361,7 @@ class Sender:
         late = self._late(self._shared.cluster.clock.seconds())
         self._call = None
         turn = self._shared.turn
-        turn.hold()
+        turn.postpone()
         try:
             self._settle(batches, answers, late)
         finally:

@@ -28,7 +28,7 @@ class Turn:
         self._before = before
         self._stirred: dict[Looking, None] = {}
         self._call: IDelayedCall | None = None
-        self._held = False
+        self._postponed = False
 
     def stir(self, sender: Looking) -> None:
         """Have a sender look."""
@@ -37,23 +37,23 @@ class Turn:
 
     def look_later(self) -> None:
         """Have :meth:`look` called."""
-        if self._call is None and not self._held:
+        if self._call is None and not self._postponed:
             self._call = self._clock.callLater(0, self._ended)
 
-    def hold(self) -> None:
+    def postpone(self) -> None:
         """Ask the clock for nothing: somebody will call :meth:`look` before it could.
 
         What is sent meanwhile, often by those who waited for what is being told, is better looked
         at afterwards than at the end of the turn.
         """
-        self._held = True
+        self._postponed = True
 
     def look(self) -> None:
         """Have those look that were stirred, now."""
         try:
             self._before()
         finally:
-            self._held = False
+            self._postponed = False
         stirred, self._stirred = self._stirred, {}
         for sender in stirred:
             sender.look()
@@ -65,5 +65,5 @@ class Turn:
 
     def _ended(self) -> None:
         self._call = None
-        self._held = True
+        self._postponed = True
         self.look()
