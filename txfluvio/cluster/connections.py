@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 from twisted.internet.defer import (
@@ -84,8 +84,8 @@ class _Attempt:
         self.given_up = True
         self.dialling.cancel()
 
-    def _ended(self, failure: Failure) -> Any:
-        return self.dialling if self.given_up else failure
+    def _ended(self, failure: Failure) -> Deferred[FluvioProtocol]:
+        return self.dialling if self.given_up else fail(failure)
 
 
 class Connections:

@@ -10,7 +10,6 @@ An ``IOffsetStore`` of the user's may stand for both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from .._wording import enumerated
 from ..cluster import Cluster, ask_stored_offsets
 from ..errors import FluvioError
+from ..interfaces import IOffsetStore
 from ..wire.spu import ConsumerOffsetFilter, FetchConsumerOffsetsRequest
 from .requests import Target
 
@@ -41,13 +41,15 @@ async def stored_offsets(cluster: Cluster, consumer_id: str, seconds: float) -> 
     }
 
 
-async def kept_offsets(store: Any, consumer_id: str) -> dict[Target, int]:
+async def kept_offsets(store: IOffsetStore, consumer_id: str) -> dict[Target, int]:
     """What an ``IOffsetStore`` has for a consumer; raises what that fails with."""
     found = await maybeDeferred(store.load, consumer_id)
     return {Target(topic, partition): offset for (topic, partition), offset in found.items()}
 
 
-def keeper(store: Any, consumer_id: str, target: Target) -> Callable[[int], Deferred[None]]:
+def keeper(
+    store: IOffsetStore, consumer_id: str, target: Target
+) -> Callable[[int], Deferred[None]]:
     """What brings offsets of a partition to an ``IOffsetStore``."""
 
     def keep(offset: int) -> Deferred[None]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from typing import Any
 
 from ..cluster import TopicInfo
 from ..errors import InvalidRecord, PartitionNotFound
+from ..interfaces import IPartitioner
 from .checks import Keys
 from .outcomes import Lot
 from .partitioner import SiphashRoundRobinPartitioner
@@ -20,20 +20,22 @@ from .partitioner import SiphashRoundRobinPartitioner
 class Placement:
     """Places the records of one topic.
 
-    :param partitioner: an ``IPartitioner``; None: the one all Fluvio clients use.
+    :param partitioner: None: the one all Fluvio clients use.
 
     :ivar custom: whether the partitioner is a user's own. It may fail, so that a record has to be
         placed when it is sent; the usual one never does, and many at once take it less time.
     """
 
-    def __init__(self, topic: str, partitioner: Any = None) -> None:
+    def __init__(self, topic: str, partitioner: IPartitioner | None = None) -> None:
         self._topic = topic
         # A user's own may have a length, and that may be 0.
         if partitioner is None:
             partitioner = SiphashRoundRobinPartitioner()
-        self._partitioner = partitioner
         self._choose: Callable[[bytes | None, bytes, int, Sequence[int]], int] = partitioner.choose
-        self.custom = type(partitioner) is not SiphashRoundRobinPartitioner
+        self._usual: SiphashRoundRobinPartitioner | None = None
+        if type(partitioner) is SiphashRoundRobinPartitioner:
+            self._usual = partitioner
+        self.custom = self._usual is None
         self._followed: TopicInfo | None = None
         self._count = 0
 
@@ -63,7 +65,7 @@ class Placement:
         if partition is not None:
             self._check(partition)
             return [Lot(partition, keys, values, range(len(values)))] if values else []
-        if self.custom:
+        if self._usual is None:
             online = self._online
             places = [
                 self._choose(key, value, self._count, online)
@@ -74,13 +76,11 @@ class Placement:
                 self._check(place)
             return _grouped(places, keys, values)
         if keys is not None:
-            places = self._partitioner.choose_all(keys, self._count, self._online)
+            places = self._usual.choose_all(keys, self._count, self._online)
             return _grouped(places, keys, values)
         return [
             Lot(place, None, values[taken.start : taken.stop : taken.step], taken)
-            for place, taken in self._partitioner.choose_turns(
-                len(values), self._count, self._online
-            )
+            for place, taken in self._usual.choose_turns(len(values), self._count, self._online)
         ]
 
     def group_placed(

@@ -11,6 +11,7 @@ by :mod:`~txfluvio.transport.factory` and :mod:`~txfluvio.transport.dialer`.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar, cast
@@ -150,7 +151,7 @@ class FluvioProtocol:
         self._frame_watched = False
         self._heard = 0.0
         self._brake = Brake(config.write_budget)
-        self._socket: Any = None
+        self._socket: socket.socket | None = None
         self._when_ready: Waiting[FluvioProtocol] = Waiting()
         self._when_closed: Waiting[FluvioError] = Waiting()
 
