@@ -828,6 +828,19 @@ class Admin:
     ) -> None:
         """Create what is done when the SC says so, or when the metadata shows it."""
         left = TimeLeft.of(self._clock, seconds)
+        answer = await self._answer_unless_shown(request, usable, seconds)
+        if answer is None:
+            return
+        _check(answer, f"topic {usable.name}")
+        # Metadata that does not know the topic may be late. If they know it, they also know
+        # better: an SC takes the partitions of a deleted topic of this name for the new ones.
+        if await self._settled(usable.shows, min(SETTLING, left.seconds)):
+            await self._until(usable, left)
+
+    async def _answer_unless_shown(
+        self, request: Request[sc.StatusResponse], usable: topics.Usable, seconds: float
+    ) -> sc.StatusResponse | None:
+        """The SC's answer; None where the metadata shows what was asked for before it comes."""
         turn: Deferred[Any] = Deferred()
 
         def look() -> None:
@@ -862,12 +875,7 @@ class Admin:
             showing.cancel()
             # An SC that takes minutes to answer would keep a turn of the other calls for as long.
             answering.cancel()
-        if first == 0:
-            _check(result, f"topic {usable.name}")
-            # Metadata that does not know the topic may be late. If they know it, they also know
-            # better: an SC takes the partitions of a deleted topic of this name for the new ones.
-            if await self._settled(usable.shows, min(SETTLING, left.seconds)):
-                await self._until(usable, left)
+        return result if first == 0 else None
 
     def _list(
         self,
