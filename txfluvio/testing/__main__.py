@@ -18,6 +18,8 @@ from .arguments import whole
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
@@ -150,6 +152,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m txfluvio.testing", description="The fake cluster and recordings."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_replay(commands)
+    _add_record(commands)
+    return parser
+
+
+def _add_replay(commands: Commands) -> None:
     replay = commands.add_parser(
         "replay",
         help="replay recorded conversations against the fake",
@@ -170,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     replay.add_argument("--seed", type=int, default=0, help="of the mutations [0]")
     replay.set_defaults(run=_replay, parser=replay)
+
+
+def _add_record(commands: Commands) -> None:
     record = commands.add_parser(
         "record",
         help="record what a client and a cluster say to each other",
@@ -189,7 +200,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     record.add_argument("--what", default="", help="one sentence about it, for its first line")
     record.set_defaults(run=_record, parser=record)
-    return parser
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from random import Random
 from typing import Any
 
 import attrs
@@ -87,18 +88,7 @@ async def _all(works: Iterable[Any]) -> list[Any]:
 async def _produce(stage: _Stage, client: FluvioClient, name: str) -> None:
     world, rng = stage.world, stage.world.rng
     stage.producing += 1
-    settings: dict[str, Any] = {
-        "delivery": rng.choice(
-            (Delivery.AT_LEAST_ONCE, Delivery.AT_LEAST_ONCE, Delivery.AT_MOST_ONCE)
-        ),
-        "isolation": rng.choice(tuple(Isolation)),
-        "linger": rng.choice((0.0, 0.0, 0.1)),
-        "batch_size": rng.choice((100, 300, 16_384)),
-        "compression": rng.choice((None, None, "gzip", "lz4")),
-        "replication_timeout": 1.0,
-        "delivery_timeout": rng.choice((5.0, 60.0)),
-        "close_timeout": 90.0,
-    }
+    settings = _producer_settings(rng)
     world.note(f"producer {name}: {settings}")
     producer = await _started_producer(world, client, settings)
     number = 0
@@ -119,16 +109,37 @@ async def _produce(stage: _Stage, client: FluvioClient, name: str) -> None:
         await world.sleep(rng.uniform(0.0, 1.4))
     await world.ledger.flush(producer)
     await world.sleep(RECOVERY)
-    for partition in range(stage.partitions):
-        value = f"{name}-last-{partition}".encode()
-        await world.ledger.send(producer, value, partition=partition)
-        sent = world.ledger.sent[TOPIC, value]
-        if sent.outcome is not Outcome.STORED:
-            world.ledger.wrong.append(f"{sent} is not stored though all is well: {sent.said}")
+    await _store_in_each_partition(stage, producer, name)
     await producer.close()
     stage.producing -= 1
     if producer.buffered:
         world.ledger.wrong.append(f"producer {name} holds {producer.buffered} bytes in the end")
+
+
+def _producer_settings(rng: Random) -> dict[str, Any]:
+    return {
+        "delivery": rng.choice(
+            (Delivery.AT_LEAST_ONCE, Delivery.AT_LEAST_ONCE, Delivery.AT_MOST_ONCE)
+        ),
+        "isolation": rng.choice(tuple(Isolation)),
+        "linger": rng.choice((0.0, 0.0, 0.1)),
+        "batch_size": rng.choice((100, 300, 16_384)),
+        "compression": rng.choice((None, None, "gzip", "lz4")),
+        "replication_timeout": 1.0,
+        "delivery_timeout": rng.choice((5.0, 60.0)),
+        "close_timeout": 90.0,
+    }
+
+
+async def _store_in_each_partition(stage: _Stage, producer: Producer, name: str) -> None:
+    """Send a last record to each partition, which all have to take now that nothing goes wrong."""
+    ledger = stage.world.ledger
+    for partition in range(stage.partitions):
+        value = f"{name}-last-{partition}".encode()
+        await ledger.send(producer, value, partition=partition)
+        sent = ledger.sent[TOPIC, value]
+        if sent.outcome is not Outcome.STORED:
+            ledger.wrong.append(f"{sent} is not stored though all is well: {sent.said}")
 
 
 async def _started_producer(
