@@ -716,3 +716,12 @@ def test_a_filtered_push_that_leads_back_is_the_peers_mistake() -> None:
     mine = backlog(10, filtered=True)
     with pytest.raises(ProtocolError, match="next_filter_offset"):
         mine.add(RecordSet.EMPTY, 9)
+
+
+def test_a_filtered_push_with_records_that_leads_nowhere_is_the_peers_mistake() -> None:
+    """It is the last one, a second time: its records would be handed out twice."""
+    mine = backlog(filtered=True)
+    mine.add(RecordSet.of(batch(2, 3)), 10)
+    with pytest.raises(ProtocolError, match="next_filter_offset: 10 is not behind 10"):
+        mine.add(RecordSet.of(batch(2, 3)), 10)
+    assert len(drain(mine)) == 3

@@ -261,6 +261,8 @@ class Backlog:
         ends = [*records.ends()]
         stop, behind = ends[-1] if ends else (records.start, 0)
         if self._filtered and next_filter_offset > 0:
+            if not failed:
+                self._must_lead_on(next_filter_offset, bool(ends))
             self._add_filtered(records, stop, self.received if failed else next_filter_offset)
             return True
         end = max([self.received, *(offset for _, offset in ends)])
@@ -281,11 +283,14 @@ class Backlog:
         self._keep(records, stop)
         return True
 
-    def _add_filtered(self, records: RecordSet, stop: int, end: int) -> None:
-        if end < self.received:
+    def _must_lead_on(self, end: int, records: bool) -> None:
+        """Refuse a push of SmartModules that leads back, or brings records and leads nowhere."""
+        if end < self.received or (records and end == self.received):
             raise ProtocolError(
-                f"{end} is before {self.received}, the position", field="next_filter_offset"
+                f"{end} is not behind {self.received}, the position", field="next_filter_offset"
             )
+
+    def _add_filtered(self, records: RecordSet, stop: int, end: int) -> None:
         if stop != records.end:
             raise ProtocolError("what SmartModules made ends inside a batch", field="records")
         self.received = end
