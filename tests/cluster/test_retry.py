@@ -144,6 +144,17 @@ def test_an_attempt_in_time_begins_before_the_deadline_from_the_first_failure_on
     assert delays == [1.0, 2.0]
 
 
+def test_the_time_in_which_there_was_nothing_to_try_is_not_of_the_deadline() -> None:
+    clock = Clock()
+    mine = attempts(clock, deadline=5.0)
+    mine.fail()
+    clock.advance(20.0)
+    mine.waited(20.0)
+    mine.fail()
+    assert mine.in_time(4.9)
+    assert not mine.in_time(5.0)
+
+
 def test_without_a_deadline_every_attempt_is_in_time() -> None:
     mine = attempts(Clock())
     mine.fail()

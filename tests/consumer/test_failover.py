@@ -333,6 +333,21 @@ class Connections(ConsumerCase):
         self.result(consumer.close())
         self.result(cluster.stop())
 
+    def test_the_time_without_a_leader_is_not_of_the_deadline(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=4.0, jitter=0.0, deadline=5.0)
+        cluster = self.connected(retry=policy)
+        consumer = self.started(cluster=cluster)
+        self.result(self.broker.spu_down(5001))
+        self.wait(20.0)
+        not_yet = AnswerError(Code.NOT_LEADER_FOR_PARTITION)
+        self.broker.plant(Fault(Match("FetchOffsets"), not_yet))
+        self.result(self.broker.spu_up(5001))
+        self.wait(2.0)
+        self.append(1)
+        self.read(consumer, 1)
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
     def test_a_start_that_takes_too_long_says_what_was_in_its_way(self) -> None:
         accept = self.refuse_connections()
         error = self.failure(self.consumer("orders").start(), WaitTimedOut)

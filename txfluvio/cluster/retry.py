@@ -104,6 +104,10 @@ class Attempts:
         if self.failed and self._clock.seconds() - self._last >= self._lasting:
             self.failed = 0
 
+    def waited(self, seconds: float) -> None:
+        """For so long there was nothing to try, which is no time of the policy's deadline."""
+        self._first += seconds
+
     def fail(self, *, worked: bool = True) -> float:
         """Count one that has failed, or come to an end; seconds to wait before the next.
 

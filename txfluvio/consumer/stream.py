@@ -455,7 +455,7 @@ class PartitionStream:
         self._leader = None
         if self._resting and not self._owes:
             await self._park()
-        leader = self._leader = await self._until(self._led)
+        leader = self._leader = await self._find_leader()
         connection = await self._until(lambda: self._cluster.open_connection(leader))
         session = Session(self, connection, self.target, self.backlog, self._allowance)
         silence = Silence(
@@ -580,6 +580,14 @@ class PartitionStream:
             timeout=timeout,
             about=(target.topic, target.partition),
         )
+
+    async def _find_leader(self) -> int:
+        """Wait for somebody who leads the partition, which is no attempt."""
+        began = self._clock.seconds()
+        try:
+            return await self._until(self._led)
+        finally:
+            self._attempts.waited(self._clock.seconds() - began)
 
     async def _find_place(self, session: Session) -> None:
         """Ask for the ends of the log until the position is one that can be opened."""
