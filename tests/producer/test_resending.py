@@ -471,6 +471,20 @@ class AtLeastOnceTests(Case):
         self.assertEqual([error.effect for error in errors], [Effect.UNKNOWN, Effect.NONE])
 
 
+class LeaderlessTests(Case):
+    def test_the_time_without_a_leader_is_not_of_the_policys_deadline(self) -> None:
+        self.give_retries(5.0)
+        self.leader.codes = [NOT_LEADER]
+        sent = self.started(delivery_timeout=60.0).send(b"x")
+        self.turn()
+        self.lead({0: None})
+        self.turn(20.0)
+        self.leader.codes = [NOT_LEADER]
+        self.lead({0: 1})
+        self.turn(1.0)
+        self.assertEqual(self.successResultOf(sent).offset, 0)
+
+
 class DeliveryTimeoutTests(Case):
     """After delivery_timeout every record has an outcome, whatever the cluster does."""
 
