@@ -103,9 +103,11 @@ def _serve_one(connection: socket.socket, hello: bytes, sent: bytes, count: int)
                 connection.sendall(hello)
     for _ in range(count):
         connection.sendall(sent)
-    connection.shutdown(socket.SHUT_WR)
-    while connection.recv(65536):
-        pass
+    # Who has taken everything may be gone already.
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
 
 
 # The readers

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from tests.cluster.kit import SC
 from tests.cluster.objects import changed, deleted, everything, partition, spu, topic, updated
 from tests.costs import calls_of
 from txfluvio.admin import (
@@ -173,6 +174,14 @@ class WhenATopicIsCreated(ScriptedAdminCase):
         self.stopped()
         error = self.failureResultOf(creating, ClientClosed).value
         self.assertIs(error.effect, Effect.UNKNOWN)
+
+    def test_one_that_was_not_sent_did_nothing_when_the_client_closes(self) -> None:
+        self.network.hang(*SC)
+        creating = [self.admin.create_topic(f"topic-{number}") for number in range(SC_CALLS + 1)]
+        self.advance()
+        self.stopped()
+        for one in creating:
+            self.assertIs(self.failureResultOf(one, ClientClosed).value.effect, Effect.NONE)
 
     def test_those_that_wait_for_their_turn_are_not_looked_for_in_the_metadata(self) -> None:
         creating = [self.admin.create_topic(f"topic-{number}") for number in range(SC_CALLS)]

@@ -608,6 +608,17 @@ class AskingTheSc(Started):
         self.advance()
         self.stopped()
         self.assertIs(self.failureResultOf(asking, ClientClosed).value.effect, Effect.UNKNOWN)
+
+    def test_what_had_not_left_when_the_cluster_stops_did_nothing(self) -> None:
+        self.network.hang(*SC)
+        self.network.hang(*SPU_1)
+        dialling = [self.cluster.sc_request(DELETE) for _ in range(SC_CALLS)]
+        waiting = self.cluster.sc_request(DELETE)
+        asking = self.cluster.spu_request(5001, OFFSETS)
+        self.advance()
+        self.stopped()
+        for call in (*dialling, waiting, asking):
+            self.assertIs(self.failureResultOf(call, ClientClosed).value.effect, Effect.NONE)
         self.failureResultOf(self.cluster.sc_request(LIST), ClientClosed)
 
 

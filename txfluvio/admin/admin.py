@@ -841,16 +841,18 @@ class Admin:
         self, request: Request[sc.StatusResponse], usable: topics.Usable, seconds: float
     ) -> sc.StatusResponse | None:
         """The SC's answer; None where the metadata shows what was asked for before it comes."""
-        turn: Deferred[Any] = Deferred()
+        sending: Deferred[Any] = Deferred()
 
         def look() -> None:
-            if not turn.called:
-                turn.callback(None)
+            if not sending.called:
+                sending.callback(None)
 
-        answering: Deferred[Any] = self._cluster.sc_request(request, timeout=seconds, on_turn=look)
+        answering: Deferred[Any] = self._cluster.sc_request(
+            request, timeout=seconds, on_sending=look
+        )
         # Not before: each that is looked for is asked about with every message of the metadata. Nor
         # at once: what is being sent can not be cancelled from within.
-        showing: Deferred[Any] = turn.addCallback(
+        showing: Deferred[Any] = sending.addCallback(
             lambda _: deferLater(
                 self._clock, 0, self._cluster.wait_for, usable.holds_as_asked, missing=""
             )
@@ -867,8 +869,8 @@ class Admin:
             if isinstance(reason, RequestTimedOut):
                 lacking = usable.missing(self._cluster.topology)
                 raise WaitTimedOut(lacking, seconds, effect=reason.effect) from reason
-            if isinstance(reason, ClientClosed):
-                # Who waits for metadata is told first, and they do not know what was sent.
+            if isinstance(reason, ClientClosed) and error.index == 1:
+                # Who waits for metadata is told first, and not that it was sent before that.
                 reason.effect = Effect.UNKNOWN
             error.subFailure.raiseException()
         finally:

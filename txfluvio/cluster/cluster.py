@@ -34,7 +34,7 @@ from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
-from .connections import Connections, Purpose, ScCalls, SpuPool
+from .connections import Connections, GivenUp, Purpose, ScCalls, SpuPool
 from .retry import Retrying, may_succeed, nothing_happened
 from .time_left import TimeLeft, within
 from .topology import Topology
@@ -297,6 +297,8 @@ class Cluster:
         except RequestTimedOut:
             protocol.abort()
             raise
+        except CancelledError as error:
+            raise GivenUp from error
 
     # The SC
 
@@ -305,7 +307,7 @@ class Cluster:
         message: Request[ReplyT],
         *,
         timeout: float | None = None,
-        on_turn: Callable[[], object] = lambda: None,
+        on_sending: Callable[[], object] = lambda: None,
     ) -> Deferred[ReplyT]:
         """The reply of the SC to a call.
 
@@ -314,12 +316,12 @@ class Cluster:
         closes its connection; it may take effect all the same.
 
         :param timeout: seconds for all of it; None: ``request_timeout``.
-        :param on_turn: called, before each attempt, when no others are to be waited for any more.
+        :param on_sending: called each time that it is about to be sent.
         """
         again = may_succeed if isinstance(message, ListRequest) else nothing_happened
         return self.run(
             self.retrying.call(
-                lambda left: self._sc.call(message, left, on_turn),
+                lambda left: self._sc.call(message, left, on_sending),
                 seconds=self._seconds(timeout),
                 again=again,
             )
@@ -366,7 +368,8 @@ class Cluster:
 
     def run(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
         """Do ``work``; if the cluster stops before it is done, it is cancelled, and the Deferred
-        fails with :class:`~txfluvio.errors.ClientClosed`. Cancelling the Deferred cancels the work.
+        fails with :class:`~txfluvio.errors.ClientClosed`, whose effect is unknown if an answer was
+        waited for. Cancelling the Deferred cancels the work.
         """
         if (refused := self._refused()) is not None:
             work.close()
@@ -379,7 +382,8 @@ class Cluster:
             stopped = self.state is ConnectionState.STOPPED
             if stopped and isinstance(result, Failure) and result.check(CancelledError):
                 closed = ClientClosed()
-                closed.effect = Effect.UNKNOWN
+                if result.check(GivenUp):
+                    closed.effect = Effect.UNKNOWN
                 return Failure(closed)
             return result
 

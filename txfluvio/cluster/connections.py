@@ -326,6 +326,10 @@ class SpuPool:
             deferred.errback(another(failure.value))
 
 
+class GivenUp(CancelledError):
+    """Cancelled while the answer to a request was waited for: it may take effect all the same."""
+
+
 class ScCalls:
     """Calls to the SC, one at a time over each of a few connections.
 
@@ -343,7 +347,7 @@ class ScCalls:
         self,
         message: Request[ReplyT],
         seconds: float,
-        on_turn: Callable[[], object] = lambda: None,
+        on_sending: Callable[[], object] = lambda: None,
     ) -> ReplyT:
         """The reply to a request.
 
@@ -351,7 +355,8 @@ class ScCalls:
         closed, since what is asked next would wait behind it.
 
         :param seconds: for waiting one's turn, connecting, and the reply.
-        :param on_turn: called when it is its turn.
+        :param on_sending: called when it is about to be sent.
+        :raises GivenUp: it was cancelled, and had been sent.
         :raises RequestTimedOut: with an effect of none if the request had not left.
         """
         left = TimeLeft.of(self._clock, seconds)
@@ -361,10 +366,10 @@ class ScCalls:
 
         await within(self._turns.acquire(), left, late)
         try:
-            on_turn()
             protocol = self._take()
             if protocol is None:
                 protocol = await within(self._connections.to_sc(), left, late)
+            on_sending()
             return await self._ask(protocol, message, left)
         finally:
             self._turns.release()
@@ -387,6 +392,9 @@ class ScCalls:
             else:
                 protocol.abort()
             raise
+        except CancelledError as error:
+            protocol.abort()
+            raise GivenUp from error
         except BaseException:
             protocol.abort()
             raise
