@@ -451,7 +451,8 @@ class ProducerConfig:
     :ivar delivery: what to do when it is not known whether a record was stored.
     :ivar replication_timeout: seconds the leader may wait for its replicas, with READ_COMMITTED.
     :ivar delivery_timeout: seconds from ``send()`` to the record's outcome, retries included; or
-        up to a hundredth of that later.
+        up to a hundredth of that later. A batch is given up when its first record is: the others
+        in it up to a tenth of that, and ``linger``, earlier.
     :ivar close_timeout: seconds ``close()`` may take to send what is left.
     :ivar buffer_memory: bytes of records held unsent or unanswered; above it, ``send()`` waits.
         Exceeded by at most one record, or one batch of records sent together. Not less than

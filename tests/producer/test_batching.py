@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.producer.kit import ProducerTestCase
+from txfluvio.errors import DeliveryTimedOut
 from txfluvio.producer import RecordMetadata
 from txfluvio.producer.accumulator import Batch, PartitionQueue
 from txfluvio.producer.checks import size_alone
@@ -146,6 +147,22 @@ class BatchingTests(ProducerTestCase):
         self.turn()
         self.successResultOf(waits)
         self.assertNotIn(b"withdrawn", self.leader.values())
+
+    def test_a_batch_is_given_up_with_its_first_record(self) -> None:
+        self.lead({0: None})
+        self.turn()
+        producer = self.started(delivery_timeout=10.0, linger=2.0)
+        first = producer.send(b"first")
+        self.turn(2.9)
+        joined = producer.send(b"joined")
+        self.turn(0.2)
+        late = producer.send(b"in another batch")
+        self.turn(10.0 - 3.1)
+        self.failureResultOf(first, DeliveryTimedOut)
+        self.failureResultOf(joined, DeliveryTimedOut)
+        self.assertNoResult(late)
+        self.turn(3.2)
+        self.failureResultOf(late, DeliveryTimedOut)
 
 
 class ManyPartitionsTests(ProducerTestCase):
