@@ -390,8 +390,8 @@ class TakenByRetention(TailCase):
         self.assertEqual(
             self.said,
             [
-                "fluvio-tail: logs-a/0: offset 1 is gone by retention, the log starts at 2: seek"
-                " there, or choose a reset [code 71]\n"
+                "fluvio-tail: logs-a/0: offset 1 is gone by retention, the log starts at 2:"
+                " choose a --reset [code 71]\n"
             ],
         )
 
@@ -420,7 +420,7 @@ class BeyondTheLog(TailCase):
             self.said,
             [
                 "fluvio-tail: logs-a/0: the log ends at 1, before the position 6: it was cut by an"
-                " election, or made anew; seek, or choose a reset\n"
+                " election, or made anew; choose a --reset\n"
             ],
         )
 
@@ -628,7 +628,14 @@ class OutagesAreSaidOnce(TailCase):
         self.tail("--wait", "--tls", "--tls-server-name", "fluvio.test", "logs-a")
         self.wait(60.0)
         (refused,) = self.said
-        self.assertIn("not signed by a trusted authority", refused)
+        self.assertIn("not signed by a trusted authority: see --tls-ca", refused)
+
+    def test_that_it_takes_tls_is_told_by_the_option(self) -> None:
+        self.result(self.broker.stop())
+        self.start_broker(tls=FakeTls())
+        self.printed("logs-a", status=1)
+        (refused,) = self.said
+        self.assertIn("speaks TLS: set --tls (", refused)
 
     def test_one_that_ends_it_is_said_once_too(self) -> None:
         self.result(self.broker.sc_down())

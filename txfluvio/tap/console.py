@@ -19,7 +19,7 @@ from ..config import ClientConfig
 from ..errors import FluvioError
 from ._process import FAILED, Output, complain, exit_with
 from .addresses import WebOptions
-from .options import ClusterOptions
+from .options import ClusterOptions, in_options
 
 COMMAND = "fluvio-console"
 
@@ -42,7 +42,7 @@ class Options(WebOptions, ClusterOptions):
         try:
             self["config"] = self.cluster_config()
         except FluvioError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(in_options(error)) from error
 
 
 class ConsoleService(Service):

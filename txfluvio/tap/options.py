@@ -185,6 +185,28 @@ class ClusterOptions(LoggingElsewhere):
         return tls
 
 
+_IN_OPTIONS = {
+    "TlsConfig.cert_file and key_file": "--tls-cert and --tls-key",
+    "TlsConfig.ca_file": "--tls-ca",
+    "TlsConfig.cert_file": "--tls-cert",
+    "TlsConfig.key_file": "--tls-key",
+    "TlsConfig.server_name": "--tls-server-name",
+    "TlsConfig.insecure_anonymous": "--tls-insecure",
+    "ClientConfig.tls": "--tls",
+    "SmartModule file": "--smartmodule-path",
+    "seek there, or choose a reset": "choose a --reset",
+    "seek, or choose a reset": "choose a --reset",
+}
+
+
+def in_options(error: FluvioError) -> str:
+    """What an error says, in the words of the command line: settings are for programs."""
+    said = str(error)
+    for setting, option in _IN_OPTIONS.items():
+        said = said.replace(setting, option)
+    return said
+
+
 def _found_from_anywhere(path: str | None) -> str | None:
     """The path for a process that may change its directory; an empty one stays wrong."""
     return os.path.abspath(path) if path else path
@@ -263,7 +285,7 @@ class Options(ClusterOptions):
         try:
             self["settings"] = self._settings()
         except FluvioError as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(in_options(error)) from error
 
     @property
     def settings(self) -> Settings:

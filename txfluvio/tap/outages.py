@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..errors import ConnectFailed, Disconnected, FluvioError
 from ..metrics import NoMetrics
+from .options import in_options
 
 
 class Outages(NoMetrics):
@@ -43,7 +44,7 @@ class Outages(NoMetrics):
             return
         # One that will not go away is what everything ends with, unless it is to be waited for.
         if self._patient or (error.retriable and error.address in self._known):
-            self._begins(error.address, str(error))
+            self._begins(error.address, in_options(error))
 
     def _begins(self, address: str, what: str) -> None:
         if address not in self._since:

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from ..client import FluvioClient
-from ..errors import FluvioError
+from ..errors import FluvioError, InvalidConfig
 from ..metrics import SeveralMetrics
 from ..offset import OffsetKind
 from ..transport.dialer import Dialer
@@ -32,7 +32,7 @@ from ._process import BUG, DONE, FAILED, exit_with, run_command, tell
 from .figures import BOLD, PLAIN, Progress, Stats
 from .follow import Follower, Tally
 from .formats import Format
-from .options import Options, Settings
+from .options import Options, Settings, in_options
 from .outages import Outages
 from .output import Descriptor, Erasing, Sink, open_sink
 
@@ -141,7 +141,9 @@ class Tail(Service):
         except FluvioError as error:
             # Of bytes that are wrong, a note says whose they were.
             where = "".join(f"{note}: " for note in getattr(error, "__notes__", [])[:1])
-            self._complain(f"{where}{error}")
+            # A setting that is wrong here is one of a profile: what can be is said of the options.
+            said = str(error) if isinstance(error, InvalidConfig) else in_options(error)
+            self._complain(f"{where}{said}")
             status = FAILED
         except OSError as error:
             where = "standard output" if self._settings.to is None else self._settings.to
