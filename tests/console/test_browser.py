@@ -410,6 +410,19 @@ def console(fake: RunningBroker, port: int) -> Iterator[str]:
         process.stdout.close()
 
 
+def test_of_a_cluster_that_was_never_reached_nothing_is_said(page: Page) -> None:
+    page.call("POST", "/sc/down")
+    with console(page.fake, 0) as url:
+        page.browser.get("about:blank")
+        page.browser.get(url)
+        page.until(lambda: "was not reached yet" in page.text("#trouble"))
+        assert page.text("main").strip() == ""
+        page.call("POST", "/sc/up")
+        page.until(lambda: "audit" in page.text("main"))
+        assert page.text("#trouble") == ""
+        page.browser.get("about:blank")
+
+
 def test_of_a_real_cluster_there_is_nothing_to_do_and_a_console_may_come_back(page: Page) -> None:
     page.put("a")
     with console(page.fake, 0) as url:

@@ -50,8 +50,11 @@ function showStatus(status) {
   at("kind").textContent = kind;
   at("kind").hidden = !kind;
   document.body.classList.toggle("stale", !status.connected);
+  const known = status.connected || status.version !== null;
+  document.body.classList.toggle("unknown", !known);
   const why = status.problems.join(" · ");
-  const away = "The cluster is away; this is how it was. Trying again until it is back.";
+  const away = known ? "The cluster is away; this is how it was. Trying again until it is back."
+    : "The cluster was not reached yet. Trying again until it is.";
   showTrouble(status.connected ? why : why ? `${away} (${why})` : away);
   if (first) show();
 }
