@@ -136,6 +136,11 @@ def test_a_port_that_is_taken_is_told_in_a_line() -> None:
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_setting_that_there_is_not_is_told_in_a_line() -> None:
+    with pytest.raises(UsageError, match=r"option --nothing not recognized$"):
+        BrokerProcess(nothing=2).start()
+
+
 def test_it_does_nothing_before_its_start() -> None:
     broker = BrokerProcess()
     assert not broker.running

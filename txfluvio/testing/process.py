@@ -285,7 +285,9 @@ class BrokerProcess:
             process.wait(START_TIMEOUT)
             log.seek(0)
             said = log.read().decode(errors="replace")
-            raise UsageError(f"the broker did not start: {said.strip()}")
+            # Behind what is wrong twist says all that there is, under names that are of a shell.
+            wrong, _, _ = said.partition("\nUsage: ")
+            raise UsageError(f"the broker did not start: {wrong.strip()}")
         ready = json.loads(line)
         self.sc, self._control = ready["sc"], ready["control"]
         if ready["tls"] is not None:
