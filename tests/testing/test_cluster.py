@@ -163,6 +163,19 @@ class TestReports:
             kit.clock.advance(0.05)
         assert len(watch.news()) == 2
 
+    def test_no_report_of_an_spu_tells_of_a_partition_before_its_time(self) -> None:
+        kit = Kit(timing=Timing(first_report=0.25))
+        kit.client().send(create("a"))
+        kit.clock.pump([0.25] * 2)
+        kit.append(5001, "a", b"1")
+        kit.clock.advance(0.25)
+        call = kit.client().send(create("b"))
+        kit.clock.pump([0.0, 0.2])
+        assert partition(kit, "a-0").status.leader.leo == 1
+        assert call.replies == []
+        kit.clock.advance(0.05)
+        assert call.reply.error_code.code == 0
+
     def test_the_start_of_a_log_is_never_told(self) -> None:
         kit = Kit()
         kit.ask(create("t"))

@@ -52,6 +52,14 @@ from .spu.replica import Key, Report, Role
 from .timers import Timers
 
 
+@attrs.frozen(eq=False)
+class _Newcomers:
+    """Partitions that an SPU came to host at one moment, and has yet to report on."""
+
+    since: float
+    keys: dict[Key, None] = attrs.Factory(dict)
+
+
 @attrs.define(eq=False)
 class _Node:
     """An SPU as the cluster sees it.
@@ -59,6 +67,7 @@ class _Node:
     :ivar told: what it knows of its partitions while it runs.
     :ivar reports: what it last said of each replica while it runs.
     :ivar fresh: the partitions of whose replicas it has news for the SC.
+    :ivar newcomers: the last ones that it can not report on before ``Timing.first_report``.
     """
 
     spu: Spu
@@ -66,7 +75,7 @@ class _Node:
     told: dict[Key, PartitionSpec] = attrs.Factory(dict)
     reports: dict[Key, Report] = attrs.Factory(dict)
     fresh: dict[Key, None] = attrs.Factory(dict)
-    first_report_due: bool = False
+    newcomers: _Newcomers | None = None
     report_due: bool = False
     last_report: float = float("-inf")
 
@@ -196,8 +205,8 @@ class Cluster:
         for spu_id, node in self._nodes.items():
             self._resolve(spu_id, _resolution(node.up))
             if node.up:
-                node.fresh = dict.fromkeys(node.told)
-                self._report_first(node)
+                node.fresh = {}
+                self._report_first(node, *node.told)
 
     def reload(self) -> None:
         """Load all metadata anew now, as happens every 300 seconds: watches get everything."""
@@ -206,8 +215,7 @@ class Cluster:
     def report(self, spu_id: int) -> None:
         """Have an SPU report on all its partitions soon, as it does when it has reconnected."""
         node = self._node(spu_id)
-        node.fresh.update(dict.fromkeys(node.told))
-        self._report_first(node)
+        self._report_first(node, *node.told)
 
     def _make_metadata(self) -> None:
         self._sc_timers = timers = Timers(self.scheduler)
@@ -540,8 +548,7 @@ class Cluster:
             known = key in node.reports
             spu.lead(key, [one for one in item.spec.replicas if one != spu.id])
             if known and item.status.resolution is not PartitionResolution.ONLINE:
-                node.fresh[key] = None
-                self._report_first(node)
+                self._report_first(node, key)
         if len(item.spec.replicas) > 1:
             self._copy_soon(key)
 
@@ -558,21 +565,31 @@ class Cluster:
         leader = self._nodes.get(spec.leader)
         if leader is None or not leader.up:
             return
-        leader.fresh[key] = None
         if known is None:
-            self._report_first(leader)
-        elif not leader.report_due:
+            self._report_first(leader, key)
+            return
+        leader.fresh[key] = None
+        if not leader.report_due:
             leader.report_due = True
             since = self.scheduler.seconds() - leader.last_report
             # The clock may have been set back since: no report waits longer than the others.
             wait = min(self.timing.report, max(0.0, self.timing.report - since))
             self._timers.later(wait, self._report_more, leader)
 
-    def _report_first(self, node: _Node) -> None:
-        """Have an SPU report soon, since it has partitions of which nothing is known."""
-        if not node.first_report_due:
-            node.first_report_due = True
-            self._timers.later(self.timing.first_report, self._report, node)
+    def _report_first(self, node: _Node, *keys: Key) -> None:
+        """Have an SPU report soon on partitions of which nothing is known, and not before."""
+        now = self.scheduler.seconds()
+        newcomers = node.newcomers
+        if newcomers is None or newcomers.since != now:
+            node.newcomers = newcomers = _Newcomers(now)
+            self._timers.later(self.timing.first_report, self._report_newcomers, node, newcomers)
+        newcomers.keys.update(dict.fromkeys(keys))
+
+    def _report_newcomers(self, node: _Node, newcomers: _Newcomers) -> None:
+        if node.newcomers is newcomers:
+            node.newcomers = None
+        node.fresh.update(newcomers.keys)
+        self._report(node)
 
     def _report_more(self, node: _Node) -> None:
         node.report_due = False
@@ -580,7 +597,6 @@ class Cluster:
 
     def _report(self, node: _Node) -> None:
         """Pass on what an SPU has to say of the partitions it leads, all at once."""
-        node.first_report_due = False
         if not self._sc_runs or not node.up or not node.fresh:
             return
         fresh, node.fresh = node.fresh, {}
