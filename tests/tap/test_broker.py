@@ -19,10 +19,11 @@ from txfluvio.profile import load
 from txfluvio.tap.broker import Options
 from txfluvio.testing import FLUVIO_0_17, Preset, ReadOnly
 from txfluvio.testing.smartmodules import deduplicate
-from txfluvio.wire.sc import Computed
+from txfluvio.wire.sc import TOPIC, Computed, CreateRequest, TopicSpec, WatchRequest
 
 from ..commands import DEADLINE, TWIST, RunningBroker, broker, run, twist
 from ..program import OF_PROFILE, program
+from ..testing.sc_kit import Kit
 
 
 def ask(ready: RunningBroker, method: str, path: str, **fields: Any) -> Any:
@@ -175,6 +176,27 @@ def test_every_option_reaches_the_fake() -> None:
         "policy": ReadOnly(),
     }
     assert (tls.preset, tls.domain) == (Preset.EXPIRED, "sc.example")
+
+
+@pytest.mark.parametrize(("arguments", "seconds"), [("", 0.05), ("--time first-report=0", 0)])
+def test_a_new_topic_is_told_of_before_its_creation_is_answered(
+    arguments: str, seconds: float
+) -> None:
+    # Official clients that are told of both at once may take the topic for unknown.
+    options = Options()
+    options.parseOptions(arguments.split())
+    kit = Kit(timing=options.settings["timing"])
+    kit.clock.advance(1)
+    watch = kit.client().send(WatchRequest(kind=TOPIC))
+    watch.news()
+    spec = TopicSpec(replicas=Computed(partitions=1, replication_factor=1))
+    creation = kit.client().send(CreateRequest(kind=TOPIC, name="orders", spec=spec))
+    kit.settle()
+    assert watch.news() != []
+    assert bool(creation.replies) is (seconds == 0)
+    kit.clock.advance(seconds)
+    kit.settle()
+    assert creation.reply.error_code.code == 0
 
 
 def test_it_can_be_controlled_from_elsewhere(tmp_path: Path) -> None:

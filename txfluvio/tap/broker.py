@@ -74,6 +74,13 @@ _LIMITS = {
     "max-partitions": (1, MAX_PARTITIONS),
 }
 _PRESETS = tuple(preset.value for preset in Preset)
+FIRST_REPORT = 0.05
+"""Seconds that a partition takes to be online, as on a real cluster at its quickest.
+
+Official clients hear of a new topic and of the success of its creation on two paths. If both are
+there at once, what they do next with the topic may find it unknown.
+"""
+
 _TIMES = tuple(field.name for field in attrs.fields(Timing))
 
 
@@ -150,7 +157,7 @@ class Options(WebOptions, LoggingElsewhere):
         super().__init__()
         self["topics"] = {}
         self["smartmodules"] = {}
-        self["timing"] = Timing()
+        self["timing"] = Timing(first_report=FIRST_REPORT)
 
     def opt_topic(self, text: str) -> None:
         """Create a topic: NAME, NAME:PARTITIONS or NAME:PARTITIONS:REPLICAS (repeatable)."""
