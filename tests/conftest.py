@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
+# How long an example takes says more of the machine, and of what else runs there, than of the code.
+settings.register_profile("txfluvio", settings(deadline=None))
+settings.load_profile("txfluvio")
+
 
 def pytest_configure() -> None:
     # Where pytest was begun in the background of a shell, interrupts are ignored, and every command

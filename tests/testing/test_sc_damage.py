@@ -117,7 +117,7 @@ def sent(kit: Kit, data: bytes) -> None:
     assert [event for event in logs if event["log_level"] >= LogLevel.error] == []
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     which=st.sampled_from(range(len(REQUESTS))),
     version=st.sampled_from([0, 1, 11, 13, 15, 19, 100]),

@@ -596,7 +596,7 @@ class _Course(PeerTestCase):
         self.link_resume()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_STEPS, max_size=40))
 def test_whatever_happens_everybody_is_told_once(steps: list[tuple[str, int]]) -> None:
     _Course().run_steps(steps)

@@ -39,7 +39,7 @@ EVERY = [
     ]
 ]
 
-some = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 
 # pytest-twisted wraps what @given has made once more for each parameter, and does not bear it
 # twice: so the property is a function inside the test.
@@ -87,7 +87,7 @@ def test_at_a_negative_version_a_message_is_refused_unless_its_defaults_are_enou
 @pytest.mark.parametrize("api", APIS, ids=lambda api: f"{api.server}-{api.name}")
 def test_a_body_cut_anywhere_is_refused_with_its_message_field_and_position(api: Api) -> None:
     @given(st.data())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def cut(data: st.DataObject) -> None:
         message = data.draw(st.sampled_from([api.request, api.reply]))
         version = data.draw(st.integers(api.min_version, api.max_version))
@@ -109,7 +109,7 @@ def test_a_body_cut_anywhere_is_refused_with_its_message_field_and_position(api:
 @pytest.mark.parametrize("api", APIS, ids=lambda api: f"{api.server}-{api.name}")
 def test_bytes_behind_a_message_are_ignored(api: Api) -> None:
     @given(st.data(), st.binary(max_size=5))
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     def longer(data: st.DataObject, rest: bytes) -> None:
         value = data.draw(strategies.messages(api.reply, api.max_version))
         encoded = value.encode(api.max_version)

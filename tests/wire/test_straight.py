@@ -62,7 +62,7 @@ def structs(api: Api) -> list[StructType]:
 )
 def test_both_ways_to_read_and_to_write_agree(api: Api) -> None:
     @given(st.data())
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def agree(data: st.DataObject) -> None:
         type_ = data.draw(st.sampled_from(structs(api)))
         version = data.draw(st.integers(api.min_version, api.max_version))

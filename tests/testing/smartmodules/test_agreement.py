@@ -55,7 +55,7 @@ def test_whatever_is_sent_through_them(name: str) -> None:
     record = st.tuples(st.sampled_from([None, b"", b"key"]), st.sampled_from(VALUES[name]))
     codecs = st.sampled_from([Compression.NONE, Compression.GZIP])
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(
         records=st.lists(st.lists(record, min_size=1, max_size=4), min_size=1, max_size=4),
         codec=codecs,

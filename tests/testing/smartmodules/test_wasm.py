@@ -368,7 +368,7 @@ def test_damaged_modules_run_or_are_refused_and_nothing_else() -> None:
     kit = Kit(limits=SMALL)
     kit.put([b"apple"])
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(data=st.data())
     def damage(data: st.DataObject) -> None:
         wasm = bytearray(good)
