@@ -48,9 +48,11 @@ CRC_AT: Final = 17
 COVERED_FROM: Final = 21
 """Where in a batch begins what its checksum covers: at the attributes, and it goes to the end."""
 
+CODEC_BITS: Final = 0x07
+"""The attributes of a batch that number its codec."""
+
 _FIXED: Final = HEADER - PREAMBLE
 _SCHEMA_BIT: Final = 0x10
-_CODEC_BITS: Final = 0x07
 _CODECS: Final = tuple(Compression)
 _LAYOUT: Final = struct.Struct(">qiibIhiqqqhi")
 _PREAMBLE: Final = struct.Struct(">qi")
@@ -173,7 +175,7 @@ class Batch:
     @property
     def compressed(self) -> bool:
         """Whether the blob is compressed, by whatever codec."""
-        return self.attributes & _CODEC_BITS != 0
+        return self.attributes & CODEC_BITS != 0
 
     @property
     def compression(self) -> Compression:
@@ -181,7 +183,7 @@ class Batch:
 
         :raises ProtocolError: bits that stand for none.
         """
-        bits = self.attributes & _CODEC_BITS
+        bits = self.attributes & CODEC_BITS
         if bits >= len(_CODECS):
             raise ProtocolError(
                 f"{bits} is no codec", field="batch.attributes", position=self.start + COVERED_FROM

@@ -10,8 +10,8 @@ from tests.testing.smartmodules.wat import ad_hoc, named
 from tests.testing.spu_kit import ORDERS, entry, produce
 from txfluvio.testing.smartmodules import SmartModuleRecord, Trap, map
 from txfluvio.wire.codes import Code, ErrorCode, error
-from txfluvio.wire.compression import Compression
-from txfluvio.wire.records import Batch, encode_batch
+from txfluvio.wire.compression import Compression, compress
+from txfluvio.wire.records import Batch, encode_batch, pack_records
 from txfluvio.wire.sc import TopicCompression
 from txfluvio.wire.spu import (
     ACKS_ALL,
@@ -146,12 +146,69 @@ def test_what_can_not_be_run_refuses_the_entry(
     assert stored(kit) == []
 
 
-def test_records_that_can_not_be_decompressed_are_refused() -> None:
-    kit = Kit(NAMED)
+def damaged(codec: int, blob: bytes) -> bytes:
     batch = Batch(encode_batch([b"a"]), 0)
-    batch.attributes = Compression.GZIP
-    answer = kit.client().produce(batch.pack(b"no gzip at all"), smartmodules=(ONLY_A,))
-    text = "smartmodule chain failed: uncompress error invalid gzip header"
+    batch.attributes = codec
+    return batch.pack(blob)
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 0xFF]) + data[place:][1:]
+
+
+GZIP, SNAPPY, LZ4, ZSTD = (
+    compress(one, pack_records([])) for one in Compression if one is not Compression.NONE
+)
+
+
+@pytest.mark.parametrize(
+    ("codec", "blob", "why"),
+    [
+        (Compression.GZIP, b"no gzip at all", "invalid gzip header"),
+        (Compression.GZIP, b"no gzip", "unexpected end of file"),
+        (Compression.GZIP, b"", "unexpected end of file"),
+        (Compression.GZIP, flipped(GZIP, 2), "invalid gzip header"),
+        (Compression.GZIP, GZIP[:10] + b"\xff" * 9, "corrupt deflate stream"),
+        (
+            Compression.GZIP,
+            flipped(GZIP, len(GZIP) - 1),
+            "corrupt gzip stream does not have a matching checksum",
+        ),
+        (Compression.SNAPPY, SNAPPY[:-1], "failed to fill whole buffer"),
+        (
+            Compression.SNAPPY,
+            b"\0" * 9,
+            "snappy: corrupt input (expected stream header but got unexpected chunk type byte 0)",
+        ),
+        (Compression.LZ4, b"\0" * 9, "WrongMagicNumber"),
+        (Compression.LZ4, LZ4[:-1], "failed to fill whole buffer"),
+        (Compression.LZ4, flipped(LZ4, 6), "HeaderChecksumError"),
+        (Compression.LZ4, flipped(LZ4, len(LZ4) - 1), "ContentChecksumError"),
+        (Compression.ZSTD, ZSTD[:-1], "incomplete frame"),
+        (Compression.ZSTD, b"\0" * 9, "Unknown frame descriptor"),
+    ],
+)
+def test_records_that_can_not_be_decompressed_are_refused(
+    codec: Compression, blob: bytes, why: str
+) -> None:
+    answer = Kit(NAMED).client().produce(damaged(codec, blob), smartmodules=(ONLY_A,))
+    text = f"smartmodule chain failed: uncompress error {why}"
+    assert answer.error_code == error(Code.OTHER, text=text)
+
+
+def test_a_codec_that_there_is_not_is_refused() -> None:
+    answer = Kit(NAMED).client().produce(damaged(6, b""), smartmodules=(ONLY_A,))
+    text = (
+        "smartmodule chain failed: unknown compression value for batch "
+        "unknown compression format: i8 representation: 6"
+    )
+    assert answer.error_code == error(Code.OTHER, text=text)
+
+
+@pytest.mark.parametrize("codec", [Compression.NONE, Compression.LZ4])
+def test_nothing_at_all_is_nothing_in_lz4_too(codec: Compression) -> None:
+    answer = Kit(NAMED).client().produce(damaged(codec, b""), smartmodules=(ONLY_A,))
+    text = "smartmodule chain failed: failed to decode SmartModule base input"
     assert answer.error_code == error(Code.OTHER, text=text)
 
 

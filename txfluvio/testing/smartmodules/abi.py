@@ -69,11 +69,26 @@ LOOK_BACK_FAILURES: Mapping[int, str] = {
 }
 """What another negative status of ``look_back`` means."""
 
+_GZIP_HEADER = 10
 _INFLATION_FAILURES = {
     "incorrect header check": "invalid gzip header",
+    "unknown compression method": "invalid gzip header",
+    "unknown header flags": "invalid gzip header",
     "the stream ends early": "unexpected end of file",
     "incorrect data check": "corrupt gzip stream does not have a matching checksum",
+    "incorrect length check": "corrupt gzip stream does not have a matching checksum",
+    "invalid distance too far back": "corrupt gzip stream does not have a matching checksum",
+    "gzip: Error": "corrupt deflate stream",
+    "lz4: truncated frame": "failed to fill whole buffer",
+    "ERROR_frameType_unknown": "WrongMagicNumber",
+    "ERROR_headerChecksum_invalid": "HeaderChecksumError",
+    "ERROR_reservedFlag_set": "ReservedBitsSet",
+    "ERROR_maxBlockSize_invalid": "BlockTooBig",
+    "ERROR_blockChecksum_invalid": "BlockChecksumError",
+    "ERROR_contentChecksum_invalid": "ContentChecksumError",
 }
+"""What the SPU's libraries say where ours say something else."""
+
 _COUNT = 4
 
 
@@ -197,10 +212,12 @@ def sendable(text: str) -> str:
     return text.encode(errors="replace")[:MAX_STRING].decode(errors="ignore")
 
 
-def inflation_failure(reason: ProtocolError) -> str:
-    """Why bytes could not be decompressed, in the words of the real SPU for gzip."""
-    text = str(reason)
+def inflation_failure(reason: ProtocolError, size: int) -> str:
+    """Why so many bytes could not be decompressed, in the words of the real SPU."""
+    codec, _, text = reason.reason.partition(": ")
+    if codec == "gzip" and size < _GZIP_HEADER:
+        return _INFLATION_FAILURES["the stream ends early"]
     for sign, words in _INFLATION_FAILURES.items():
-        if sign in text:
+        if sign in reason.reason:
             return words
     return text

@@ -16,7 +16,7 @@ import attrs
 from ...errors import ProtocolError
 from ...wire.codes import Code, ErrorCode, ModuleRuntimeDetail, error
 from ...wire.compression import Compression, compress
-from ...wire.records import Batch, RawRecord, pack_records
+from ...wire.records import CODEC_BITS, HEADER, Batch, RawRecord, pack_records
 from ...wire.spu import ExtraParams, Lookback
 from ..spu.log import PartitionLog
 from .abi import Input, Output, inflation_failure, records_of, sendable
@@ -270,7 +270,15 @@ def _countable(number: int) -> None:
 
 
 def _blob(batch: Batch) -> bytes:
+    compressed = batch.size - HEADER
+    codec = batch.attributes & CODEC_BITS
+    if codec > Compression.ZSTD:
+        text = f"unknown compression format: i8 representation: {codec}"
+        raise Trap(f"unknown compression value for batch {text}")
+    if codec == Compression.LZ4 and not compressed:
+        # Nothing at all is no frame elsewhere; there it is one without anything in it.
+        return b""
     try:
         return batch.blob()
     except ProtocolError as reason:
-        raise Trap(f"uncompress error {inflation_failure(reason)}") from reason
+        raise Trap(f"uncompress error {inflation_failure(reason, compressed)}") from reason

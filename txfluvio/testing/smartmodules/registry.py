@@ -46,7 +46,6 @@ from .callables import Registrable, SmartModule
 from .chain import Chain, ChainError, Instance, Link, OutOfMemory, Trap
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_SHORTEST_GZIP = 10
 _FIRST_VERSION = "0.1.0"
 
 
@@ -151,9 +150,7 @@ class SmartModules:
         try:
             wasm = decompress(Compression.GZIP, payload, self._limits.module_size)
         except ProtocolError as reason:
-            text = inflation_failure(reason)
-            if len(payload) < _SHORTEST_GZIP:
-                text = "unexpected end of file"
+            text = inflation_failure(reason, len(payload))
             raise ChainError(error(Code.SMART_MODULE_INVALID, error=text, name=None)) from reason
         return self._registered.get(sha256(wasm).hexdigest(), wasm)
 

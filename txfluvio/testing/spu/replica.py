@@ -19,7 +19,7 @@ import attrs
 
 from ...wire.codes import Code, ErrorCode, error
 from ...wire.compression import Compression
-from ...wire.records import Batch
+from ...wire.records import CODEC_BITS, Batch
 from ...wire.sc import (
     HomePartition,
     PartitionMirror,
@@ -49,7 +49,6 @@ _CODECS: Mapping[TopicCompression, Compression] = {
     TopicCompression.LZ4: Compression.LZ4,
     TopicCompression.ZSTD: Compression.ZSTD,
 }
-_CODEC_BITS = 0x07
 
 
 class AppendError(Exception):
@@ -282,7 +281,7 @@ class Replica:
 
 
 def _accepted(batch: Batch, policy: TopicCompression) -> bool:
-    codec = batch.attributes & _CODEC_BITS
+    codec = batch.attributes & CODEC_BITS
     if policy is TopicCompression.ANY:
         return codec <= Compression.ZSTD
     return codec == _CODECS[policy]
