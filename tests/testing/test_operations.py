@@ -331,9 +331,9 @@ class TestMirrors:
         assert said(missing) == ("nope", 11001, 'remote cluster "nope" not found')
 
     def test_a_name_is_quoted_as_rust_does_it(self) -> None:
-        name = 'a "b"\n\\\x07é'
+        name = 'a "b"\n\\\x07é e\u0301'
         missing = Kit().ask(DeleteRequest(kind=MIRROR, key=name))
-        message = r'remote cluster "a \"b\"\n\\\u{7}é" not found'
+        message = r'remote cluster "a \"b\"\n\\\u{7}é e\u{301}" not found'
         assert said(missing) == (name, 11001, message)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from unicodedata import category
 
 from ...wire.codes import NO_ERROR, Code, ErrorCode, error
 from ...wire.sc import (
@@ -73,6 +74,9 @@ DEFAULT_HOST = "127.0.0.1"
 NOT_FOUND = "not found"
 
 _ESCAPES = {"\0": r"\0", "\t": r"\t", "\r": r"\r", "\n": r"\n", '"': r"\"", "\\": r"\\"}
+
+_JOINING = ("Mn", "Me")
+"""The categories of characters that are shown on top of others."""
 
 _Creator = Callable[[CreateRequest, str | None], Awaitable[StatusResponse]]
 _Deleter = Callable[[DeleteRequest], Awaitable[StatusResponse]]
@@ -526,9 +530,11 @@ def _module_name(text: str) -> ModuleName:
 
 
 def _quoted(text: str) -> str:
-    """A text as Rust shows it in ``{:?}``."""
+    """A text as Rust shows it in ``{:?}``: nothing in it joins with what is before it."""
     shown = (
-        _ESCAPES.get(one) or (one if one.isprintable() else f"\\u{{{ord(one):x}}}") for one in text
+        _ESCAPES.get(one)
+        or (one if one.isprintable() and category(one) not in _JOINING else f"\\u{{{ord(one):x}}}")
+        for one in text
     )
     return f'"{"".join(shown)}"'
 
