@@ -230,6 +230,12 @@ def test_a_trap_is_told_without_saying_which(body: str) -> None:
     assert text_of(push).startswith("SmartModule err error while executing at wasm backtrace:")
 
 
+def test_nothing_at_all_is_no_text_of_a_module() -> None:
+    text = "expected at least one module field\n     --> <anon>:1:1\n      |\n    1 | \n      | ^"
+    code = Code.SMART_MODULE_CHAIN_INIT_ERROR
+    assert first_push(b"").error_code == error(code, text=text)
+
+
 @pytest.mark.parametrize(
     "entry",
     [

@@ -60,6 +60,13 @@ _CAUSED_BY = "\n\nCaused by:\n"
 _NUMBER = re.compile(r"\s*(\d+: )?")
 _SMALLEST_OUTPUT = 4
 
+_EMPTY = """expected at least one module field
+     --> <anon>:1:1
+      |
+    1 |\x20
+      | ^"""
+"""What is wrong with a module of no bytes, which is text. To wasmtime's Python they are WASM."""
+
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -118,6 +125,8 @@ class WasmModule:
 
     def _instantiate(self, wasm: bytes) -> Mapping[str, object]:
         limits, store = self._limits, self._store
+        if not wasm:
+            raise Trap(_EMPTY)
         try:
             module = _compiled(wasm)
         except wasmtime.WasmtimeError as reason:
