@@ -387,6 +387,17 @@ def test_offsets_of_a_partition_that_is_gone_are_forgotten_though_the_topic_take
     assert offsets.all() == ()
 
 
+def test_what_the_topic_does_not_take_is_refused_in_the_words_of_the_storage() -> None:
+    kit = kit_with_offsets()
+    client = kit.client()
+    client.stream(consumer_id="worker")
+    kit.spu.replicas[STORED_OFFSETS].short_circuited = True
+    text = "Storage is short-circuited"
+    assert store(client, 5).error_code == error(Code.OTHER, text=text)
+    text = f"unable to delete consumer: {text}"
+    assert delete(client, "worker") == error(Code.OTHER, text=text)
+
+
 def test_the_offsets_of_a_partition_that_is_gone_are_found_without_a_look_at_the_others() -> None:
     compared: list[object] = []
 

@@ -66,8 +66,15 @@ def _store(spu: Spu, key: Key, consumer_id: str, offset: int) -> ErrorCode:
     try:
         offsets.put(key, consumer_id, offset)
     except AppendError as reason:
-        return error(Code.OTHER, text=reason.error.name)
+        return error(Code.OTHER, text=_refusal(reason))
     return NO_ERROR
+
+
+def _refusal(reason: AppendError) -> str:
+    """Why the log does not take an offset, in the words of the SPU's storage."""
+    if reason.error.code == Code.PARTITION_SHORT_CIRCUITED:
+        return "Storage is short-circuited"
+    return reason.error.name
 
 
 def delete_offset(
@@ -82,7 +89,7 @@ def delete_offset(
         try:
             offsets.delete((key.topic, key.partition), message.consumer_id)
         except AppendError as reason:
-            text = f"unable to delete consumer: {reason.error.name}"
+            text = f"unable to delete consumer: {_refusal(reason)}"
             code = error(Code.OTHER, text=text)
     connection.reply(DeleteConsumerOffsetResponse(error_code=code), request)
 
