@@ -38,7 +38,8 @@ from txfluvio.testing.spu.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code, ReplicaKey, error
-from txfluvio.wire.records import Batch, RecordSet, encode_batch
+from txfluvio.wire.compression import Compression, compress
+from txfluvio.wire.records import HEADER, Batch, RecordSet, encode_batch
 from txfluvio.wire.sc import (
     MIRROR,
     PARTITION,
@@ -87,6 +88,9 @@ ONE = encode_batch([b"x"])
 @filter
 def evens(record: SmartModuleRecord) -> bool:
     return len(record.value) % 2 == 0
+
+
+LZ4_OF_A = compress(Compression.LZ4, Batch(encode_batch([b"a"]), 0).blob())
 
 
 def create(name: str, partitions: int = 1) -> CreateRequest:
@@ -304,6 +308,14 @@ def test_checkpoints_of_many_offsets() -> None:
     assert tags.count(2) == 3
 
 
+def test_segments_of_too_many_offsets() -> None:
+    client = Kit().client()
+    batch = Batch(encode_batch([b"a"]), 0)
+    batch.last_offset_delta = 2**31 - 1
+    data = batch.pack(batch.blob())
+    assert [client.produce(data).base_offset for _ in range(4)] == [n * 2**31 for n in range(4)]
+
+
 # What clients get wrong
 
 
@@ -317,6 +329,14 @@ def test_lenient_record_sets(surplus: bytes) -> None:
     assert client.raw.received() == []
     assert kit.spu.replicas[ORDERS].log.leo == 0
     assert kit.said("closed")
+
+
+@pytest.mark.parametrize("torn", [LZ4_OF_A[:-8], LZ4_OF_A + b"more"])
+def test_torn_lz4(torn: bytes) -> None:
+    batch = Batch(encode_batch([b"a"]), 0)
+    batch.attributes = Compression.LZ4
+    answer = ModuleKit().client().produce(batch.pack(torn), smartmodules=(ad_hoc(wat.FILTER),))
+    assert answer.error_code.fields["text"].startswith("smartmodule chain failed: uncompress error")
 
 
 @pytest.mark.parametrize("size", [-(2**31), -5, -1, 0, 64 * 1024 * 1024 + 1, 2**31 - 1])
@@ -384,6 +404,15 @@ def test_full_disks() -> None:
     partitions = sc.reply(sc.send(ListRequest(kind=PARTITION))).objects
     assert {one.status.resolution for one in partitions} == {PartitionResolution.ONLINE}
     kit.stop()
+
+
+def test_the_same_compression() -> None:
+    kit = ModuleKit()
+    kit.client().produce(encode_batch([b"a"], compression=Compression.LZ4))
+    (batch,) = kit.stream(ad_hoc(wat.FILTER)).push().records.batches()
+    assert batch.values() == [b"a"]
+    real = bytes.fromhex("04224d18604082")
+    assert batch.data[batch.start + HEADER :][: len(real)] != real
 
 
 def test_groups_without_spus() -> None:
