@@ -85,6 +85,17 @@ def test_where_all_is_dropped_the_answer_is_the_high_watermark() -> None:
     assert stored(made) == [b"1", b"2"]
 
 
+def test_a_batch_that_says_it_begins_at_minus_1_is_lost_and_nothing_else_comes_of_it() -> None:
+    made = kit()
+    sent(made, b"1")
+    batch = Batch(encode_batch([b"2"]), 0)
+    batch.base_offset = -1
+    answer = made.client().produce(batch.pack(batch.blob()), key=DEDUP)
+    assert (answer.error_code.code, answer.base_offset) == (Code.NONE, 1)
+    assert sent(made, b"3").base_offset == 1
+    assert stored(made) == [b"1", b"3"]
+
+
 def test_all_producers_share_it() -> None:
     made = kit()
     sent(made, b"1")

@@ -158,7 +158,8 @@ class Replica:
         self._check_compression(batches)
         if self._deduplication is not None:
             batches = _deduplicated(self._deduplication, batches)
-            if not batches:
+            # What began at -1 has no offsets afterwards, with records in it or without.
+            if all(batch.last_offset_delta < 0 for batch in batches):
                 return Appended(self.log.hw, self.log.leo)
         self._check(batches)
         log = self.log
