@@ -178,7 +178,7 @@ def test_every_option_reaches_the_fake() -> None:
     assert (tls.preset, tls.domain) == (Preset.EXPIRED, "sc.example")
 
 
-@pytest.mark.parametrize(("arguments", "seconds"), [("", 0.05), ("--time first-report=0", 0)])
+@pytest.mark.parametrize(("arguments", "seconds"), [("", 0.05), ("--time answer=0", 0)])
 def test_a_new_topic_is_told_of_before_its_creation_is_answered(
     arguments: str, seconds: float
 ) -> None:

@@ -74,8 +74,8 @@ _LIMITS = {
     "max-partitions": (1, MAX_PARTITIONS),
 }
 _PRESETS = tuple(preset.value for preset in Preset)
-FIRST_REPORT = 0.05
-"""Seconds that a partition takes to be online, as on a real cluster at its quickest.
+ANSWER = 0.05
+"""Seconds before the creation of a topic is answered: what it takes on the quickest real cluster.
 
 Official clients hear of a new topic and of the success of its creation on two paths. If both are
 there at once, what they do next with the topic may find it unknown.
@@ -157,7 +157,7 @@ class Options(WebOptions, LoggingElsewhere):
         super().__init__()
         self["topics"] = {}
         self["smartmodules"] = {}
-        self["timing"] = Timing(first_report=FIRST_REPORT)
+        self["timing"] = Timing(answer=ANSWER)
 
     def opt_topic(self, text: str) -> None:
         """Create a topic: NAME, NAME:PARTITIONS or NAME:PARTITIONS:REPLICAS (repeatable)."""

@@ -69,6 +69,10 @@ class Timers:
         call_off = self.later(seconds, waiter.callback, False)
         return waiter.addBoth(over)
 
+    def pause(self, seconds: float) -> Deferred[bool]:
+        """Fires in so many seconds. Cancelling just ends the waiting."""
+        return self.limit(Deferred(), seconds)
+
     def stop(self) -> None:
         """Call everything off, for good."""
         self._stopped = True

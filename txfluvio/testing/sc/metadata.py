@@ -76,6 +76,8 @@ class Timing:
     :ivar step: before each step of a controller. The real one takes less than a millisecond.
     :ivar first_report: from the creation of a partition to the first report of its leader, which
         makes it online. 0.05 to 0.4 in reality.
+    :ivar answer: from all of a new topic being there to the answer to the client that has created
+        it. None in reality, where ``first_report`` is what lets news of the topic come before.
     :ivar replication: from a change of a leader's log to its followers; 0.044 in reality.
     :ivar report: the shortest time between two reports of one SPU.
     :ivar system_topic: from the start of the SC to the creation of the system topic. 1 in reality.
@@ -89,6 +91,7 @@ class Timing:
 
     step: float = 0.0
     first_report: float = 0.0
+    answer: float = 0.0
     replication: float = 0.0
     report: float = 0.4
     system_topic: float = 0.0

@@ -485,7 +485,7 @@ class Operations:
                 return None
         else:
             store.put_at_reload(item)
-            await self._forever(wait)
+            await self._timers.pause(wait)
         return _not_stored(kind, item.name, round(wait * 1000))
 
     async def _deleted(
@@ -497,16 +497,13 @@ class Operations:
 
     async def _never_deleted(self, kind: Kind, name: str, code: ErrorCode) -> StatusResponse:
         wait = self._timing.store_wait
-        await self._forever(wait)
+        await self._timers.pause(wait)
         complaint = f"store timed out: {kind.label} for {_quoted(name)}, timer: {wait:g} secs"
         return status(name, code, complaint)
 
     async def _turn(self, store: Store[Any, Any]) -> None:
         """Let watchers be told of a change before whoever asked for it is."""
         await until(lambda: True, store, timers=self._timers, timeout=self._timing.store_wait)
-
-    async def _forever(self, seconds: float) -> None:
-        await until(lambda: False, timers=self._timers, timeout=seconds)
 
 
 def _with_host(endpoint: Endpoint) -> Endpoint:
