@@ -95,6 +95,7 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--release 1.0", "--release takes 0.11.11 or 0.17 or 0.18"),
         ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),
         ("--time reload=soon", "the names are: step, first-report,"),
+        ("--public-host=a:1", "--public-host takes the name or address of a host, not 'a:1'"),
         ("--host=", "--host takes an address to listen on, not ''"),
         ("--tls-preset bad", "--tls-preset takes one of good, expired, wrong-name,"),
         ("--tls-preset expired", "--tls-preset takes a --tls DIRECTORY beside it"),
@@ -143,7 +144,8 @@ def test_a_port_in_use_is_said_in_one_line(tmp_path: Path) -> None:
 def test_every_option_reaches_the_fake() -> None:
     options = Options()
     arguments = (
-        "--spus 3 --port 9003 --spu-port 9010 --release 0.17 --seed 7 --topic a --topic b:2:3 "
+        "--spus 3 --host 0.0.0.0 --public-host broker --port 9003 --spu-port 9010 "
+        "--release 0.17 --seed 7 --topic a --topic b:2:3 "
         "--time reload=5 --time first-report=0.25 --manual-elections --quick-recreate-race "
         "--max-frame-size 1000 --max-journal-entries 10 --max-journal-bytes 20 "
         "--max-partitions 30 --read-only --tls certs --tls-preset expired --tls-domain sc.example "
@@ -160,7 +162,8 @@ def test_every_option_reaches_the_fake() -> None:
     assert (timing.reload, timing.first_report, timing.report) == (5, 0.25, 0.4)
     assert settings == {
         "spus": 3,
-        "host": "127.0.0.1",
+        "host": "0.0.0.0",
+        "public_host": "broker",
         "sc_port": 9003,
         "spu_port": 9010,
         "seed": 7,

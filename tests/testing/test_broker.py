@@ -748,6 +748,27 @@ async def test_a_client_finds_it_over_ipv6() -> None:
 
 
 @with_reactor
+async def test_clients_are_told_of_the_host_that_they_know_it_by() -> None:
+    async with FakeBroker(the_reactor, topics={"orders": 1}, public_host="localhost") as broker:
+        told = [broker.sc_endpoint, *broker.spu_endpoints.values()]
+        assert {where.partition(":")[0] for where in told} == {"localhost"}
+        async with (
+            FluvioClient(the_reactor, broker.client_config()) as client,
+            client.producer("orders") as producer,
+        ):
+            (spu,) = await client.admin.list_spus()
+            await producer.send(b"x")
+        assert (spu.host, spu.port) == ("localhost", int(told[1].partition(":")[2]))
+        assert [one.value for one in broker.records("orders")] == [b"x"]
+
+
+def test_a_public_host_is_a_name() -> None:
+    for wrong in ("", "broker:9003", "a b"):
+        with pytest.raises(InvalidConfig, match="public_host"):
+            FakeBroker(Clock(), public_host=wrong)
+
+
+@with_reactor
 async def test_a_half_closed_connection_is_answered_first() -> None:
     async with FakeBroker(the_reactor, topics={"orders": 1}) as broker:
         wire = await dial(broker.spu_endpoints[5001])

@@ -96,6 +96,7 @@ class Options(WebOptions, LoggingElsewhere):
     optParameters = [
         ["spus", None, 1, f"How many SPUs; their ids count from {FIRST_SPU_ID}"],
         ["host", None, LOOPBACK, "The address to listen on"],
+        ["public-host", None, None, "What clients are told instead, as between containers"],
         ["port", None, 0, "The SC's port; 0: a free one"],
         [
             "spu-port",
@@ -218,6 +219,9 @@ class Options(WebOptions, LoggingElsewhere):
             raise UsageError(f"--release takes {' or '.join(RELEASES)}, not {self['release']!r}")
         if not self["host"]:
             raise UsageError("--host takes an address to listen on, not ''")
+        public = self["public-host"]
+        if public is not None and not is_host_name(public):
+            raise UsageError(f"--public-host takes the name or address of a host, not {public!r}")
         self._check_tls()
         self._check_topics()
         self["web"] = self.web_address()
@@ -270,6 +274,7 @@ class Options(WebOptions, LoggingElsewhere):
             "spus": self["spus"],
             "topics": self["topics"],
             "host": self["host"],
+            "public_host": self["public-host"],
             "sc_port": self["port"],
             "spu_port": self["spu-port"],
             "seed": self["seed"],

@@ -52,7 +52,7 @@ from .sc.placement import MAX_PARTITIONS
 from .sc.policies import Policy
 from .server.journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .server.protocol import Complaint, Connection, Server
-from .server.tls import FakeTls
+from .server.tls import FakeTls, is_host_name
 from .smartmodules import Limits, Registrable
 from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
@@ -90,10 +90,11 @@ class Network(Protocol):
 
 @attrs.define
 class _Site:
-    """A server and where it listens."""
+    """A server, where it listens, and under which host clients are told of it."""
 
     server: Server
     host: str
+    public_host: str
     port: int = 0
     listening: IListeningPort | None = None
     aside: Server | None = None
@@ -101,7 +102,7 @@ class _Site:
 
     @property
     def endpoint(self) -> str:
-        return join_endpoint(self.host, self.port)
+        return join_endpoint(self.public_host, self.port)
 
     async def stop(self, scheduler: IReactorTime) -> None:
         ports = (self.listening, self.listening_aside)
@@ -129,6 +130,8 @@ class FakeBroker:
     :param aside: listen here as well, for those who only look: their connections are in no journal
         and in no list, and no fault acts on them.
     :param host: the address to listen on.
+    :param public_host: what clients are told instead, where they reach that by a name of its own,
+        as from one container to another.
     :param sc_port: the SC's port; 0: a free one.
     :param spu_port: the first SPU's port, and the next ones' are 10, 20, ... further, as in a
         cluster on one machine; 0: free ones.
@@ -170,6 +173,7 @@ class FakeBroker:
         network: Network | None = None,
         aside: Network | None = None,
         host: str = "127.0.0.1",
+        public_host: str | None = None,
         sc_port: int = 0,
         spu_port: int = 0,
         seed: int = 0,
@@ -192,6 +196,10 @@ class FakeBroker:
         if not host:
             # To a socket this is every address that there is.
             raise InvalidConfig("host", host, "an address to listen on")
+        if public_host is not None and not is_host_name(public_host):
+            raise InvalidConfig(
+                "public_host", public_host, "the name or address of a host, or None"
+            )
         self._reactor = reactor
         self._scheduler = cast(IReactorTime, reactor) if scheduler is None else scheduler
         self._network = network
@@ -202,6 +210,7 @@ class FakeBroker:
         self._real_now = self._scheduler.seconds if now is None else now
         self._moved = 0.0
         self._host = host
+        self._public_host = host if public_host is None else public_host
         self._spu_port = spu_port
         self._release = release
         self._max_frame_size = max_frame_size
@@ -302,7 +311,7 @@ class FakeBroker:
         await self._listen(self._sc)
         for spu_id, site in self._sites.items():
             await self._listen(site)
-            self.cluster.add_spu(self._spus[spu_id], host=site.host, port=site.port)
+            self.cluster.add_spu(self._spus[spu_id], host=site.public_host, port=site.port)
         self.cluster.start()
         if self.cluster.system_topic and self._spus:
             await self.online(SYSTEM_TOPIC)
@@ -375,7 +384,7 @@ class FakeBroker:
         aside = None
         if self._aside is not None:
             aside = Server(name, service, count=lambda: next(self._numbers_aside))
-        return _Site(made, self._host, port, aside=aside)
+        return _Site(made, self._host, self._public_host, port, aside=aside)
 
     def _make_spu(self, spu_id: int) -> tuple[Spu, _Site]:
         spu = Spu(
@@ -698,7 +707,7 @@ class FakeBroker:
             spu.replace_logs(logs)
         await self._listen(site)
         self._spus[spu_id], self._sites[spu_id] = spu, site
-        self.cluster.add_spu(spu, host=site.host, port=site.port)
+        self.cluster.add_spu(spu, host=site.public_host, port=site.port)
         return spu_id
 
     async def _remove_spu(self, spu_id: int) -> None:
