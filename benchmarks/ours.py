@@ -36,9 +36,7 @@ from . import payload  # noqa: E402
 CHUNK = 1000
 """Records in one call of ``send_many``."""
 AHEAD = 20
-"""Calls of ``send_many`` under way at once; or as many records, sent by a call each."""
-FEW = 2
-"""The same, where what waits shall be little: the garbage collector looks at it time and again."""
+"""Calls of ``send_many`` under way at once."""
 
 BUFFER = 64 * 1024 * 1024
 """Bytes that a consumer may hold which is to hold everything."""
@@ -103,7 +101,7 @@ async def produce_each(reactor: Any, client: FluvioClient, spec: dict[str, Any])
 
     That all were stored is seen from the last one's offset.
     """
-    count, most = spec["count"], spec.get("ahead", AHEAD)
+    count = spec["count"]
     records = payload.pairs(CHUNK, spec["size"], keyed=spec.get("keyed", False))
     async with client.producer(spec["topic"], _producer_config(spec)) as producer:
         send = producer.send
@@ -114,7 +112,7 @@ async def produce_each(reactor: Any, client: FluvioClient, spec: dict[str, Any])
             for key, value in records:
                 sent = send(value, key)
             ahead.append(sent)
-            if len(ahead) >= most:
+            if len(ahead) >= AHEAD:
                 await ahead.pop(0)
         await producer.flush()
         last = await sent
@@ -122,11 +120,6 @@ async def produce_each(reactor: Any, client: FluvioClient, spec: dict[str, Any])
     if last.offset != before.offset + count:
         raise SystemExit(f"the last of {count} records is at {last}, the first behind {before}")
     return {"count": count, "seconds": seconds}
-
-
-async def produce_each_few(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
-    """The same, with few records under way at once, as is advised."""
-    return await produce_each(reactor, client, {**spec, "ahead": FEW})
 
 
 async def produce_each_frozen(reactor: Any, client: FluvioClient, spec: dict[str, Any]) -> Result:
@@ -263,7 +256,6 @@ WORKS: dict[str, Work] = {
         consume_batches,
         produce_many,
         produce_each,
-        produce_each_few,
         produce_each_frozen,
         produce_awaited,
         tick,

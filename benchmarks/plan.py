@@ -62,7 +62,6 @@ STREAM = Run("official", "consume_stream", "stream()")
 MANY = Run("ours", "produce_many", "send_many")
 ALL = Run("official", "produce_many", "send_all")
 EACH = Run("ours", "produce_each", "send, one Deferred each")
-FEW = Run("ours", "produce_each_few", "send, 2,000 under way at most")
 FROZEN = Run("ours", "produce_each_frozen", "send, after gc.freeze()")
 SEND = Run("official", "produce_each", "send")
 ASYNC = Run("official", "produce_each_async", "async_send", scale=0.01)
@@ -92,7 +91,7 @@ def workloads(*, full: bool) -> list[Workload]:
             Workload(f"produce ({title})", (MANY, ALL), spec, "write"),
         ]
         usual = shape == (100, False, "none")
-        runs = (EACH, FEW, FROZEN, SEND, ASYNC) if usual else (EACH, SEND)
+        runs = (EACH, FROZEN, SEND, ASYNC) if usual else (EACH, SEND)
         plan.append(Workload(f"produce each ({title})", runs, spec, "write"))
     plan += [
         Workload(
