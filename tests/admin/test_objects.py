@@ -20,6 +20,8 @@ from txfluvio.admin import (
 )
 from txfluvio.config import OffsetStrategy
 from txfluvio.errors import (
+    ClientClosed,
+    Effect,
     InvalidConfig,
     MirrorAlreadyExists,
     MirrorNotFound,
@@ -31,6 +33,8 @@ from txfluvio.errors import (
 )
 from txfluvio.offset import Offset
 from txfluvio.smartmodule import gzipped
+from txfluvio.testing import Fault
+from txfluvio.testing.faults import LoseReply, Match
 
 from .kit import AdminCase
 
@@ -397,6 +401,18 @@ class ConsumerOffsets(AdminCase):
 
     def test_forgetting_what_was_never_stored_is_nothing(self) -> None:
         self.result(self.admin.delete_consumer_offset("a", "orders", 0))
+
+    def test_one_that_may_be_forgotten_when_the_client_closes_before_the_next_attempt(self) -> None:
+        self.broker.plant(Fault(Match("DeleteConsumerOffset"), LoseReply()))
+        forgetting = self.admin.delete_consumer_offset("a", "orders", 0)
+        self.network.pump()
+        for link in self.network.links:
+            link.reset()
+        self.network.pump()
+        self.assertNoResult(forgetting)
+        self.result(self.client.close())
+        error = self.failureResultOf(forgetting, ClientClosed).value
+        self.assertIs(error.effect, Effect.UNKNOWN)
 
     def test_without_the_system_topic_nothing_is_stored(self) -> None:
         self.result(self.admin.delete_topic("consumer-offset", force=True))

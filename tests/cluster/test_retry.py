@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txfluvio.cluster import Attempts, Retrying
 from txfluvio.cluster.retry import may_succeed
 from txfluvio.config import RetryPolicy
-from txfluvio.errors import ConnectFailed
+from txfluvio.errors import ConnectFailed, Effect, RequestTimedOut
 
 
 class Calling(SynchronousTestCase):
@@ -40,6 +40,19 @@ class Calling(SynchronousTestCase):
         self.clock.advance(300.0)
         self.failureResultOf(calling, ConnectFailed)
         self.assertEqual(self.left, [3.5, 0.0])
+
+    def test_one_that_did_nothing_says_that_one_before_it_may_have(self) -> None:
+        errors = [RequestTimedOut("a call", 1.0), ConnectFailed("sc.test:9003", "refused")]
+
+        async def attempt(left: float) -> None:
+            raise errors.pop(0)
+
+        calling = Deferred.fromCoroutine(
+            self.retrying.call(attempt, seconds=1.5, again=may_succeed)
+        )
+        self.clock.advance(1.0)
+        error = self.failureResultOf(calling, ConnectFailed).value
+        self.assertIs(error.effect, Effect.UNKNOWN)
 
 
 def attempts(clock: Clock, deadline: float | None = None) -> Attempts:

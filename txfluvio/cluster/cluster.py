@@ -34,8 +34,8 @@ from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..wire.sc import Kind, ListRequest, WatchRequest, WatchResponse
 from ..wire.schema import Message, Request
-from .connections import Connections, GivenUp, Purpose, ScCalls, SpuPool
-from .retry import Retrying, may_succeed, nothing_happened
+from .connections import Connections, Purpose, ScCalls, SpuPool
+from .retry import GivenUp, Retrying, may_succeed, nothing_happened
 from .time_left import TimeLeft, within
 from .topology import Topology
 from .watcher import ConnectionState, Watcher

@@ -43,6 +43,7 @@ from ..transport.dialer import Dialer
 from ..transport.protocol import FluvioProtocol
 from ..transport.waiting import Waiting
 from ..wire.schema import Message, Request
+from .retry import GivenUp
 from .time_left import TimeLeft, within
 from .topology import SpuInfo
 from .turns import Turns
@@ -324,10 +325,6 @@ class SpuPool:
         assert failure.value is not None
         for deferred in made.waiting.take():
             deferred.errback(another(failure.value))
-
-
-class GivenUp(CancelledError):
-    """Cancelled while the answer to a request was waited for: it may take effect all the same."""
 
 
 class ScCalls:

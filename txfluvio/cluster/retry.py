@@ -11,11 +11,12 @@ from random import Random
 from typing import TypeVar
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ..config import RetryPolicy
-from ..errors import Effect, FluvioError
+from ..errors import Effect, FluvioError, another
 from .time_left import TimeLeft
 
 T = TypeVar("T")
@@ -29,6 +30,10 @@ def nothing_happened(error: FluvioError) -> bool:
 def may_succeed(error: FluvioError) -> bool:
     """Whether a call that is as good twice as once can succeed later."""
     return error.retriable
+
+
+class GivenUp(CancelledError):
+    """Cancelled, with a request sent that nobody has answered: it may take effect all the same."""
 
 
 @attrs.frozen
@@ -52,21 +57,40 @@ class Retrying:
         :param seconds: for all attempts and the waits between them; each attempt has to keep to
             what it is told is left.
         :param again: whether an error allows for another attempt.
-        :raises FluvioError: the last attempt's.
+        :raises FluvioError: the last attempt's. If that did nothing, but one before it may have
+            done something, its effect is unknown.
+        :raises GivenUp: it was cancelled, and an attempt may have done something.
         """
         left = TimeLeft.of(self.clock, seconds)
-        for failed, delay in enumerate(self.policy.delays(self.rng)):
-            try:
-                return await attempt(left.seconds)
-            except FluvioError as error:
-                now = self.clock.seconds()
-                if not failed and self.policy.deadline is not None:
-                    # It counts from the first failure.
-                    left = TimeLeft(self.clock, min(left.end, now + self.policy.deadline))
-                if not again(error) or now + delay >= left.end:
-                    raise
-            await deferLater(self.clock, delay)
+        uncertain = False
+        try:
+            for failed, delay in enumerate(self.policy.delays(self.rng)):
+                try:
+                    return await attempt(left.seconds)
+                except FluvioError as error:
+                    now = self.clock.seconds()
+                    if not failed and self.policy.deadline is not None:
+                        # It counts from the first failure.
+                        left = TimeLeft(self.clock, min(left.end, now + self.policy.deadline))
+                    nothing = error.effect is Effect.NONE
+                    if not again(error) or now + delay >= left.end:
+                        if uncertain and nothing:
+                            raise _uncertain(error) from error.__cause__
+                        raise
+                    uncertain = uncertain or not nothing
+                await deferLater(self.clock, delay)
+        except CancelledError as error:
+            if uncertain:
+                raise GivenUp from error
+            raise
         raise AssertionError("a policy's delays have no end")
+
+
+def _uncertain(error: FluvioError) -> FluvioError:
+    """The error of a call of which an earlier attempt may have taken effect."""
+    own = another(error)
+    own.effect = Effect.UNKNOWN
+    return own
 
 
 class Attempts:
