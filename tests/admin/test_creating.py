@@ -473,6 +473,12 @@ class WhatTheScHasConfirmed(ScriptedAdminCase):
     def test_a_topic_that_does_not_show_yet(self) -> None:
         self.confirmed(self.admin.create_topic("orders"))
 
+    def test_a_topic_whose_creator_cancels_while_the_client_closes(self) -> None:
+        waiting: Deferred[None] = self.cluster.wait_for(lambda _: None, missing="what never comes")
+        creating = self.admin.create_topic("orders")
+        waiting.addErrback(lambda _: creating.cancel())
+        self.confirmed(creating)
+
     def test_a_topic_without_leaders(self) -> None:
         creating = self.admin.create_topic("orders")
         self.show(topic("orders"))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, FirstError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, FirstError
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -23,6 +23,7 @@ from .._checks import member
 from ..cluster import (
     MAX_PARTITIONS,
     Cluster,
+    GivenUp,
     TimeLeft,
     Topology,
     Turns,
@@ -814,6 +815,8 @@ class Admin:
         except ClientClosed as error:
             error.effect = Effect.DONE
             raise
+        except CancelledError as error:
+            raise GivenUp(Effect.DONE) from error
 
     async def _until(self, usable: topics.Usable, left: TimeLeft) -> None:
         """Wait until what the SC has confirmed can be used."""
@@ -822,6 +825,8 @@ class Admin:
         except (WaitTimedOut, ClientClosed) as error:
             error.effect = Effect.DONE
             raise
+        except CancelledError as error:
+            raise GivenUp(Effect.DONE) from error
 
     async def _create(
         self, request: Request[sc.StatusResponse], usable: topics.Usable, seconds: float

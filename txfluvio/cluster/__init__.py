@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .chain import Chain
 from .cluster import Cluster, WatchHandle
-from .retry import Attempts, Retrying, may_succeed
+from .retry import Attempts, GivenUp, Retrying, may_succeed
 from .stored import OFFSETS_TOPIC, ask_stored_offsets
 from .time_left import TimeLeft, within
 from .topology import (
@@ -35,6 +35,7 @@ __all__ = [
     "Chain",
     "Cluster",
     "ConnectionState",
+    "GivenUp",
     "PartitionInfo",
     "Retrying",
     "SpuInfo",

@@ -368,8 +368,8 @@ class Cluster:
 
     def run(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
         """Do ``work``; if the cluster stops before it is done, it is cancelled, and the Deferred
-        fails with :class:`~txfluvio.errors.ClientClosed`, whose effect is unknown if an answer was
-        waited for. Cancelling the Deferred cancels the work.
+        fails with :class:`~txfluvio.errors.ClientClosed`, whose effect is that of a
+        :class:`GivenUp` which the work ends with. Cancelling the Deferred cancels the work.
         """
         if (refused := self._refused()) is not None:
             work.close()
@@ -382,8 +382,8 @@ class Cluster:
             stopped = self.state is ConnectionState.STOPPED
             if stopped and isinstance(result, Failure) and result.check(CancelledError):
                 closed = ClientClosed()
-                if result.check(GivenUp):
-                    closed.effect = Effect.UNKNOWN
+                if isinstance(result.value, GivenUp):
+                    closed.effect = result.value.effect
                 return Failure(closed)
             return result
 

@@ -33,7 +33,14 @@ def may_succeed(error: FluvioError) -> bool:
 
 
 class GivenUp(CancelledError):
-    """Cancelled, with a request sent that nobody has answered: it may take effect all the same."""
+    """Cancelled after a request was sent.
+
+    :ivar effect: unknown where nobody has answered it.
+    """
+
+    def __init__(self, effect: Effect = Effect.UNKNOWN) -> None:
+        super().__init__()
+        self.effect = effect
 
 
 @attrs.frozen
