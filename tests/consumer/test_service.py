@@ -242,6 +242,18 @@ class Stopping(ServiceCase):
         self.assertEqual(self.stored(), 0)
         self.assertEqual(self.result(service.when_done()), None)
 
+    def test_a_handler_that_cancels_the_stop_it_asked_for_is_given_up_as_well(self) -> None:
+        def handle(record: Record) -> Deferred[None]:
+            stopping = service.stopService()
+            stopping.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            stopping.cancel()
+            return self.handle_slowly(record)
+
+        service = self.service(handle)
+        service.startService()
+        self.result(service.when_done())
+        self.assertIsNone(self.stored())
+
     def test_a_record_that_is_to_be_tried_again_is_not_when_the_service_stops(self) -> None:
         slow = RetryPolicy(initial=60.0, maximum=60.0, jitter=0.0)
 

@@ -280,8 +280,10 @@ class ConsumerService(Service):
 
     def _hurry(self, cancelled: Failure) -> Failure:
         if self._patience is not None:
-            self._patience.cancel()
-        self._lose_patience()
+            # In another turn: from within the handler, what runs can not be cancelled.
+            self._patience.reset(0)
+        else:
+            self._lose_patience()
         return cancelled
 
     def _lose_patience(self) -> None:
