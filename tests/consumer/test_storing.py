@@ -5,12 +5,14 @@ from __future__ import annotations
 import traceback
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.failure import Failure
 
-from txfluvio.config import Isolation, OffsetReset, OffsetStrategy
+from txfluvio.config import Isolation, OffsetReset, OffsetStrategy, RetryPolicy
 from txfluvio.consumer import Consumer
 from txfluvio.consumer.backlog import CHUNK_SIZE
 from txfluvio.errors import (
     BrokerError,
+    ConnectFailed,
     ConsumerClosed,
     FluvioError,
     InvalidConfig,
@@ -284,6 +286,42 @@ class Committing(StoringCase):
         self.wait(1.0)
         self.failure(consumer.commit(), TopicDeleted)
         self.failure(consumer.next(), StopAsyncIteration)
+        self.assertEqual(consumer.failures, {})
+
+    def test_what_was_read_to_the_stop_can_be_stored_when_the_cluster_is_well_again(self) -> None:
+        policy = RetryPolicy(initial=0.5, maximum=1.0, jitter=0.0, deadline=3.0)
+        cluster = self.connected(retry=policy)
+        consumer = self.worker(cluster=cluster, start=BEGINNING, stop=END)
+        self.read(consumer, 10)
+        spu_id = cluster.topology.leader_of("orders", 0)
+        assert spu_id is not None
+        accept = self.refuse_connections(spu_id)
+        self.lose_connections()
+        self.wait(10.0)
+        self.failure(consumer.commit(), ConnectFailed)
+        accept()
+        self.result(consumer.commit())
+        self.assertEqual(self.stored(), 9)
+        self.result(consumer.close())
+        self.result(cluster.stop())
+
+    def test_who_commits_again_when_told_of_a_failure_waits_for_the_next_attempt(self) -> None:
+        consumer = self.worker(start=BEGINNING, stop=END)
+        self.read(consumer, 10)
+        self.lose_connections()
+        self.result(self.broker.cluster.delete_topic("orders"))
+        self.wait(1.0)
+        told: list[Failure] = []
+
+        def again(failure: Failure) -> None:
+            told.append(failure)
+            if not failure.check(ConsumerClosed):
+                consumer.commit().addErrback(again)
+
+        consumer.commit().addErrback(again)
+        self.wait(5.0)
+        self.assertGreater(len(told), 2)
+        self.assertLess(len(told), 100)
         self.assertEqual(consumer.failures, {})
 
     def test_commits_that_fail_do_not_keep_the_frames_of_those_before(self) -> None:

@@ -131,6 +131,10 @@ class Bookmark:
     def fail(self, error: Exception) -> None:
         """Nothing can be stored: tell those who wait, and those who come before :meth:`mend`."""
         self._failure = error
+        self.disappoint(error)
+
+    def disappoint(self, error: Exception) -> None:
+        """Tell those who wait that it did not work; who comes later is worth another attempt."""
         self._answer(max(self._waiters.values(), default=0), error)
 
     def mend(self) -> None:

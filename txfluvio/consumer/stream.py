@@ -187,6 +187,7 @@ class PartitionStream:
         self._leaving: set[Deferred[Any]] = set()
         self._ready: Session | None = None
         self._only_storing = False
+        self._wanted: Deferred[None] | None = None
 
     @property
     def placed(self) -> bool:
@@ -498,6 +499,9 @@ class PartitionStream:
     def _offset_awaited(self) -> None:
         """Somebody waits for an offset to be stored, for which there has to be a stream."""
         session, self._ready = self._ready, None
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted.callback(None)
         if session is not None:
             self._only_storing = True
             try:
@@ -530,12 +534,10 @@ class PartitionStream:
         delay = self._attempts.fail()
         may_succeed = error.retriable or self._place.can_reset(error)
         if not may_succeed or not self._attempts.in_time(delay):
-            if self._complete:
-                # Nothing but the storing has failed, and whoever waits for that is told.
-                self._log.info("{target}: {error}", target=self.target, error=error)
-                self._attempts.succeed()
-            else:
-                self.fail(error)
+            if self._complete and self.failure is None:
+                await self._rest(error)
+                return
+            self.fail(error)
             if self._reading.stores_on_cluster:
                 self.bookmark.fail(error)
             await self._park()
@@ -548,6 +550,23 @@ class PartitionStream:
                 error=error,
             )
             await self._sleep(delay)
+
+    async def _rest(self, error: FluvioError) -> None:
+        """Nothing but the storing has failed: tell whoever waits for that, and wait until somebody
+        does again, who may find the cluster well."""
+        self._log.info("{target}: {error}", target=self.target, error=error)
+        self._attempts.succeed()
+        if self._reading.stores_on_cluster:
+            self.bookmark.disappoint(error)
+        if not self.bookmark.awaited:
+            wanted: Deferred[None] = Deferred()
+            self._wanted = wanted
+            try:
+                await self._until(lambda: wanted)
+            finally:
+                self._wanted = None
+        # Not at once: who is told may be who asks.
+        await self._sleep(self._cluster.config.retry.initial)
 
     @property
     def _resting(self) -> bool:
