@@ -21,7 +21,7 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
-from txfluvio.testing.faults import CorruptCrc, Fault, Match, ShortCommittedFrame
+from txfluvio.testing.faults import CorruptCrc, Fault, Match, Repeat, ShortCommittedFrame
 from txfluvio.wire.compression import Compression
 from txfluvio.wire.records import Record, encode_batch
 from txfluvio.wire.spu import StreamFetchRequest
@@ -60,6 +60,15 @@ class Everything(ConsumerCase):
         self.read(consumer, 3)
         self.broker.plant(Fault(Match("StreamFetch"), CorruptCrc()))
         self.append(1)
+        error = self.failure(consumer.next(), ProtocolError)
+        self.assertEqual(error.__notes__, ["orders/0 at offset 3"])
+
+    def test_what_came_wrong_behind_what_is_not_handed_out_yet_says_where_that_was(self) -> None:
+        self.append(3)
+        self.broker.plant(Fault(Match("StreamFetch"), Repeat()))
+        consumer = self.started(start=BEGINNING)
+        self.wait(1.0)
+        self.read(consumer, 3)
         error = self.failure(consumer.next(), ProtocolError)
         self.assertEqual(error.__notes__, ["orders/0 at offset 3"])
 

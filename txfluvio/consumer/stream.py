@@ -295,22 +295,26 @@ class PartitionStream:
         # What could not be given up counts when it can be handed out again, or others would starve.
         self._allowance.account(held=0 if self._relieved else self.backlog.held)
 
-    def fail(self, error: Exception) -> None:
-        """Read no more; the user sees the error behind the records received so far."""
+    def fail(self, error: Exception, offset: int | None = None) -> None:
+        """Read no more; the user sees the error behind the records received so far.
+
+        :param offset: where that is; None: behind them.
+        """
         if self.failure is None:
             if isinstance(error, FluvioError):
                 self._cluster.metrics.failed("consume", error)
             self._log.info("{target}: {error}", target=self.target, error=error)
             if isinstance(error, ProtocolError):
                 # It knows a place in some bytes; whose they were, nobody sees from that.
-                at = f" at offset {self.backlog.position}" if self.placed else ""
+                behind = self.backlog.received if offset is None else offset
+                at = f" at offset {behind}" if self.placed else ""
                 error.add_note(f"{self.target}{at}")
             self.failure = error
             self._owner.offer(self)
 
     def damaged(self, error: FluvioError) -> None:
         """What comes next can not be read: fail, and keep nothing that others may want room for."""
-        self.fail(error)
+        self.fail(error, self.backlog.position)
         self.backlog.shed()
         self._count()
 
