@@ -104,9 +104,9 @@ def part_of(module: str) -> str:
 
 
 def room_of(module: str) -> str:
-    """Of the fake cluster's modules the room: what follows ``testing``."""
+    """Of the fake cluster's modules the room: what follows ``testing``, which is the front door."""
     names = module.split(".")
-    return names[2] if names[1:2] == ["testing"] and len(names) > 2 else ""
+    return names[1:3][-1] if names[1:2] == ["testing"] else ""
 
 
 def modules() -> dict[str, Path]:
@@ -244,6 +244,11 @@ def test_a_room_of_the_fake_knows_only_those_below_it() -> None:
             if room in rooms and other not in below | {room, ""} and not found.for_annotations:
                 upward += [] if {room, other} == {"smartmodules", "spu"} else [found]
     assert upward == []
+
+
+def test_the_front_door_of_the_fake_is_in_no_room_below_it() -> None:
+    """It leads to all of them, so that whoever imports it stands on top."""
+    assert room_of("txfluvio.testing") not in frozenset({""}).union(*ROOMS_OF_THE_FAKE)
 
 
 def test_the_sc_and_the_spus_of_the_fake_know_nothing_of_each_other() -> None:
