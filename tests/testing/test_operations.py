@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.testing.sc_kit import Kit
+from txfluvio.testing.sc.metadata import Timing
 from txfluvio.testing.sc.policies import ReadOnly, Roles
 from txfluvio.wire.sc import (
     CUSTOM_SPU,
@@ -307,6 +308,15 @@ class TestTableFormats:
         assert said(kit.ask(DeleteRequest(kind=TABLE_FORMAT, key="tf"))) == ("tf", 0, None)
         missing = kit.ask(DeleteRequest(kind=TABLE_FORMAT, key="tf"))
         assert said(missing) == ("tf", 7001, "not found")
+
+
+class TestTheWaitForTheStore:
+    @pytest.mark.parametrize(
+        "request_", [custom_spu("a", 5900), module("a"), table("a"), remote("a"), group("a")]
+    )
+    def test_may_be_none_at_all_for_what_can_be_stored(self, request_: CreateRequest) -> None:
+        kit = Kit(timing=Timing(store_wait=0))
+        assert said(kit.ask(request_)) == ("a", 0, None)
 
 
 class TestMirrors:

@@ -474,14 +474,15 @@ class Operations:
         The SC keeps each object in a file. One whose name no file can have it remembers, but does
         not hear of before it loads everything again.
 
-        :param timeout: seconds to wait for it; as long as for every other request by default.
+        :param timeout: seconds to wait for it, and with 0 it is never there in time; as long as
+            for every other request by default, which is in time however short that is.
         """
         store = self._stores.of(kind)
         wait = self._timing.store_wait if timeout is None else timeout
         if names_a_file(item.name):
             store.put(item)
             await self._turn(store)
-            if wait:
+            if timeout != 0:
                 return None
         else:
             store.put_at_reload(item)
