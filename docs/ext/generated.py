@@ -13,12 +13,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 import attrs
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 from zope.interface.interface import InterfaceClass, Method
 
 from txfluvio import errors
@@ -138,7 +140,7 @@ def module_section(name: str) -> list[str]:
         elif inspect.ismodule(found):
             continue
         elif not told.get(public):
-            lines += [f".. py:data:: {public}", ""]
+            lines += [f".. py:data:: {public}", "", *indented(said_at_home(module, public)), ""]
         else:
             lines += [f".. autodata:: {name}.{public}", "   :no-value:", ""]
     return lines
@@ -180,6 +182,18 @@ def defined(module: ModuleType) -> dict[str, bool]:
         for name, told in found.items()
         if not name.startswith("_") and not isinstance(getattr(module, name), TypeVar)
     }
+
+
+def said_at_home(module: ModuleType, value: str) -> str:
+    """What is said of a value in the module that a front door has it from."""
+    for statement in ast.parse(inspect.getsource(module)).body:
+        if not isinstance(statement, ast.ImportFrom) or not statement.level:
+            continue
+        if value in [alias.name for alias in statement.names]:
+            home = resolve_name("." * statement.level + (statement.module or ""), module.__name__)
+            said = ModuleAnalyzer.for_module(home).find_attr_docs()
+            return "\n".join(said.get(("", value), ()))
+    return ""
 
 
 def interface_section(name: str, interface: InterfaceClass) -> list[str]:

@@ -37,6 +37,9 @@ def test_building_gives_no_warning_and_every_public_name_is_in_it(tmp_path: Path
     assert set(pytest_plugin.__all__) - told == set()
     assert _taken() - told == set()
     assert {cls.__name__ for cls in vars(errors).values() if _is_error(cls)} - told == set()
+    # A value says what it is where it is defined, and its front door passes that on.
+    reference = (tmp_path / "generated" / "testing.html").read_text(encoding="utf-8")
+    assert "The id of an SPU, or the SC." in reference
 
 
 def _taken() -> set[str]:
