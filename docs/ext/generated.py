@@ -74,6 +74,7 @@ OWN_LAYOUTS = {
     "ErrorCodeType": "``i16``, and for some codes what follows (below)",
     "ByKind": "as the kind has it (below)",
     "Created": "as the kind has it (below); up to version 10 behind a ``u8`` that says the kind",
+    "TextInBody": "a ``u32``, the size of what follows, and a ``string`` in that",
     "CustomSpuKeyType": "``string`` ``Name`` and a ``string``, or ``string`` ``Id`` and an ``i32``",
 }
 """In words, the types that are written by hand."""
@@ -381,7 +382,8 @@ def type_name(type_: Any) -> tuple[str, list[type]]:
             inside = [each._cls for each in type_._variants.values()]
             return f"``u8`` and what it says: {names}", inside
         case other:
-            return OWN_LAYOUTS.get(other, other), []
+            # A type by hand that has no words is a mistake here, and not something to print.
+            return OWN_LAYOUTS[other], []
 
 
 def _composed(what: str, inner: Any) -> tuple[str, list[type]]:
