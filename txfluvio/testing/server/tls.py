@@ -5,7 +5,7 @@ client, serves with them, notes the names that clients ask for, and writes the f
 other processes need. It behaves as the proxy in front of real servers does: one certificate
 whatever name is asked for, a malformed name refused, and plain bytes answered with an alert. How
 certificates are made is told in :mod:`.certificates`; what goes through the connection is
-:mod:`.server`'s.
+:mod:`.protocol`'s.
 """
 
 from __future__ import annotations
