@@ -11,6 +11,7 @@ from txfluvio.consumer import Consumer
 from txfluvio.consumer.stream import FIRST_LOOK
 from txfluvio.errors import (
     BrokerError,
+    LogTruncated,
     PermissionDenied,
     ProtocolError,
     SmartModuleRuntimeError,
@@ -371,6 +372,28 @@ class Errors(ScriptedCase):
         self.stream = self.opened(at=5)
         self.push(batch(5))
         self.assertEqual(self.offsets(1), [5])
+
+    def test_a_log_that_was_cut_since_it_told_its_ends_is_looked_at_again(self) -> None:
+        self.push(batch(0, 3))
+        self.acknowledged(3)
+        self.assertEqual(self.offsets(3), [0, 1, 2])
+        self.stream.connection.close()
+        self.advance()
+        self.advance(1.0)
+        self.tell_ends()
+        self.stream = self.opened(at=3)
+        self.push(code=error(Code.OTHER, text="start offset: 3 is greater than leo: 2"))
+        self.tell_ends(first=0, end=2)
+        self.stream = self.opened(at=3)
+        self.push(code=error(Code.OTHER, text="start offset: 3 is greater than leo: 2"))
+        self.failureResultOf(self.next(), LogTruncated)
+
+    def test_an_error_of_no_name_that_comes_again_is_told(self) -> None:
+        self.push(code=error(Code.OTHER, text="no"))
+        self.tell_ends()
+        self.stream = self.opened()
+        self.push(code=error(Code.OTHER, text="no"))
+        self.failureResultOf(self.next(), BrokerError)
 
     def test_an_spu_that_says_nothing_is_left_when_its_time_is_over(self) -> None:
         self.stream.connection.close()

@@ -188,6 +188,8 @@ class PartitionStream:
         self._ready: Session | None = None
         self._only_storing = False
         self._wanted: Deferred[None] | None = None
+        # Whether an error without a name had the log looked at again, since something else came.
+        self._doubted = False
 
     @property
     def placed(self) -> bool:
@@ -245,6 +247,7 @@ class PartitionStream:
             self.failure = None
             # The time for the attempts that ended so is over.
             self._attempts.succeed()
+        self._doubted = False
         self.bookmark.mend()
         self._interruption = None
         self.interrupt()
@@ -342,6 +345,7 @@ class PartitionStream:
         if len(brought.records) or not brought.error_code:
             # An error alone is a failed attempt.
             self._attempts.succeed()
+            self._doubted = False
         if len(brought.records):
             target = self.target
             metrics = self._cluster.metrics
@@ -378,6 +382,10 @@ class PartitionStream:
                 self.interrupt(error)
         elif error.retriable or self._place.can_reset(error):
             self.interrupt(error)
+        elif self._is_nameless(error) and not self._doubted:
+            # The log may have been cut since it was asked for its ends: look once more.
+            self._doubted = True
+            self.interrupt()
         elif isinstance(error, SmartModuleRuntimeError) and error.next_offset is None:
             self._find_next_batch(error)
         else:
@@ -416,12 +424,11 @@ class PartitionStream:
 
     def _is_beyond(self, error: BrokerError) -> bool:
         """Whether the SPU may have meant that the position is behind the end of the log."""
-        about_modules = isinstance(error, SmartModuleCrashed)
-        return (
-            error.code == Code.OTHER
-            and not about_modules
-            and self.backlog.received > self.high_watermark
-        )
+        return self._is_nameless(error) and self.backlog.received > self.high_watermark
+
+    def _is_nameless(self, error: BrokerError) -> bool:
+        """Whether the SPU has said that there is an error, and of what kind in words only."""
+        return error.code == Code.OTHER and not isinstance(error, SmartModuleCrashed)
 
     def _fell_silent(self, reason: FluvioError | None) -> None:
         self._log.info("{target}: the stream has fallen silent", target=self.target)
