@@ -161,8 +161,8 @@ def test_the_time_in_which_there_was_nothing_to_try_is_not_of_the_deadline() -> 
     clock = Clock()
     mine = attempts(clock, deadline=5.0)
     mine.fail()
-    clock.advance(20.0)
-    mine.waited(20.0)
+    with mine.waiting():
+        clock.advance(20.0)
     mine.fail()
     assert mine.in_time(4.9)
     assert not mine.in_time(5.0)

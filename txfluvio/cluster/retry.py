@@ -6,7 +6,8 @@ of the error (``retriable``, ``effect``) and of whoever calls.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import TypeVar
 
@@ -135,9 +136,14 @@ class Attempts:
         if self.failed and self._clock.seconds() - self._last >= self._lasting:
             self.failed = 0
 
-    def waited(self, seconds: float) -> None:
-        """For so long there was nothing to try, which is no time of the policy's deadline."""
-        self._first += seconds
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """As long as this lasts there is nothing to try: no time of the policy's deadline."""
+        began = self._clock.seconds()
+        try:
+            yield
+        finally:
+            self._first += self._clock.seconds() - began
 
     def fail(self, *, worked: bool = True) -> float:
         """Count one that has failed, or come to an end; seconds to wait before the next.

@@ -613,11 +613,8 @@ class PartitionStream:
 
     async def _find_leader(self) -> int:
         """Wait for somebody who leads the partition, which is no attempt."""
-        began = self._clock.seconds()
-        try:
+        with self._attempts.waiting():
             return await self._until(self._led)
-        finally:
-            self._attempts.waited(self._clock.seconds() - began)
 
     async def _find_place(self, session: Session) -> None:
         """Ask for the ends of the log until the position is one that can be opened."""

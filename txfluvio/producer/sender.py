@@ -392,18 +392,14 @@ class Sender:
     async def _leader(self) -> int:
         """Wait until there is one, which is no attempt."""
         topic = self._shared.topic
-        clock = self._shared.cluster.clock
         missing = f"partition {self.partition} of {topic} has no online leader"
-        began = clock.seconds()
-        try:
+        with self._attempts.waiting():
             return await self._wait(
                 self._shared.cluster.wait_for(
                     self._find, missing=missing, about=(topic, self.partition)
                 ),
                 missing=missing,
             )
-        finally:
-            self._attempts.waited(clock.seconds() - began)
 
     def _find(self, topology: Topology) -> int | None:
         topology.partition(self._shared.topic, self.partition)
