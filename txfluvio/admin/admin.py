@@ -807,26 +807,19 @@ class Admin:
     async def _settled(self, there: Callable[[Topology], bool], seconds: float = SETTLING) -> bool:
         """Whether what the SC has confirmed shows in the metadata; not waited for long."""
         try:
-            return await self._cluster.wait_for(
-                lambda topology: there(topology) or None, missing="", timeout=seconds
+            return await _confirmed(
+                self._cluster.wait_for(
+                    lambda topology: there(topology) or None, missing="", timeout=seconds
+                )
             )
         except WaitTimedOut:
             return False
-        except ClientClosed as error:
-            error.effect = Effect.DONE
-            raise
-        except CancelledError as error:
-            raise GivenUp(Effect.DONE) from error
 
     async def _until(self, usable: topics.Usable, left: TimeLeft) -> None:
         """Wait until what the SC has confirmed can be used."""
-        try:
-            await self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left.seconds)
-        except (WaitTimedOut, ClientClosed) as error:
-            error.effect = Effect.DONE
-            raise
-        except CancelledError as error:
-            raise GivenUp(Effect.DONE) from error
+        await _confirmed(
+            self._cluster.wait_for(usable.holds, missing=usable.missing, timeout=left.seconds)
+        )
 
     async def _create(
         self, request: Request[sc.StatusResponse], usable: topics.Usable, seconds: float
@@ -911,3 +904,14 @@ def _check(reply: sc.StatusResponse, what: str) -> sc.StatusResponse:
     if reply.error_code:
         raise reply.error_code.exception(what, reply.error_message)
     return reply
+
+
+async def _confirmed(showing: Deferred[T]) -> T:
+    """What is waited for behind the SC's answer: all is done, whatever ends the waiting."""
+    try:
+        return await showing
+    except (WaitTimedOut, ClientClosed) as error:
+        error.effect = Effect.DONE
+        raise
+    except CancelledError as error:
+        raise GivenUp(Effect.DONE) from error

@@ -426,11 +426,10 @@ def params(name: str, value: object) -> dict[str, sc.Param]:
 
     :raises InvalidConfig: they are something else.
     """
-    expected = "a mapping of SmartModuleParam"
-    if not isinstance(value, Mapping):
-        raise InvalidConfig(name, value, expected)
-    if not all(isinstance(one, SmartModuleParam) for one in value.values()):
-        raise InvalidConfig(name, value, expected)
+    if not isinstance(value, Mapping) or not all(
+        isinstance(one, SmartModuleParam) for one in value.values()
+    ):
+        raise InvalidConfig(name, value, "a mapping of SmartModuleParam")
     return {
         arguments.text(name, key): sc.Param(description=one.description, optional=one.optional)
         for key, one in value.items()
