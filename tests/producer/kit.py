@@ -316,6 +316,12 @@ class ProducerTestCase(SynchronousTestCase):
     def hang(self, number: int = 1) -> None:
         self.network.hang(f"spu-{number}.test", _PORT)
 
+    def let_go(self) -> None:
+        """Have everything answered that the leader holds, one request after another."""
+        while self.leader.owed:
+            self.leader.answer()
+            self.turn()
+
     # The producer
 
     def make(self, name: str = NAME, **config: Any) -> Producer:
@@ -332,3 +338,10 @@ class ProducerTestCase(SynchronousTestCase):
         producer = self.make(**config)
         self.successResultOf(producer.start())
         return producer
+
+    def finish(self, producer: Producer) -> None:
+        """Close it, with all answered that it has sent."""
+        self.leader.holding = False
+        closed = producer.close()
+        self.let_go()
+        self.successResultOf(closed)

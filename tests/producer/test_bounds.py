@@ -21,12 +21,6 @@ class OwnBoundTests(ProducerTestCase):
         self.leader.holding = True
         return self.started(buffer_memory=memory, **SIZES, **config)
 
-    def let_go(self) -> None:
-        """Have everything answered, one request after another."""
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
-
     def test_a_record_within_it_is_taken_in_at_once(self) -> None:
         producer = self.bounded()
         producer.send(b"x" * 500)
@@ -189,14 +183,6 @@ class ManyPartitionsAtTheBoundTests(ProducerTestCase):
         self.finish(producer)
         return count
 
-    def finish(self, producer: Producer) -> None:
-        self.leader.holding = False
-        closed = producer.close()
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
-        self.successResultOf(closed)
-
     def test_partitions_that_wait_for_answers_are_not_hurried(self) -> None:
         self.assertEqual(self.cost(14), self.cost(7))
 
@@ -220,9 +206,7 @@ class SharedBoundTests(ProducerTestCase):
         self.leader.answer()
         self.turn()
         self.assertGreater(second.buffered, 0)
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.successResultOf(waits)
         self.assertEqual(self.budget.used, 0)
 
@@ -235,13 +219,9 @@ class SharedBoundTests(ProducerTestCase):
         waits = second.send(b"y", partition=1)
         self.turn()
         self.assertGreater(len(self.leader.asked), held)
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.turn(60.0)
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.successResultOf(waits)
 
     def test_one_that_holds_nothing_itself_does_not_wait_for_ever(self) -> None:
@@ -265,7 +245,5 @@ class SharedBoundTests(ProducerTestCase):
         first.close()
         self.turn(1.0)
         self.leader.holding = False
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.successResultOf(waits)

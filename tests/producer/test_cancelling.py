@@ -70,9 +70,7 @@ class CancelTests(ProducerTestCase):
         sent = [producer.send(b"x" * 900) for _ in range(4)]
         self.cancel(sent[3], sent[2])
         self.turn()
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.assertEqual(len(self.leader.values()), 2)
 
     def test_of_many_those_that_have_not_left_are_withdrawn(self) -> None:
@@ -84,9 +82,7 @@ class CancelTests(ProducerTestCase):
         self.turn()
         left = self.leader.asked[0].values
         self.cancel(many)
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.assertEqual(self.leader.values(), [*left, b"after"])
         self.assertEqual(self.successResultOf(before).offset, 0)
         self.assertEqual(self.successResultOf(after).offset, len(left))
@@ -204,9 +200,7 @@ class CancelTests(ProducerTestCase):
         sent = [producer.send(b"%d" % number * 300) for number in range(9)]
         self.turn()
         self.cancel(sent[0], sent[4], sent[8])
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         left = [1, 2, 3, 5, 6, 7]
         self.assertEqual(self.leader.values()[1:], [b"%d" % number * 300 for number in left])
         self.assertEqual([self.successResultOf(sent[n]).offset for n in left], list(range(1, 7)))

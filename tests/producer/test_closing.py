@@ -200,9 +200,7 @@ class FlushTests(ProducerTestCase):
         sent.cancel()
         self.failureResultOf(sent, CancelledError)
         self.turn()
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
+        self.let_go()
         self.successResultOf(flushed)
 
     def test_afterwards_records_linger_again(self) -> None:
@@ -322,14 +320,6 @@ class FlushAfterManyTests(ProducerTestCase):
         self.assertNoResult(before)
         self.finish(producer)
         return count
-
-    def finish(self, producer: Producer) -> None:
-        self.leader.holding = False
-        closed = producer.close()
-        while self.leader.owed:
-            self.leader.answer()
-            self.turn()
-        self.successResultOf(closed)
 
     def test_partitions_that_an_earlier_flush_waits_for_are_not_looked_at(self) -> None:
         self.assertEqual(self.cost_behind(40), self.cost_behind(10))
