@@ -73,7 +73,7 @@ ON_TOP = (
 """What drives both the client and the fake, and stands on everything."""
 
 ROOMS_OF_THE_FAKE: tuple[frozenset[str], ...] = (
-    frozenset({"given", "releases", "timers"}),
+    frozenset({"given", "releases", "spu_names", "timers"}),
     frozenset({"faults"}),
     frozenset({"server", "turns"}),
     frozenset({"sc"}),

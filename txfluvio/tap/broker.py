@@ -42,12 +42,13 @@ from ..testing import (
     Timing,
     UnfiredFaults,
 )
-from ..testing.broker import FIRST_SPU_ID, MAX_PORT, SPU_PORT_STEP
+from ..testing.broker import MAX_PORT, SPU_PORT_STEP
 from ..testing.control.calls import Control, control_site
 from ..testing.sc.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..testing.sc.placement import MAX_PARTITIONS
 from ..testing.server.tls import DOMAIN, is_host_name
 from ..testing.smartmodules import SmartModule
+from ..testing.spu_names import FIRST_SPU_ID
 from ..testing.storage import write_whole
 from ..transport.memory import MemoryNetwork
 from ..wire.sc import Computed, TopicSpec

@@ -58,11 +58,10 @@ from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
 from .spu.port import Spu
 from .spu.replica import AppendError, Replica
+from .spu_names import FIRST_SPU_ID
 from .storage import Directory
 from .timers import Timers
 from .turns import Turns
-
-FIRST_SPU_ID = 5001
 
 SPU_PORT_STEP = 10
 """How far apart the ports of two SPUs are, where they are not free ones."""

@@ -49,6 +49,7 @@ from .sc.port import Sc
 from .sc.store import Diff, Item
 from .spu.port import Spu
 from .spu.replica import Key, Report, Role
+from .spu_names import spu_name
 from .timers import Timers
 
 
@@ -426,7 +427,7 @@ class Cluster:
             rack=rack,
         )
         status = SpuStatus(resolution=_resolution(up))
-        self.metadata.spus.put(Item(f"custom-spu-{spu.id}", spec, status))
+        self.metadata.spus.put(Item(spu_name(spu.id), spec, status))
 
     def forget_spu(self, spu_id: int) -> None:
         """Have an SPU that is down no more; what names it in the metadata stays."""

@@ -67,10 +67,9 @@ from ..sc.placement import MAX_PARTITIONS
 from ..sc.store import Item
 from ..spu.replica import Key
 from ..spu.stored_offsets import STORED_OFFSETS
+from ..spu_names import FIRST_SPU_ID, spu_name
 from .conversation import Conversation, Event
 from .served import affordable, responses
-
-FIRST_SPU_ID = 5001
 
 _PARTITION_NAME = re.compile(r".*-(0|[1-9][0-9]{0,8})", re.DOTALL)
 
@@ -268,7 +267,7 @@ def _prove(
     listed: dict[str, Objects], touched: set[tuple[str, str]], kind: Kind, key: Any, spec: Any
 ) -> None:
     label = SPU.label if kind is CUSTOM_SPU else kind.label
-    name = key if isinstance(key, str) else f"custom-spu-{key}"
+    name = key if isinstance(key, str) else spu_name(key)
     objects = listed.setdefault(label, {})
     if (label, name) in touched or name in objects:
         return

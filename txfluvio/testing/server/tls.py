@@ -35,6 +35,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from ...config import TlsConfig, TlsVersion
+from ..spu_names import FIRST_SPU_ID, spu_name
 from .certificates import CLIENTS, SERVERS, Issued, authority, issue
 from .protocol import Server, ServerProtocol
 from .tls_files import TlsFiles
@@ -42,7 +43,7 @@ from .tls_files import TlsFiles
 DOMAIN: Final = "fluvio.test"
 """The name that certificates are for unless another is given."""
 
-_NAMED_SPUS: Final = range(5001, 5101)
+_NAMED_SPUS: Final = range(FIRST_SPU_ID, FIRST_SPU_ID + 100)
 
 MAX_HELLOS = 1_000
 """How many clients' names are kept; the oldest go first."""
@@ -167,7 +168,7 @@ def _names_of_spus(domain: str) -> list[str]:
     """
     if "." in domain.strip("."):
         return [f"*.{domain}"]
-    return [f"custom-spu-{spu_id}.{domain}" for spu_id in _NAMED_SPUS]
+    return [f"{spu_name(spu_id)}.{domain}" for spu_id in _NAMED_SPUS]
 
 
 def server_options(
