@@ -13,7 +13,7 @@ from txfluvio.transport.memory import MemoryNetwork
 from ..client_kit import ClientCase
 
 
-class Aside(ClientCase):
+class AsideCase(ClientCase):
     TOPICS = {"orders": 1}
 
     def start_broker(self, **settings: Any) -> None:
@@ -37,6 +37,8 @@ class Aside(ClientCase):
         async with self.watcher.consumer("orders", start=start) as records:
             return (await records.next()).value
 
+
+class Aside(AsideCase):
     def test_all_is_there(self) -> None:
         self.broker.append("orders", [b"a"])
         self.assertEqual(self.do(self.read()), b"a")
@@ -77,3 +79,12 @@ class Aside(ClientCase):
                 return (await records.next()).value
 
         self.assertEqual(self.do(read()), b"b")
+
+
+class AsideOfAPublicHost(AsideCase):
+    def start_broker(self, **settings: Any) -> None:
+        super().start_broker(public_host="broker", **settings)
+
+    def test_it_is_where_clients_are_told_that_the_cluster_is(self) -> None:
+        self.broker.append("orders", [b"a"])
+        self.assertEqual(self.do(self.read()), b"a")

@@ -126,8 +126,8 @@ class FakeBroker:
     :param topics: the topics to begin with, by name: how many partitions, or a pair of partitions
         and replicas as in ``{"orders": (3, 2)}``, or all of it.
     :param network: listen here instead of on TCP.
-    :param aside: listen here as well, for those who only look: their connections are in no journal
-        and in no list, and no fault acts on them.
+    :param aside: listen here as well, where clients are told to come, for those who only look:
+        their connections are in no journal and in no list, and no fault acts on them.
     :param host: the address to listen on.
     :param public_host: what clients are told instead, where they reach that by a name of its own,
         as from one container to another.
@@ -415,7 +415,8 @@ class FakeBroker:
         site.listening = await endpoint.listen(factory)
         site.port = cast(IPv4Address, site.listening.getHost()).port
         if self._aside is not None and site.aside is not None:
-            endpoint = self._aside.server_endpoint(site.host, site.port)
+            # Those who look go by what clients are told, and no resolver leads them elsewhere.
+            endpoint = self._aside.server_endpoint(site.public_host, site.port)
             try:
                 site.listening_aside = await endpoint.listen(site.aside)
             except Exception:
