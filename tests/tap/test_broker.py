@@ -52,6 +52,13 @@ def test_adds_itself_to_a_profile_file(tmp_path: Path) -> None:
         assert load(ready.profile).client_config().endpoint == ready.sc
 
 
+def test_tells_an_address_of_ipv6_with_brackets(tmp_path: Path) -> None:
+    with broker(tmp_path, "--public-host", "2001:db8::1") as ready:
+        told = [ready.sc, *(str(spu["endpoint"]) for spu in ready.spus)]
+        assert {where.rpartition(":")[0] for where in told} == {"[2001:db8::1]"}
+        assert load(ready.profile).client_config().endpoint == ready.sc
+
+
 def test_keeps_what_a_profile_file_already_has(tmp_path: Path) -> None:
     kept = (
         '# by hand\nversion = "2.0"\ncurrent_profile = "prod"\n\n[profile.prod]\ncluster = "prod"\n'
@@ -96,6 +103,7 @@ def test_ends_on_a_signal_with_nothing_more_on_its_output(tmp_path: Path, number
         ("--time lunch=1", "--time takes NAME=SECONDS, not 'lunch=1'"),
         ("--time reload=soon", "the names are: step, first-report,"),
         ("--public-host=a:1", "--public-host takes the name or address of a host, not 'a:1'"),
+        ("--public-host=::1%a", "--public-host takes the name or address of a host, not '::1%a'"),
         ("--host=", "--host takes an address to listen on, not ''"),
         ("--tls-preset bad", "--tls-preset takes one of good, expired, wrong-name,"),
         ("--tls-preset expired", "--tls-preset takes a --tls DIRECTORY beside it"),

@@ -762,8 +762,27 @@ async def test_clients_are_told_of_the_host_that_they_know_it_by() -> None:
         assert [one.value for one in broker.records("orders")] == [b"x"]
 
 
-def test_a_public_host_is_a_name() -> None:
-    for wrong in ("", "broker:9003", "a b"):
+@with_reactor
+async def test_clients_are_told_of_an_address_of_ipv6() -> None:
+    try:
+        made = FakeBroker(the_reactor, topics={"orders": 1}, host="::", public_host="::1")
+        async with made as broker:
+            told = [broker.sc_endpoint, *broker.spu_endpoints.values()]
+            assert {where.rpartition(":")[0] for where in told} == {"[::1]"}
+            async with (
+                FluvioClient(the_reactor, broker.client_config()) as client,
+                client.producer("orders") as producer,
+            ):
+                (spu,) = await client.admin.list_spus()
+                await producer.send(b"x")
+            assert (spu.host, spu.port) == ("::1", int(told[1].rpartition(":")[2]))
+            assert [one.value for one in broker.records("orders")] == [b"x"]
+    except CannotListenError:
+        pytest.skip("this machine has no IPv6")
+
+
+def test_a_public_host_is_a_name_or_an_address() -> None:
+    for wrong in ("", "broker:9003", "a b", "[::1]", "::1:::", "fe80::1%eth0", "::1%a b"):
         with pytest.raises(InvalidConfig, match="public_host"):
             FakeBroker(Clock(), public_host=wrong)
 

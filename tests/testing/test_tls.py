@@ -92,6 +92,11 @@ class Hellos(TlsCase):
         assert self.broker.tls is not None
         self.assertEqual(self.broker.tls.hellos[-1], Hello("SC", 2, None))
 
+    def test_the_certificate_is_for_the_loopback_of_ipv6_too(self) -> None:
+        self.use(FakeTls(), host="::1")
+        self.connect(server_name=None)
+        self.assertEqual(self.client.state.value, "connected")
+
     def test_plain_bytes_get_an_alert_and_a_loud_note(self) -> None:
         self.use(FakeTls())
         for words in (b"GET / HTTP/1.1\r\n", b"\0\0\0\x10\0\x12\0\0"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-from twisted.internet.abstract import isIPv6Address
 from twisted.python.usage import Options, UsageError
 
 from .._numbers import whole_number
@@ -40,9 +39,9 @@ class WebOptions(Options):
 
     def opt_web_name(self, text: str) -> None:
         """A name that browsers know the console by, where a proxy is before it (repeatable)."""
-        from ..testing.server.tls import is_host_name
+        from ..testing.server.tls import is_host
 
-        if not is_host_name(text) and not isIPv6Address(text):
+        if not is_host(text):
             raise UsageError(
                 f"--web-name takes the name of a host, without http:// or a port, not {text!r}"
             )

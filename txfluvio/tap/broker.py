@@ -46,7 +46,7 @@ from ..testing.broker import MAX_PORT, SPU_PORT_STEP
 from ..testing.control.calls import Control, control_site
 from ..testing.sc.metadata import SYSTEM_TOPIC, SYSTEM_TOPIC_SPEC
 from ..testing.sc.placement import MAX_PARTITIONS
-from ..testing.server.tls import DOMAIN, is_host_name
+from ..testing.server.tls import DOMAIN, is_host, is_host_name
 from ..testing.smartmodules import SmartModule
 from ..testing.spu_names import FIRST_SPU_ID
 from ..testing.storage import write_whole
@@ -221,7 +221,7 @@ class Options(WebOptions, LoggingElsewhere):
         if not self["host"]:
             raise UsageError("--host takes an address to listen on, not ''")
         public = self["public-host"]
-        if public is not None and not is_host_name(public):
+        if public is not None and not is_host(public):
             raise UsageError(f"--public-host takes the name or address of a host, not {public!r}")
         self._check_tls()
         self._check_topics()

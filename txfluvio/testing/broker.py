@@ -52,7 +52,7 @@ from .sc.placement import MAX_PARTITIONS
 from .sc.policies import Policy
 from .server.journal import MAX_BYTES, MAX_ENTRIES, Journal
 from .server.protocol import Complaint, Connection, Server
-from .server.tls import FakeTls, is_host_name
+from .server.tls import FakeTls, is_host
 from .smartmodules import Limits, Registrable
 from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
@@ -195,7 +195,7 @@ class FakeBroker:
         if not host:
             # To a socket this is every address that there is.
             raise InvalidConfig("host", host, "an address to listen on")
-        if public_host is not None and not is_host_name(public_host):
+        if public_host is not None and not is_host(public_host):
             raise InvalidConfig(
                 "public_host", public_host, "the name or address of a host, or None"
             )

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 import attrs
 from OpenSSL import SSL
+from twisted.internet.abstract import isIPv6Address
 from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
@@ -85,8 +86,8 @@ class FakeTls:
 
     :param preset: what is wrong with it.
     :param domain: the SC's name; an SPU's is ``<name of the SPU>.<domain>``. Good certificates are
-        for these, and for ``localhost`` and 127.0.0.1; of a domain without dots, for the first
-        hundred SPUs, under the names they have if nobody gives them others.
+        for these, and for ``localhost``, 127.0.0.1 and ::1; of a domain without dots, for the
+        first hundred SPUs, under the names they have if nobody gives them others.
     :param client_name: the common name in the client's certificate, by which a policy knows it;
         None: it has none.
     :param only: the one version of TLS to speak; None: 1.2 and 1.3.
@@ -148,7 +149,7 @@ class FakeTls:
     def _issue_server(self) -> Issued:
         by, names, last_day = self.authority, [self.domain], 10
         if self.preset is not Preset.SC_ONLY:
-            names += [*_names_of_spus(self.domain), "localhost", "127.0.0.1"]
+            names += [*_names_of_spus(self.domain), "localhost", "127.0.0.1", "::1"]
         match self.preset:
             case Preset.EXPIRED:
                 last_day = -1
@@ -341,6 +342,17 @@ _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
 
 def is_host_name(name: str) -> bool:
-    """Whether real servers take it for a name: an address will do, a port behind it will not."""
+    """Whether real servers take it for a name: an address will do, a port behind it will not.
+
+    No address of IPv6 will.
+    """
     labels = name.removesuffix(".").split(".")
     return len(name) <= 253 and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def is_host(text: str) -> bool:
+    """Whether others can know a host by it: a name, or an address of IPv4 or IPv6.
+
+    A zone, as in ``fe80::1%eth0``, means something on one machine only.
+    """
+    return is_host_name(text) or (isIPv6Address(text) and "%" not in text)
