@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.testing.sc_kit import Kit
 from txfluvio.testing.releases import FLUVIO_0_17
 from txfluvio.testing.sc.metadata import Timing
+from txfluvio.wire.codes import Code
 from txfluvio.wire.sc import (
     PARTITION,
     SPU,
@@ -21,6 +22,7 @@ from txfluvio.wire.sc import (
     TopicSpec,
     WatchRequest,
 )
+from txfluvio.wire.schema import evolve
 from txfluvio.wire.versions import ApiVersionsRequest
 
 
@@ -50,6 +52,20 @@ def test_a_created_topic_is_answered_when_all_its_partitions_are_online() -> Non
     listed = kit.ask(ListRequest(kind=PARTITION))
     states = {one.name: one.status.resolution for one in listed.objects}
     assert states == {f"orders-{n}": PartitionResolution.ONLINE for n in range(3)}
+
+
+def test_only_the_creation_of_what_is_there_is_answered_later() -> None:
+    kit = Kit(timing=Timing(answer=1000))
+    kit.clock.advance(1)
+    creation = kit.client().send(create("orders"))
+    refusal = kit.client().send(create("no name"))
+    trial = kit.client().send(evolve(create("more"), dry_run=True))
+    kit.settle()
+    assert creation.replies == []
+    assert refusal.reply.error_code.code == Code.TOPIC_INVALID_NAME
+    assert trial.reply.error_code.code == 0
+    kit.clock.advance(1000)
+    assert creation.reply.error_code.code == 0
 
 
 def test_a_topic_whose_spu_says_nothing_is_not_answered_before_90_seconds() -> None:

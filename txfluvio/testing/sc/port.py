@@ -228,7 +228,8 @@ class Sc:
             if message.dry_run and message.kind not in DRY_RUN:
                 connection.complain(f"{message.kind.label} {message.name!r}: no dry run, created")
             answer = await operations.create(message, principal)
-            if message.kind is TOPIC and self._timing.answer:
+            made = message.kind is TOPIC and not message.dry_run and not answer.error_code
+            if made and self._timing.answer:
                 await self._timers.pause(self._timing.answer)
         elif isinstance(message, DeleteRequest):
             answer = await operations.delete(message)
