@@ -224,8 +224,28 @@ def test_a_line_that_can_not_be_written_leaves_no_other_file(tmp_path: Path) -> 
     directory.mkdir()
     ended = twist("fluvio-broker", "--ready", str(directory))
     assert ended.returncode == 1
-    assert b"fluvio-broker: [Errno 21] Is a directory" in ended.stderr
+    assert b"fluvio-broker: --ready is" in ended.stderr
     assert list(tmp_path.iterdir()) == [directory]
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--directory={0}/file", "--directory is '{0}/file': expected a directory to keep a"),
+        ("--directory={0}", "--directory is '{0}': expected a directory to keep a cluster in (cl"),
+        ("--tls={0}/file", "--tls is '{0}/file': expected a directory to write certificates to"),
+        ("--ready={0}/claim", "--ready is '{0}/claim': expected a file to write to (Is a dir"),
+        ("--profile={0}", "--profile {0}: can not be read: Is a directory"),
+    ],
+)
+def test_what_is_wrong_with_a_file_names_the_option_that_gave_it(
+    option: str, reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "claim").mkdir()
+    ended = twist("fluvio-broker", option.format(tmp_path))
+    assert ended.returncode == 1
+    assert f"fluvio-broker: {reason.format(tmp_path)}" in ended.stderr.decode()
 
 
 def test_what_was_acknowledged_is_there_after_a_kill_at_the_same_address(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ and nothing else there; the log goes to standard error. ``profile``, ``control``
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ from twisted.python.reflect import InvalidName, ObjectNotFound, namedAny
 from twisted.python.usage import UsageError
 
 from .._numbers import whole_number
-from ..errors import FluvioError
+from ..errors import FluvioError, InvalidProfile
 from ..profile import add_cluster
 from ..testing import (
     RELEASES,
@@ -81,6 +83,12 @@ ANSWER = 0.05
 Official clients hear of a new topic and of the success of its creation on two paths. If both are
 there at once, what they do next with the topic may find it unknown.
 """
+
+_PLACES = {
+    "directory": "a directory to keep a cluster in",
+    "tls": "a directory to write certificates to",
+    "ready": "a file to write to",
+}
 
 _TIMES = tuple(field.name for field in attrs.fields(Timing))
 
@@ -335,7 +343,8 @@ class Broker(Service):
 
     async def _start(self) -> None:
         try:
-            await self._broker.start()
+            with _given_by("directory", self._options):
+                await self._broker.start()
             await self._serve_control()
             await self._serve_web()
             self._announce()
@@ -343,7 +352,7 @@ class Broker(Service):
                 StandardIO(_UntilTheEnd(self._end), reactor=self._reactor)
         except CancelledError:
             return
-        except (FluvioError, OSError, CannotListenError) as error:
+        except (FluvioError, OSError, CannotListenError, UsageError) as error:
             complain(COMMAND, error)
             self._fail()
         except Exception as error:
@@ -379,10 +388,12 @@ class Broker(Service):
         path = self._options["profile"]
         files = None
         if self._broker.tls is not None:
-            files = self._broker.tls.write(self._options["tls"])
+            with _given_by("tls", self._options):
+                files = self._broker.tls.write(self._options["tls"])
         if path is not None:
             tls = None if files is None else files.client_config()
-            add_cluster(path, PROFILE_NAME, self._broker.sc_endpoint, tls=tls)
+            with _given_by("profile", self._options):
+                add_cluster(path, PROFILE_NAME, self._broker.sc_endpoint, tls=tls)
         spus = [
             {"id": number, "endpoint": endpoint}
             for number, endpoint in self._broker.spu_endpoints.items()
@@ -398,7 +409,8 @@ class Broker(Service):
         }
         line = json.dumps(ready).encode() + b"\n"
         if self._options["ready"] is not None:
-            write_whole(Path(self._options["ready"]), line)
+            with _given_by("ready", self._options):
+                write_whole(Path(self._options["ready"]), line)
         self._output.write([line])
 
 
@@ -410,6 +422,25 @@ class _UntilTheEnd(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._ended()
+
+
+@contextmanager
+def _given_by(name: str, options: Options) -> Iterator[None]:
+    """Say of what is wrong with a file or a directory which option has given it.
+
+    :raises UsageError: something is.
+    """
+    try:
+        yield
+    except InvalidProfile as error:
+        raise UsageError(f"--{name} {error}") from error
+    except OSError as error:
+        given = options[name]
+        if given is None:
+            raise
+        _, within, file = str(error.filename).partition(f"{given}{os.sep}")
+        why = f"{file}: {error.strerror}" if within else error.strerror
+        raise UsageError(f"--{name} is {given!r}: expected {_PLACES[name]} ({why})") from error
 
 
 def _where(port: IListeningPort) -> str:
