@@ -11,7 +11,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import (
     IAddress,
@@ -145,6 +145,39 @@ def test_a_name_without_an_address_is_named() -> None:
     dialling.addErrback(failures.append)
     assert type(failures[0].value) is ConnectFailed
     assert failures[0].value.reason.endswith("no address is known for fluvio_sc")
+
+
+class SlowResolver(Resolver):
+    """Has not found anything yet."""
+
+    def resolveHostName(
+        self, receiver: IResolutionReceiver, name: str, port: int = 0, *more: Any
+    ) -> IHostResolution:
+        resolution = cast(IHostResolution, None)
+        receiver.resolutionBegan(resolution)
+        return resolution
+
+
+def test_cancelled_while_a_name_is_resolved_it_is_cancelled() -> None:
+    dialer = TcpDialer(NamingReactor(SlowResolver()), ClientConfig(endpoint="sc:9003"))
+    dialling = dialer.dial("sc.example", 9005)
+    failures: list[Any] = []
+    dialling.addErrback(failures.append)
+    dialling.cancel()
+    assert type(failures[0].value) is CancelledError
+
+
+def test_a_name_that_takes_too_long_to_resolve_is_told_as_that() -> None:
+    memory = NamingReactor(SlowResolver())
+    dialling = TcpDialer(memory, ClientConfig(endpoint="sc:9003", connect_timeout=3)).dial(
+        "sc.example", 9005
+    )
+    failures: list[Any] = []
+    dialling.addErrback(failures.append)
+    memory.advance(3)
+    assert type(failures[0].value) is ConnectFailed
+    assert failures[0].value.reason.endswith("within 3 s")
+    assert memory.getDelayedCalls() == []
 
 
 class LastingPeer(Peer):

@@ -12,15 +12,17 @@ from functools import cache
 from importlib import metadata
 from typing import NoReturn, cast
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import (
     IAddress,
+    IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..config import ClientConfig
@@ -117,7 +119,7 @@ async def _connect(
 ) -> FluvioProtocol:
     address = factory.address
     deadline = clock.seconds() + seconds
-    connecting = endpoint.connect(factory)
+    connecting = _connecting(endpoint, factory)
     connecting.addTimeout(seconds, clock, _too_late)
     try:
         protocol = cast(FluvioProtocol, await connecting)
@@ -137,6 +139,33 @@ async def _connect(
         if not protocol.usable:
             protocol.abort()
             await _gone(protocol, clock)
+
+
+def _connecting(endpoint: IStreamClientEndpoint, factory: FluvioFactory) -> Deferred[IProtocol]:
+    """What comes of connecting; for who cancels it a CancelledError, whatever the endpoint says.
+
+    Of a name that is no longer resolved Twisted says the same as of one that is not known.
+    """
+    cancelled = False
+
+    def cancel(_: object) -> None:
+        nonlocal cancelled
+        cancelled = True
+        connecting.cancel()
+
+    def tell(result: IProtocol | Failure) -> IProtocol | Failure | None:
+        if cancelled:
+            return Failure(CancelledError()) if isinstance(result, Failure) else result
+        outcome.callback(result)
+        return None
+
+    def ended(failure: Failure) -> Deferred[IProtocol]:
+        return connecting if cancelled else fail(failure)
+
+    outcome: Deferred[IProtocol] = Deferred(cancel)
+    connecting = endpoint.connect(factory)
+    connecting.addBoth(tell)
+    return outcome.addErrback(ended)
 
 
 async def _gone(protocol: FluvioProtocol, clock: IReactorTime) -> None:
