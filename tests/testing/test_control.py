@@ -18,6 +18,7 @@ from txfluvio.testing import FakeBroker
 from txfluvio.testing.control.calls import MAX_SNAPSHOTS, Control, control_site
 from txfluvio.testing.control.routes import MAX_BODY
 from txfluvio.testing.server.journal import Entry
+from txfluvio.testing.spu.stored_offsets import STORED_OFFSETS
 from txfluvio.transport.memory import MemoryNetwork
 from txfluvio.wire.codes import Code
 from txfluvio.wire.headers import encode_request
@@ -267,6 +268,34 @@ class LookingTests(ControlCase):
         (found,) = self.ask("GET", "/produced?topic=orders")["produced"]
         self.assertEqual((found["partition"], found["server"]), (7, "SPU 5001"))
         self.assertEqual([one["value"] for one in found["records"]], ["x"])
+
+    def test_the_offsets_that_consumers_have_stored_are_told(self) -> None:
+        leader = self.broker.cluster.leader(STORED_OFFSETS)
+        offsets = None if leader is None else leader.stored_offsets
+        assert offsets is not None
+        offsets.put(("orders", 0), "shop", 7)
+        self.clock.advance(5)
+        offsets.put(("orders", 0), "bill", -3)
+        shop = {
+            "consumer_id": "shop",
+            "topic": "orders",
+            "partition": 0,
+            "offset": 7,
+            "modified": 1_700_000_000,
+        }
+        bill = {**shop, "consumer_id": "bill", "offset": -3, "modified": 1_700_000_005}
+        self.assertEqual(self.ask("GET", "/offsets"), {"offsets": [bill, shop]})
+        for query, expected in (
+            ("consumer_id=shop", [shop]),
+            ("topic=orders&partition=0", [bill, shop]),
+            ("partition=1", []),
+            ("limit=1", [bill]),
+        ):
+            self.assertEqual(self.ask("GET", f"/offsets?{query}"), {"offsets": expected})
+
+    def test_no_offsets_are_told_while_nobody_knows_them(self) -> None:
+        self.done(self.broker.spu_down(5001))
+        self.assertEqual(self.refused("GET", "/offsets"), (409, "no SPU leads consumer-offset/0"))
 
     def test_the_journal_has_messages_field_by_field(self) -> None:
         self.request(fetch(0))
@@ -643,6 +672,7 @@ class BadInputTests(ControlCase):
         self.assertEqual(self.refused("POST", "/spus/7/down"), (404, "there is no SPU 7"))
         calls: list[tuple[str, str, dict[str, Any]]] = [
             ("GET", "/topics/{}/records?partition={}", {}),
+            ("GET", "/offsets?topic={}&partition={}", {}),
             ("POST", "/topics/{}/records", {"partition": 7, "records": ["a"]}),
             ("POST", "/topics/{}/evict", {"partition": 7, "before": 1}),
             ("POST", "/topics/{}/leader", {"partition": 7, "to": 5001}),

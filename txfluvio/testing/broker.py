@@ -40,6 +40,7 @@ from ..wire.framing import DEFAULT_MAX_FRAME_SIZE
 from ..wire.records import Batch, Record, encode_batch
 from ..wire.sc import PARTITION, SPU, Computed, PartitionResolution, TopicSpec
 from ..wire.schema import evolve
+from ..wire.spu import ConsumerOffset
 from .cluster import Cluster
 from .faults import Fault, Match, Observe, ServerId
 from .faults.planting import Faults, Planted, UnfiredFaults
@@ -58,6 +59,7 @@ from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
 from .spu.port import Spu
 from .spu.replica import AppendError, Replica
+from .spu.stored_offsets import STORED_OFFSETS
 from .spu_names import FIRST_SPU_ID
 from .storage import Directory
 from .timers import Timers
@@ -844,3 +846,31 @@ class FakeBroker:
         came. It goes back as far as the journal does.
         """
         return list(produced(self.journal, topic, partition))
+
+    def stored_offsets(
+        self,
+        topic: str | None = None,
+        partition: int | None = None,
+        consumer_id: str | None = None,
+    ) -> list[ConsumerOffset]:
+        """What consumers have stored, of all or of those that are meant, by consumer and partition.
+
+        :raises UsageError: there is no such topic or partition, or no running SPU leads the
+            partition that has them, which is ``consumer-offset/0``.
+        """
+        if topic is not None:
+            self.cluster.check_there(topic, partition)
+        self.replica(*STORED_OFFSETS)
+        spu = self.cluster.leader(STORED_OFFSETS)
+        offsets = None if spu is None else spu.stored_offsets
+        assert offsets is not None
+        found = [
+            one
+            for one in offsets.all()
+            if topic in (None, one.replica_id.topic)
+            and partition in (None, one.replica_id.partition)
+            and consumer_id in (None, one.consumer_id)
+        ]
+        return sorted(
+            found, key=lambda one: (one.consumer_id, one.replica_id.topic, one.replica_id.partition)
+        )

@@ -34,7 +34,7 @@ from ..given import Given, NotThere
 from ..sc import lifecycle
 from ..server.journal import Direction, Entry, check_name
 from ..snapshot import Snapshot
-from .plain import given_bytes, plain_entry, plain_produced, plain_record
+from .plain import given_bytes, plain_entry, plain_offset, plain_produced, plain_record
 from .routes import (
     MAX_SECONDS,
     Field,
@@ -225,6 +225,24 @@ class Control:
         """The last that clients have produced, whatever became of it."""
         found = self._broker.produced(topic, partition)
         return {"produced": [plain_produced(one) for one in _last(found, limit)]}
+
+    @route(
+        "GET",
+        "/offsets",
+        topic=text(None),
+        partition=number(None),
+        consumer_id=text(None),
+        limit=number(DEFAULT_LIMIT),
+    )
+    def offsets(
+        self, topic: str | None, partition: int | None, consumer_id: str | None, limit: int
+    ) -> Any:
+        """The offsets that consumers have stored, by consumer, topic and partition.
+
+        Modified is when that was, in seconds since the Unix epoch.
+        """
+        found = self._broker.stored_offsets(topic, partition, consumer_id)
+        return {"offsets": [plain_offset(one) for one in found[:limit]]}
 
     @route(
         "GET",

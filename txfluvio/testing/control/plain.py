@@ -19,6 +19,7 @@ from ...errors import ProtocolError
 from ...wire.codes import ErrorCode
 from ...wire.records import Record, RecordSet
 from ...wire.sc import Kind
+from ...wire.spu import ConsumerOffset
 from ..looking import Produced
 from ..server.journal import Entry
 
@@ -112,6 +113,17 @@ def plain_produced(one: Produced) -> dict[str, Any]:
         "partition": one.partition,
         "acks_all": one.acks_all,
         **_record_set(one.data),
+    }
+
+
+def plain_offset(stored: ConsumerOffset) -> dict[str, Any]:
+    """What a consumer has stored of a partition."""
+    return {
+        "consumer_id": stored.consumer_id,
+        "topic": stored.replica_id.topic,
+        "partition": stored.replica_id.partition,
+        "offset": stored.offset,
+        "modified": stored.modified_time,
     }
 
 
