@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.testing.spu_kit import entry, fetch, produce
 from txfluvio.testing import FakeBroker
+from txfluvio.testing.control import routes
 from txfluvio.testing.control.calls import MAX_SNAPSHOTS, Control, control_site
 from txfluvio.testing.control.routes import MAX_BODY
 from txfluvio.testing.server.journal import Entry
@@ -662,6 +663,14 @@ class BadInputTests(ControlCase):
     def test_a_body_that_is_too_long(self) -> None:
         answer = self.send("POST", "/topics", b" " * (MAX_BODY + 1)).answer()
         self.assertEqual(answer.status, 413)
+
+    def test_an_answer_that_is_too_long(self) -> None:
+        self.patch(routes, "MAX_ANSWER", 1000)
+        self.broker.append("orders", [b"\xff" * 200] * 3)
+        found = self.ask("GET", "/topics/orders/records?limit=2")["records"]
+        self.assertEqual(len(found), 2)
+        expected = (400, "an answer of more than 1000 bytes: ask for fewer, with limit")
+        self.assertEqual(self.refused("GET", "/topics/orders/records"), expected)
 
     def test_what_the_broker_refuses(self) -> None:
         self.done(self.broker.spu_down(5001))

@@ -207,7 +207,8 @@ class BrokerProcess:
 
         :param at_least: wait until there are so many.
         :param timeout: seconds to wait for them.
-        :raises UsageError: there are not so many in time, or there is no such topic.
+        :raises UsageError: there are not so many in time, there is no such topic, or they are more
+            than the control interface answers, which is 256 MiB.
         """
         fields: dict[str, Any] = {"limit": 2**31, "at_least": at_least, "timeout": timeout}
         if partition is not None:

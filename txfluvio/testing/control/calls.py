@@ -39,6 +39,7 @@ from .routes import (
     MAX_SECONDS,
     Field,
     Interface,
+    Listing,
     Refused,
     flag,
     number,
@@ -216,7 +217,7 @@ class Control:
                 if missing is None:
                     raise
                 raise Refused(late.status, f"{late}: {missing}") from missing
-        return {"records": [plain_record(record) for record in found()[:limit]]}
+        return Listing("records", map(plain_record, found()[:limit]))
 
     @route(
         "GET", "/produced", topic=text(None), partition=number(None), limit=number(DEFAULT_LIMIT)
@@ -224,7 +225,7 @@ class Control:
     def produced(self, topic: str | None, partition: int | None, limit: int) -> Any:
         """The last that clients have produced, whatever became of it."""
         found = self._broker.produced(topic, partition)
-        return {"produced": [plain_produced(one) for one in _last(found, limit)]}
+        return Listing("produced", map(plain_produced, _last(found, limit)))
 
     @route(
         "GET",
@@ -242,7 +243,7 @@ class Control:
         Modified is when that was, in seconds since the Unix epoch.
         """
         found = self._broker.stored_offsets(topic, partition, consumer_id)
-        return {"offsets": [plain_offset(one) for one in found[:limit]]}
+        return Listing("offsets", map(plain_offset, found[:limit]))
 
     @route(
         "GET",
@@ -303,7 +304,7 @@ class Control:
         if at_least:
             what = f"there are not {at_least} such entries in the journal"
             await self._until(enough, timeout, what)
-        return {"entries": [plain_entry(entry) for entry in _last(found(), limit)]}
+        return Listing("entries", map(plain_entry, _last(found(), limit)))
 
     @route("DELETE", "/journal")
     def clear_journal(self) -> None:

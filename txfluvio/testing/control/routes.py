@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +32,9 @@ from ..given import NotThere
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of the largest body of a request that is looked at."""
+
+MAX_ANSWER = 256 * 1024 * 1024
+"""Bytes of the entries of the longest answer: a list that is longer is refused."""
 
 MAX_NUMBER = 2**63 - 1
 """The largest whole number that a message of Fluvio can have, such as an offset."""
@@ -53,6 +56,17 @@ class Refused(Exception):
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+@attrs.frozen
+class Listing:
+    """An answer that may be long: a list under a name, of which one entry is made after another.
+
+    :ivar entries: JSON values.
+    """
+
+    name: str
+    entries: Iterable[Any]
 
 
 @attrs.frozen
@@ -222,7 +236,8 @@ class Interface(Resource):
             work.cancel()
 
         request.notifyFinish().addErrback(lost)
-        work.addCallbacks(lambda value: (HTTPStatus.OK, value), _told)
+        work.addCallback(lambda value: (HTTPStatus.OK, _written(value)))
+        work.addErrback(_told)
         work.addCallback(lambda answer: None if gone else _answer(request, *answer))
         work.addErrback(lambda failure: _log.failure("an answer can not be sent", failure))
         return NOT_DONE_YET
@@ -326,8 +341,31 @@ def _body(request: Request) -> dict[str, Any]:
     return found
 
 
-def _told(failure: Failure) -> tuple[HTTPStatus, Any]:
+def _written(value: Any) -> bytes:
+    """The body of an answer.
+
+    :raises Refused: it would be longer than any may be.
+    """
+    if not isinstance(value, Listing):
+        return json.dumps({} if value is None else value).encode() + b"\n"
+    pieces, size = [f'{{"{value.name}": ['.encode()], 0
+    for entry in value.entries:
+        piece = json.dumps(entry).encode()
+        size += len(piece)
+        if size > MAX_ANSWER:
+            message = f"an answer of more than {MAX_ANSWER} bytes: ask for fewer, with limit"
+            raise Refused(HTTPStatus.BAD_REQUEST, message)
+        pieces += [b", ", piece] if len(pieces) > 1 else [piece]
+    return b"".join([*pieces, b"]}\n"])
+
+
+def _told(failure: Failure) -> tuple[HTTPStatus, bytes]:
     """Status and body of an error."""
+    status, value = _explained(failure)
+    return status, _written(value)
+
+
+def _explained(failure: Failure) -> tuple[HTTPStatus, Any]:
     error = failure.value
     match error:
         case Refused():
@@ -346,8 +384,7 @@ def _told(failure: Failure) -> tuple[HTTPStatus, Any]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, {"error": f"{type(error).__name__}: {error}"}
 
 
-def _answer(request: Request, status: HTTPStatus, value: Any) -> None:
-    body = json.dumps({} if value is None else value).encode() + b"\n"
+def _answer(request: Request, status: HTTPStatus, body: bytes) -> None:
     request.setResponseCode(status, status.phrase.encode())
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"content-length", str(len(body)).encode())
