@@ -34,7 +34,7 @@ from .callables import (
     map,
 )
 from .chain import Trap
-from .registry import Limits
+from .limits import Limits
 
 __all__ = [
     "AggregateModule",

@@ -39,7 +39,7 @@ from .abi import (
     Output,
 )
 from .chain import OutOfMemory, Trap
-from .registry import Limits
+from .limits import Limits
 from .wasi import POINTER, Meter, OutOfFuel, Wasi
 
 PAGE = 65_536
