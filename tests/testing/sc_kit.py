@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 
 from txfluvio.testing.cluster import Cluster
 from txfluvio.testing.server.protocol import Complaint, Server
-from txfluvio.testing.spu.port import Spu
 from txfluvio.testing.spu.replica import Replica
+from txfluvio.testing.spu.spu import Spu
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.framing import Frames
 from txfluvio.wire.headers import (

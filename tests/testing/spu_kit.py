@@ -13,8 +13,9 @@ from tests.testing.sc_kit import Call, Client, ReplyT
 from txfluvio.testing.releases import FLUVIO_0_18, Release
 from txfluvio.testing.server.journal import Journal
 from txfluvio.testing.server.protocol import Complaint, Server
-from txfluvio.testing.spu.port import Spu
+from txfluvio.testing.spu.port import SpuPort
 from txfluvio.testing.spu.replica import Key, Replica
+from txfluvio.testing.spu.spu import Spu
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.codes import ErrorCode
 from txfluvio.wire.records import Batch, RecordSet, encode_batch
@@ -186,7 +187,7 @@ class Kit:
         self.spu = spu
         self.server = Server(
             spu.name,
-            spu,
+            SpuPort(spu),
             count=itertools.count(1).__next__,
             journal=self.journal,
             complaints=self.complaints.append,

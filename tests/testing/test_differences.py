@@ -359,7 +359,7 @@ def test_fetches_without_end() -> None:
 
 
 def test_streams_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("txfluvio.testing.spu.stream.MAX_STREAMS", 3)
+    monkeypatch.setattr("txfluvio.testing.spu.stream_calls.MAX_STREAMS", 3)
     monkeypatch.setattr("txfluvio.testing.sc.port.MAX_WATCHES", 3)
     kit, sc = Kit(), ScKit()
     consumer, watcher = kit.client(), sc.client()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.testing.spu_kit import ORDERS, Kit, spec
 from txfluvio.testing.spu.log import INDEX_ENTRY
-from txfluvio.testing.spu.port import CLEANING_INTERVAL
 from txfluvio.testing.spu.replica import Key, Replica, Report, Role, replica_log
+from txfluvio.testing.spu.spu import CLEANING_INTERVAL
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.sc import CleanupPolicy, TopicStorage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.testing.spu_kit import ORDERS, Kit, SpuClient, spec
-from txfluvio.testing.spu.port import Spu
 from txfluvio.testing.spu.replica import Key
+from txfluvio.testing.spu.spu import Spu
 from txfluvio.testing.spu.stored_offsets import FLUSH_THRESHOLD, STORED_OFFSETS, StoredOffsets
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.codes import NO_ERROR, Code, ErrorCode, ReplicaKey, error

@@ -57,8 +57,9 @@ from .server.tls import FakeTls, is_host
 from .smartmodules import Limits, Registrable
 from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
-from .spu.port import Spu
+from .spu.port import SpuPort
 from .spu.replica import AppendError, Replica
+from .spu.spu import Spu
 from .spu.stored_offsets import STORED_OFFSETS
 from .spu_names import FIRST_SPU_ID
 from .storage import Directory
@@ -400,7 +401,7 @@ class FakeBroker:
         port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
         if port > MAX_PORT:
             raise UsageError(f"no port is left for SPU {spu_id}: {port} would be its own")
-        return spu, self._make_site(spu.name, spu, spu_id, port)
+        return spu, self._make_site(spu.name, SpuPort(spu), spu_id, port)
 
     async def _listen(self, site: _Site) -> None:
         if self._stopped:

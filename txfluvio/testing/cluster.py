@@ -47,8 +47,8 @@ from .sc.placement import MAX_PARTITIONS
 from .sc.policies import Policy, Root
 from .sc.port import Sc
 from .sc.store import Diff, Item
-from .spu.port import Spu
 from .spu.replica import Key, Report, Role
+from .spu.spu import Spu
 from .spu_names import spu_name
 from .timers import Timers
 

@@ -12,7 +12,7 @@ from txfluvio.testing.releases import FLUVIO_0_18
 from txfluvio.testing.sc.store import Item
 from txfluvio.testing.smartmodules import Limits, Registrable
 from txfluvio.testing.smartmodules.registry import SmartModules, StoredModule
-from txfluvio.testing.spu.port import Spu
+from txfluvio.testing.spu.spu import Spu
 from txfluvio.testing.timers import Timers
 from txfluvio.wire.records import Batch, encode_batch
 from txfluvio.wire.sc import SmartModuleSpec, SmartModuleStatus, Wasm

@@ -37,8 +37,8 @@ from ..smartmodules import SmartModule, Trap
 from ..smartmodules.abi import Input, Output
 from ..smartmodules.chain import ChainError, merge
 from ..smartmodules.registry import SmartModules, StoredModule, deduplication
-from ..spu.port import DEDUPLICATION_VERSION
 from ..spu.replica import Key
+from ..spu.spu import DEDUPLICATION_VERSION
 from .conversation import Conversation, Event
 from .served import Served
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ...wire.codes import NO_ERROR, Code, error
 from ...wire.framing import DEFAULT_MAX_FRAME_SIZE
@@ -22,10 +22,8 @@ from ..server.protocol import Connection, Incoming
 from .log import ReadError
 from .offset_calls import offsets_anywhere
 from .replica import Key
-
-if TYPE_CHECKING:
-    from .port import Spu
-
+from .session import Session
+from .spu import Spu
 
 MAX_FETCHED: Final = DEFAULT_MAX_FRAME_SIZE // 2
 """Once the answer to a Fetch has as many bytes of records, what comes after is answered without."""
@@ -33,7 +31,7 @@ MAX_FETCHED: Final = DEFAULT_MAX_FRAME_SIZE // 2
 _NOT_LEADER = error(Code.PARTITION_NOT_LEADER)
 
 
-def fetch(spu: Spu, message: FetchRequest, request: Incoming, connection: Connection) -> None:
+def fetch(spu: Spu, message: FetchRequest, request: Incoming, session: Session) -> None:
     """Read from each partition, as far as the limit of the request goes for each of them.
 
     The answer is whole before it is sent, and a request may name a partition any number of times:
@@ -47,13 +45,15 @@ def fetch(spu: Spu, message: FetchRequest, request: Incoming, connection: Connec
             full = fetched >= MAX_FETCHED
             limit = 0 if full else message.max_bytes
             key = (topic.name, wanted.partition_index)
-            answer = _read(spu, key, wanted, message, limit, connection)
+            answer = _read(spu, key, wanted, message, limit, session.connection)
             fetched += len(answer.records)
             answers.append(answer)
         topics.append(TopicFetchResponse(name=topic.name, partitions=tuple(answers)))
     if full:
-        connection.complain(f"fetches more than {fetched} bytes at once: the rest is left out")
-    connection.reply(FetchResponse(topics=tuple(topics)), request)
+        session.connection.complain(
+            f"fetches more than {fetched} bytes at once: the rest is left out"
+        )
+    session.connection.reply(FetchResponse(topics=tuple(topics)), request)
 
 
 def _read(
@@ -84,7 +84,7 @@ def _read(
 
 
 def fetch_offsets(
-    spu: Spu, message: FetchOffsetsRequest, request: Incoming, connection: Connection
+    spu: Spu, message: FetchOffsetsRequest, request: Incoming, session: Session
 ) -> None:
     """Tell the log start and the high watermark of each partition."""
     topics = tuple(
@@ -99,7 +99,7 @@ def fetch_offsets(
         )
         for topic in message.topics
     )
-    connection.reply(FetchOffsetsResponse(topics=topics), request)
+    session.connection.reply(FetchOffsetsResponse(topics=topics), request)
 
 
 def _ends(spu: Spu, key: Key, consumer_id: str | None) -> FetchOffsetPartitionResponse:

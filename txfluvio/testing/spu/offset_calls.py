@@ -6,8 +6,6 @@ leader of ``consumer-offset/0`` (``fluvio-spu/src/services/public/consumer_handl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...wire.codes import NO_ERROR, Code, ErrorCode, error
 from ...wire.spu import (
     DeleteConsumerOffsetRequest,
@@ -17,12 +15,11 @@ from ...wire.spu import (
     UpdateConsumerOffsetRequest,
     UpdateConsumerOffsetResponse,
 )
-from ..server.protocol import Connection, Incoming
+from ..server.protocol import Incoming
 from .replica import AppendError, Key
+from .session import Session
+from .spu import Spu
 from .stored_offsets import STORED_OFFSETS, StoredOffsets
-
-if TYPE_CHECKING:
-    from .port import Spu
 
 
 def offsets_anywhere(spu: Spu) -> StoredOffsets | str:
@@ -45,10 +42,10 @@ def offsets_anywhere(spu: Spu) -> StoredOffsets | str:
 
 
 def store_offset(
-    spu: Spu, message: UpdateConsumerOffsetRequest, request: Incoming, connection: Connection
+    spu: Spu, message: UpdateConsumerOffsetRequest, request: Incoming, session: Session
 ) -> None:
     """Store any number for the consumer of a stream of this connection."""
-    stream = spu.session(connection).streams.get(message.session_id)
+    stream = session.streams.get(message.session_id)
     if stream is None:
         code = error(Code.FETCH_SESSION_NOT_FOUND)
     elif stream.consumer_id is None:
@@ -56,7 +53,7 @@ def store_offset(
     else:
         code = _store(spu, stream.key, stream.consumer_id, message.offset)
     offset = 0 if code else message.offset
-    connection.reply(UpdateConsumerOffsetResponse(offset=offset, error_code=code), request)
+    session.connection.reply(UpdateConsumerOffsetResponse(offset=offset, error_code=code), request)
 
 
 def _store(spu: Spu, key: Key, consumer_id: str, offset: int) -> ErrorCode:
@@ -78,7 +75,7 @@ def _refusal(reason: AppendError) -> str:
 
 
 def delete_offset(
-    spu: Spu, message: DeleteConsumerOffsetRequest, request: Incoming, connection: Connection
+    spu: Spu, message: DeleteConsumerOffsetRequest, request: Incoming, session: Session
 ) -> None:
     """Forget an offset, stored or not."""
     offsets, key = spu.stored_offsets, message.replica_id
@@ -91,17 +88,19 @@ def delete_offset(
         except AppendError as reason:
             text = f"unable to delete consumer: {_refusal(reason)}"
             code = error(Code.OTHER, text=text)
-    connection.reply(DeleteConsumerOffsetResponse(error_code=code), request)
+    session.connection.reply(DeleteConsumerOffsetResponse(error_code=code), request)
 
 
 def list_offsets(
-    spu: Spu, message: FetchConsumerOffsetsRequest, request: Incoming, connection: Connection
+    spu: Spu, message: FetchConsumerOffsetsRequest, request: Incoming, session: Session
 ) -> None:
     """List the offsets that pass both filters, but for partitions that are gone."""
     offsets = spu.stored_offsets
     if offsets is None:
         code = error(Code.PARTITION_NOT_LEADER)
-        connection.reply(FetchConsumerOffsetsResponse(error_code=code, consumers=()), request)
+        session.connection.reply(
+            FetchConsumerOffsetsResponse(error_code=code, consumers=()), request
+        )
         return
     wanted = message.filter_opts
     consumers = tuple(
@@ -111,7 +110,7 @@ def list_offsets(
         and (wanted is None or wanted.consumer_id in (None, one.consumer_id))
         and _exists(spu, (one.replica_id.topic, one.replica_id.partition))
     )
-    connection.reply(FetchConsumerOffsetsResponse(consumers=consumers), request)
+    session.connection.reply(FetchConsumerOffsetsResponse(consumers=consumers), request)
 
 
 def _exists(spu: Spu, key: Key) -> bool:

@@ -9,7 +9,6 @@ each other and answered one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -29,9 +28,8 @@ from ...wire.spu import (
 from ..server.protocol import Connection, Incoming
 from ..smartmodules.chain import ChainError, Trap, merge
 from .replica import AppendError, Key, Replica
-
-if TYPE_CHECKING:
-    from .port import Spu
+from .session import Session
+from .spu import Spu
 
 
 @attrs.define
@@ -49,7 +47,7 @@ class _Written:
 
 
 def produce(
-    spu: Spu, message: ProduceRequest, request: Incoming, connection: Connection
+    spu: Spu, message: ProduceRequest, request: Incoming, session: Session
 ) -> Deferred[None] | None:
     """Append what can be appended, and answer once acks allow it.
 
@@ -62,7 +60,9 @@ def produce(
         (
             topic.name,
             [
-                _write(spu, topic.name, entry, sent, message.smartmodules, request, connection)
+                _write(
+                    spu, topic.name, entry, sent, message.smartmodules, request, session.connection
+                )
                 for entry, sent in zip(topic.partitions, entries, strict=True)
             ],
         )
@@ -74,13 +74,12 @@ def produce(
             TopicProduceResponse(name=name, partitions=tuple([one.answer for one in entries]))
             for name, entries in topics
         )
-        connection.reply(ProduceResponse(responses=responses), request)
+        session.connection.reply(ProduceResponse(responses=responses), request)
 
     written = [one for _, entries in topics for one in entries]
     if message.isolation >= 0 or all(_outstanding(spu, one) is None for one in written):
         answer()
         return None
-    session = spu.session(connection)
     work = _wait_for_followers(spu, written, message.timeout_ms, answer)
     session.waiting = Deferred.fromCoroutine(work)
     return session.waiting

@@ -1,57 +1,25 @@
-"""An SPU's public port: the calls that move records, streams, and stored consumer offsets.
+"""An SPU: the partitions that it has on disk, and its role in each.
 
-An :class:`Spu` answers what ``fluvio-spu/src/services/public/`` answers, on connections that
-somebody else accepts and frames (:mod:`txfluvio.testing.server.protocol`). It knows the partitions
-it was told to host, and which call is answered where: the modules imported here hold one call each,
-or a few that belong together. Who leads what is decided elsewhere
-(:mod:`txfluvio.testing.cluster`); the public port never shows whether a partition is led elsewhere
-or nowhere at all.
-
-An SPU decodes every request by the version in its header, whatever it has said of itself, and
-answers the calls on stored offsets though it never lists them.
+What it has, it was told to have: who leads what is decided elsewhere
+(:mod:`txfluvio.testing.cluster`). What clients ask of it comes by its public port
+(:mod:`txfluvio.testing.spu.port`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-import attrs
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ...errors import ProtocolError
 from ...wire.sc import PartitionSpec
-from ...wire.schema import SPU_APIS, Message, evolve
-from ...wire.spu import (
-    DeleteConsumerOffsetRequest,
-    FetchConsumerOffsetsRequest,
-    FetchOffsetsRequest,
-    FetchRequest,
-    ProduceRequest,
-    StreamFetchRequest,
-    UpdateConsumerOffsetRequest,
-    UpdateOffsetsRequest,
-)
-from ...wire.versions import ApiVersionsRequest, ApiVersionsResponse
 from ..releases import Release
-from ..server.protocol import Connection, Incoming, Nothing
 from ..smartmodules.chain import Chain, ChainError
 from ..smartmodules.registry import SmartModules, deduplication
 from ..timers import Timers
-from .fetch import fetch, fetch_offsets
 from .log import PartitionLog
-from .offset_calls import delete_offset, list_offsets, store_offset
-from .produce import produce
 from .replica import Key, Replica, Report, Role, replica_log
 from .stored_offsets import STORED_OFFSETS, StoredOffsets
-from .stream import Stream, acknowledge, open_stream
-
-PLATFORM_VERSION = "0.0.0"
-"""What every SPU says its platform is."""
-
-OLD_STREAM_FETCH = 15
-"""The newest version of StreamFetch that a client without a version of its own is offered."""
 
 CLEANING_INTERVAL = 10.0
 """Seconds between two looks at what retention has to evict from a partition."""
@@ -90,22 +58,8 @@ class Neighbours(Protocol):
         ...
 
 
-@attrs.define
-class Session:
-    """What an SPU keeps for one connection: its streams by id, and what it waits for."""
-
-    streams: dict[int, Stream] = attrs.Factory(dict)
-    waiting: Deferred[None] | None = None
-
-    def end(self) -> None:
-        for stream in self.streams.values():
-            stream.end()
-        if self.waiting is not None:
-            self.waiting.cancel()
-
-
 class Spu:
-    """Answers the calls of one SPU's public port.
+    """One SPU: the replicas that it hosts.
 
     :param timers: run everything timed.
     :param now: the time, in seconds since the Unix epoch.
@@ -144,7 +98,6 @@ class Spu:
         self._logs: dict[Key, PartitionLog] = {}
         self._offsets: StoredOffsets | None = None
         self._cleaning: dict[Key, Callable[[], None]] = {}
-        self._sessions: dict[Connection, Session] = {}
 
     @property
     def name(self) -> str:
@@ -317,74 +270,3 @@ class Spu:
         cancel = self._cleaning.pop(key, None)
         if cancel is not None:
             cancel()
-
-    # What clients say
-
-    def requested(self, request: Incoming, connection: Connection) -> Deferred[None] | None:
-        """Deal with one request; the next of its connection has to wait for the Deferred.
-
-        :raises ProtocolError: the request can not be understood, or would crash a real SPU.
-        """
-        header = request.header
-        api = SPU_APIS.get(header.api_key)
-        if api is None:
-            raise ProtocolError(f"no call of an SPU has the key {header.api_key}")
-        call = _CALLS.get(api.request)
-        if call is None:
-            raise ProtocolError(f"{api.name} is not served")
-        if header.api_version < 0:
-            if api.request is ProduceRequest:
-                raise ProtocolError(f"a Produce of version {header.api_version}")
-            connection.reply(Nothing(), request)
-            return None
-        message = api.request.decode(request.payload, header.api_version, request.body)
-        return call(self, message, request, connection)
-
-    def identified(self, connection: Connection) -> None:
-        """Nothing: an SPU serves everybody whose certificate is good."""
-
-    def half_alive(self, connection: Connection) -> bool:
-        """No: an impossible frame size ends the connection."""
-        return False
-
-    def session(self, connection: Connection) -> Session:
-        """What is kept for a connection, from its first need to its end."""
-        session = self._sessions.get(connection)
-        if session is None:
-            session = self._sessions[connection] = Session()
-
-            def forget() -> None:
-                self._sessions.pop(connection).end()
-
-            connection.on_close(forget)
-        return session
-
-
-def _versions(
-    spu: Spu, message: ApiVersionsRequest, request: Incoming, connection: Connection
-) -> None:
-    offered = spu.release.spu
-    if not message.client_version:
-        offered = tuple(
-            evolve(one, max_version=min(one.max_version, OLD_STREAM_FETCH))
-            if one.api_key == StreamFetchRequest.api.key
-            else one
-            for one in offered
-        )
-    answer = ApiVersionsResponse(api_keys=offered, platform_version=PLATFORM_VERSION)
-    connection.reply(answer, request)
-
-
-_CALLS: Mapping[
-    type[Message], Callable[[Spu, Any, Incoming, Connection], Deferred[None] | None]
-] = {
-    ApiVersionsRequest: _versions,
-    ProduceRequest: produce,
-    FetchRequest: fetch,
-    FetchOffsetsRequest: fetch_offsets,
-    StreamFetchRequest: open_stream,
-    UpdateOffsetsRequest: acknowledge,
-    UpdateConsumerOffsetRequest: store_offset,
-    DeleteConsumerOffsetRequest: delete_offset,
-    FetchConsumerOffsetsRequest: list_offsets,
-}

@@ -8,29 +8,21 @@ was at the last read, where the consumer is (unknown after a push), and where th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from twisted.logger import Logger
 
-from ...errors import ProtocolError, UsageError
+from ...errors import UsageError
 from ...wire.codes import NO_ERROR, Code, ErrorCode, error
 from ...wire.records import RecordSet
 from ...wire.spu import (
-    OffsetUpdateStatus,
     PartitionResponse,
     StreamFetchRequest,
     StreamFetchResponse,
-    UpdateOffsetsRequest,
-    UpdateOffsetsResponse,
 )
 from ..server.protocol import Connection, Incoming
 from ..smartmodules.abi import sendable
-from ..smartmodules.chain import Chain, ChainError, Trap, merge
+from ..smartmodules.chain import Chain, Trap, merge
 from .log import PartitionLog, ReadError, Slice
 from .replica import Replica
-
-if TYPE_CHECKING:
-    from .port import Spu
 
 IGNORED = -1
 """An acknowledgement that means nothing; it voids one that the stream has not got to."""
@@ -40,10 +32,6 @@ TOPIC_DELETED = -2
 
 UNLIMITED = 0xFFFF_FFFF
 """The largest limit: a number of 32 bits without a sign."""
-
-MAX_STREAMS: Final = 65_536
-"""The most streams of one connection, those that are over included: there is no closing them. A
-client may have one for each partition of a cluster."""
 
 _log = Logger()
 
@@ -236,55 +224,3 @@ class Stream:
                 topic=self.key[0], stream_id=self.number, partition=partition
             )
             self._connection.push(push, request)
-
-
-def open_stream(
-    spu: Spu, message: StreamFetchRequest, request: Incoming, connection: Connection
-) -> None:
-    """Open a stream; one that can not be opened is told so by a push.
-
-    :raises ProtocolError: the connection has :data:`MAX_STREAMS` already.
-    """
-    replica = spu.leads((message.topic, message.partition))
-    if replica is None:
-        partition = PartitionResponse(
-            partition_index=message.partition, error_code=error(Code.NOT_LEADER_FOR_PARTITION)
-        )
-        push = StreamFetchResponse(topic=message.topic, stream_id=0, partition=partition)
-        connection.push(push, request)
-        return
-    streams = spu.session(connection).streams
-    if len(streams) >= MAX_STREAMS:
-        raise ProtocolError(f"more than {MAX_STREAMS} streams")
-    number = len(streams) + 1
-    stream = streams[number] = Stream(number, replica, message, request, connection)
-    chain = None
-    if message.smartmodules:
-        try:
-            chain = spu.modules.start(message.smartmodules, request.header.api_version, spu.now)
-            chain.look_back(replica.log, spu.now())
-        except ChainError as reason:
-            stream.fail(reason.error)
-            return
-    stream.open(message.fetch_offset, chain)
-
-
-def acknowledge(
-    spu: Spu, message: UpdateOffsetsRequest, request: Incoming, connection: Connection
-) -> None:
-    """Tell of each update whether its stream is known, and then let the streams go on.
-
-    They see what was updated once all is: each the last that was said of it.
-    """
-    streams = spu.session(connection).streams
-    unknown = error(Code.FETCH_SESSION_NOT_FOUND)
-    status = tuple(
-        OffsetUpdateStatus(
-            session_id=one.session_id, error=NO_ERROR if one.session_id in streams else unknown
-        )
-        for one in message.offsets
-    )
-    connection.reply(UpdateOffsetsResponse(status=status), request)
-    for number, offset in {one.session_id: one.offset for one in message.offsets}.items():
-        if number in streams:
-            streams[number].acknowledge(offset)
