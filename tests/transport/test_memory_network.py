@@ -31,7 +31,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from txfluvio.transport import memory
 from txfluvio.transport.memory import (
     HIGH_WATER,
     LOW_WATER,
@@ -40,6 +39,7 @@ from txfluvio.transport.memory import (
     MemoryLink,
     MemoryNetwork,
     MemoryTransport,
+    events,
 )
 
 
@@ -383,7 +383,7 @@ class DeliveringTests(NetworkTests):
             def dataReceived(self, data: bytes) -> None:
                 self.transport.write(data)
 
-        self.patch(memory, "PUMP_LIMIT", 100)
+        self.patch(events, "PUMP_LIMIT", 100)
         self.connect(Echo, Echo)
         self.client.transport.write(b"ping")
         with self.assertRaises(RuntimeError):

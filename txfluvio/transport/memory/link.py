@@ -1,60 +1,34 @@
-"""A network in memory: what TCP does to protocols, driven by a clock or by hand.
+"""A connection in memory: bytes under way between two ends that have the manners of TCP.
 
-A :class:`MemoryNetwork` knows addresses, some of which somebody listens on. A connection is a
-:class:`MemoryLink` with a :class:`MemoryTransport` at either end, which keeps the manners of
-Twisted's TCP transports: bytes never arrive inside ``write()``, ``connectionLost`` never comes
-inside ``abortConnection()``, a paused reader is left in peace, a producer that writes too much is
-paused, and ``loseConnection()`` flushes first.
-
-Unlike TCP it can be told to misbehave: to split, delay, stall, lose, reset, refuse and hang.
-Everything happens in the order in which it was caused and nothing is random, so a test takes the
-same course every time. Bytes have no meaning here: the client, the fake broker and TLS all stand
-on it alike.
+A :class:`MemoryLink` has a :class:`MemoryTransport` at either end, and is what a test disturbs.
+Which addresses there are, and how a connection comes about, is not known here.
 """
 
 from __future__ import annotations
 
 import enum
-import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import count
 from typing import Final, TypeAlias, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import (
-    CannotListenError,
-    ConnectError,
-    ConnectingCancelledError,
-    ConnectionAborted,
-    ConnectionDone,
-    ConnectionLost,
-    ConnectionRefusedError,
-    NoProtocol,
-    TimeoutError,
-)
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
-    IDelayedCall,
     IHalfCloseableProtocol,
-    IListeningPort,
     IProducer,
     IProtocol,
-    IProtocolFactory,
     IPullProducer,
     IPushProducer,
-    IReactorTime,
-    IStreamClientEndpoint,
-    IStreamServerEndpoint,
     ITCPTransport,
 )
-from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from .events import Event, Events
 
 RECEIVE_SIZE: Final = 65_536
 """The most bytes that one ``dataReceived()`` gets, as with Twisted's TCP."""
@@ -66,13 +40,8 @@ who has more under way is paused, and does not get rid of its connection before 
 LOW_WATER: Final = HIGH_WATER // 2
 """A paused writer is resumed when no more bytes than this are under way."""
 
-PUMP_LIMIT: Final = 1_000_000
-"""Two peers who still talk after so many events in one ``pump()`` will never fall silent."""
-
 Split: TypeAlias = int | Callable[[int], int]
 """How many bytes to deliver at a time: a number, or a function of the number available."""
-
-_FIRST_EPHEMERAL_PORT: Final = 49_152
 
 _log = Logger()
 
@@ -92,26 +61,6 @@ def _reset() -> Failure:
     return Failure(ConnectionLost("the connection was reset"))
 
 
-class _Event:
-    """Something that will happen once: when the clock says so, or when pumped."""
-
-    __slots__ = ("_happen", "call", "done")
-
-    def __init__(self, happen: Callable[[], object]) -> None:
-        self._happen = happen
-        self.done = False
-        self.call: IDelayedCall
-
-    def fire(self) -> None:
-        self.done = True
-        self._happen()
-
-    def cancel(self) -> None:
-        if not self.done:
-            self.done = True
-            self.call.cancel()
-
-
 @attrs.define
 class _End:
     """How a direction ends: in order behind its last byte, or at once by a reset."""
@@ -123,17 +72,17 @@ class _End:
 class _Flow:
     """The bytes under way in one direction of a link."""
 
-    def __init__(self, network: MemoryNetwork) -> None:
-        self._network = network
+    def __init__(self, events: Events, split: Split | None) -> None:
+        self._events = events
         self._chunks: deque[tuple[float, bytes | memoryview]] = deque()
         self._end: _End | None = None
         self._finished = False
         self._latest = 0.0
-        self._event: _Event | None = None
+        self._event: Event | None = None
         self._stalled = False
         self._lossy = False
         self.size = 0
-        self.split: Split | None = network.split
+        self.split = split
         self.source: MemoryTransport
         self.sink: MemoryTransport
 
@@ -162,7 +111,7 @@ class _Flow:
     def reset(self) -> None:
         """Lose what is under way; the reader learns that no more will come."""
         self.clear()
-        self._end = _End(self._network.clock.seconds() + self._network.latency, reset=True)
+        self._end = _End(self._events.arrival, reset=True)
         self._schedule()
 
     # What happens to it
@@ -184,14 +133,14 @@ class _Flow:
         self.drop()
         if self.size:
             self.size = 0
-            self._network.at(self._network.clock.seconds(), self.source.drained)
+            self._events.soon(self.source.drained)
 
     def wake(self) -> None:
         """The reader may read again."""
         self._schedule()
 
     def _arrival(self) -> float:
-        self._latest = max(self._latest, self._network.clock.seconds() + self._network.latency)
+        self._latest = max(self._latest, self._events.arrival)
         return self._latest
 
     def _blocked(self) -> bool:
@@ -207,7 +156,7 @@ class _Flow:
     def _schedule(self) -> None:
         due = self._due()
         if self._event is None and due is not None and not self._blocked():
-            self._event = self._network.at(due, self._step)
+            self._event = self._events.at(due, self._step)
 
     def _unschedule(self) -> None:
         if self._event is not None:
@@ -232,7 +181,7 @@ class _Flow:
         self._schedule()
 
     def _take(self) -> bytes:
-        now = self._network.clock.seconds()
+        now = self._events.now
         available = 0
         for due, chunk in self._chunks:
             if available >= RECEIVE_SIZE or (available and due > now):
@@ -268,13 +217,13 @@ class MemoryTransport:
 
     def __init__(
         self,
-        network: MemoryNetwork,
+        events: Events,
         host: IPv4Address,
         peer: IPv4Address,
         incoming: _Flow,
         outgoing: _Flow,
     ) -> None:
-        self._network = network
+        self._events = events
         self._host = host
         self._peer = peer
         self._incoming = incoming
@@ -317,7 +266,7 @@ class MemoryTransport:
     def loseConnection(self) -> None:
         if not self.disconnecting and not self.disconnected:
             self.disconnecting = True
-            self._network.at(self._network.clock.seconds(), self._close_when_flushed)
+            self._events.soon(self._close_when_flushed)
 
     def loseWriteConnection(self) -> None:
         if not self._write_ended and not self.disconnected:
@@ -328,8 +277,7 @@ class MemoryTransport:
         if not self._aborting and not self.disconnected:
             self._aborting = True
             self._outgoing.clear()
-            lose = partial(self.lose, Failure(ConnectionAborted()))
-            self._network.at(self._network.clock.seconds(), lose)
+            self._events.soon(partial(self.lose, Failure(ConnectionAborted())))
 
     def getHost(self) -> IPv4Address:
         return self._host
@@ -379,7 +327,7 @@ class MemoryTransport:
         self._producer = None
         self._producer_awaited = False
         if self.disconnecting:
-            self._network.at(self._network.clock.seconds(), self._close_when_flushed)
+            self._events.soon(self._close_when_flushed)
 
     # The events
 
@@ -454,16 +402,24 @@ class MemoryTransport:
 class MemoryLink:
     """A connection, and what may befall it.
 
+    :param split: how it cuts what it delivers.
+
     :ivar client: the end that connected.
     :ivar server: the end that listened.
     """
 
-    def __init__(self, network: MemoryNetwork, client: IPv4Address, server: IPv4Address) -> None:
-        to_server, to_client = _Flow(network), _Flow(network)
-        self._network = network
+    def __init__(
+        self,
+        events: Events,
+        client: IPv4Address,
+        server: IPv4Address,
+        split: Split | None = None,
+    ) -> None:
+        to_server, to_client = _Flow(events, split), _Flow(events, split)
+        self._events = events
         self._flows = {Direction.TO_SERVER: to_server, Direction.TO_CLIENT: to_client}
-        self.client = MemoryTransport(network, client, server, to_client, to_server)
-        self.server = MemoryTransport(network, server, client, to_server, to_client)
+        self.client = MemoryTransport(events, client, server, to_client, to_server)
+        self.server = MemoryTransport(events, server, client, to_server, to_client)
 
     def stall(self, direction: Direction | None = None) -> None:
         """Deliver nothing, until :meth:`resume`. Without a direction: in both."""
@@ -489,258 +445,7 @@ class MemoryLink:
         """Lose what is under way, and both ends their connection."""
         self.drop()
         for end in (self.client, self.server):
-            self._network.at(self._network.clock.seconds(), partial(end.lose, _reset()))
+            self._events.soon(partial(end.lose, _reset()))
 
     def _chosen(self, direction: Direction | None) -> list[_Flow]:
         return [flow for way, flow in self._flows.items() if direction in (None, way)]
-
-
-@implementer(IListeningPort)
-class MemoryPort:
-    """An address that is listened on."""
-
-    def __init__(
-        self, network: MemoryNetwork, address: IPv4Address, factory: IProtocolFactory
-    ) -> None:
-        self._network = network
-        self._address = address
-        self.factory = factory
-
-    def startListening(self) -> None:
-        self._network.open(self)
-        self.factory.doStart()
-
-    def stopListening(self) -> Deferred[None]:
-        """Accept no more connections; those that are there stay."""
-        if self._network.shut(self):
-            self.factory.doStop()
-        return succeed(None)
-
-    def getHost(self) -> IPv4Address:
-        return self._address
-
-
-class MemoryNetwork:
-    """Addresses, connections, and the order in which things happen.
-
-    What is under way arrives by itself when ``clock`` gets there: with a
-    :class:`twisted.internet.task.Clock`, ``clock.advance(0)`` is enough where there is no latency.
-    :meth:`pump` delivers by hand, without moving the time.
-
-    :ivar latency: seconds from one end to the other, for whatever is sent from now on.
-    :ivar split: how links made from now on cut what they deliver.
-    :ivar links: the connections of which one end at least is alive, oldest first.
-    """
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self.clock = clock
-        self.latency = 0.0
-        self.split: Split | None = None
-        self.links: list[MemoryLink] = []
-        self._ports: dict[tuple[str, int], MemoryPort] = {}
-        self._refusing: set[tuple[str, int]] = set()
-        self._hanging: set[tuple[str, int]] = set()
-        self._events: list[tuple[float, int, _Event]] = []
-        self._sequence = count()
-        self._ephemeral = count(_FIRST_EPHEMERAL_PORT)
-
-    # Who listens, who connects
-
-    def listen(self, host: str, port: int, factory: IProtocolFactory) -> MemoryPort:
-        """Listen on an address; port 0 is any that is free.
-
-        :raises CannotListenError: somebody does already.
-        """
-        number = port or next(self._ephemeral)
-        listening = MemoryPort(self, IPv4Address("TCP", host, number), factory)
-        listening.startListening()
-        return listening
-
-    def connect(
-        self, host: str, port: int, factory: IProtocolFactory, timeout: float = 30.0
-    ) -> Deferred[IProtocol]:
-        """Connect to an address.
-
-        Cancelling gives the attempt up; the Deferred then fails with ConnectingCancelledError.
-
-        :param timeout: seconds after which an attempt that hangs has failed.
-        :return: the client's protocol; ConnectionRefusedError where nobody listens, TimeoutError,
-            NoProtocol if the factory made none.
-        """
-        return _Attempt(self, IPv4Address("TCP", host, port), factory, timeout).deferred
-
-    def endpoint(self, host: str, port: int, timeout: float = 30.0) -> IStreamClientEndpoint:
-        """What connects to an address."""
-        return _ClientEndpoint(self, host, port, timeout)
-
-    def server_endpoint(self, host: str, port: int) -> IStreamServerEndpoint:
-        """What listens on an address."""
-        return _ServerEndpoint(self, host, port)
-
-    def refuse(self, host: str, port: int) -> None:
-        """Refuse connections to an address, though somebody may listen, until :meth:`accept`."""
-        self._refusing.add((host, port))
-
-    def hang(self, host: str, port: int) -> None:
-        """Let connections to an address neither come about nor fail, until :meth:`accept`."""
-        self._hanging.add((host, port))
-
-    def accept(self, host: str, port: int) -> None:
-        """Neither refuse nor hang any more."""
-        self._refusing.discard((host, port))
-        self._hanging.discard((host, port))
-
-    # How time passes
-
-    def pump(self) -> None:
-        """Let everything happen that is due by now, and all that follows from it.
-
-        :raises RuntimeError: it never ends.
-        """
-        for _ in range(PUMP_LIMIT):
-            while self._events and self._events[0][2].done:
-                heapq.heappop(self._events)
-            if not self._events or self._events[0][0] > self.clock.seconds():
-                return
-            event = heapq.heappop(self._events)[2]
-            event.call.cancel()
-            event.fire()
-        raise RuntimeError(f"the peers still talk after {PUMP_LIMIT} events")
-
-    def at(self, due: float, happen: Callable[[], object]) -> _Event:
-        """Let something happen at a time; what is due at the same time keeps its order."""
-        while self._events and self._events[0][2].done:
-            heapq.heappop(self._events)
-        event = _Event(happen)
-        event.call = self.clock.callLater(max(0.0, due - self.clock.seconds()), event.fire)
-        heapq.heappush(self._events, (event.call.getTime(), next(self._sequence), event))
-        return event
-
-    # For ports and attempts
-
-    def open(self, port: MemoryPort) -> None:
-        address = port.getHost()
-        if (address.host, address.port) in self._ports:
-            raise CannotListenError(address.host, address.port, "somebody listens there already")
-        self._ports[address.host, address.port] = port
-
-    def shut(self, port: MemoryPort) -> bool:
-        address = port.getHost()
-        found = self._ports.get((address.host, address.port)) is port
-        if found:
-            del self._ports[address.host, address.port]
-        return found
-
-    def hangs(self, address: IPv4Address) -> bool:
-        return (address.host, address.port) in self._hanging
-
-    def listening(self, address: IPv4Address) -> MemoryPort | None:
-        key = (address.host, address.port)
-        return None if key in self._refusing else self._ports.get(key)
-
-    def link(self, server: IPv4Address) -> MemoryLink:
-        client = IPv4Address("TCP", "127.0.0.1", next(self._ephemeral))
-        link = MemoryLink(self, client, server)
-        self.links.append(link)
-        return link
-
-    def forget(self, link: MemoryLink) -> None:
-        if link.client.disconnected and link.server.disconnected:
-            self.links.remove(link)
-
-
-class _Attempt:
-    """One connection that is to come about."""
-
-    def __init__(
-        self,
-        network: MemoryNetwork,
-        address: IPv4Address,
-        factory: IProtocolFactory,
-        timeout: float,
-    ) -> None:
-        self._network = network
-        self._address = address
-        self._factory = factory
-        self._stopped = False
-        self.deferred: Deferred[IProtocol] = Deferred(self._cancelled)
-        factory.doStart()
-        now = network.clock.seconds()
-        if network.hangs(address):
-            self._event = network.at(now + timeout, self._timed_out)
-        else:
-            self._event = network.at(now + network.latency, self._arrive)
-
-    def _cancelled(self, _: object) -> None:
-        self._event.cancel()
-        self._failed(ConnectingCancelledError(self._address))
-
-    def _timed_out(self) -> None:
-        self._failed(TimeoutError())
-
-    def _failed(self, error: Exception) -> None:
-        self._stop()
-        self.deferred.errback(error)
-
-    def _stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
-            self._factory.doStop()
-
-    def _arrive(self) -> None:
-        port = self._network.listening(self._address)
-        if port is None:
-            self._failed(ConnectionRefusedError())
-            return
-        try:
-            client = self._factory.buildProtocol(self._address)
-        except Exception as error:
-            self._failed(error)
-            return
-        if client is None:
-            self._failed(NoProtocol())
-            return
-        link = self._network.link(self._address)
-        try:
-            server = port.factory.buildProtocol(link.server.getPeer())
-        except Exception:
-            _log.failure("{factory!r} built no protocol", factory=port.factory)
-            server = None
-        link.server.connect(server or Protocol(), lambda: self._network.forget(link))
-        if server is None:
-            link.server.abortConnection()
-        link.client.connect(client, lambda: self._lost(link))
-        if link.client.disconnected:
-            self._failed(ConnectError(string="the protocol failed in its first moment"))
-        else:
-            self.deferred.callback(client)
-
-    def _lost(self, link: MemoryLink) -> None:
-        self._stop()
-        self._network.forget(link)
-
-
-@implementer(IStreamClientEndpoint)
-@attrs.frozen
-class _ClientEndpoint:
-    network: MemoryNetwork
-    host: str
-    port: int
-    timeout: float
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self.network.connect(self.host, self.port, protocolFactory, self.timeout)
-
-
-@implementer(IStreamServerEndpoint)
-@attrs.frozen
-class _ServerEndpoint:
-    network: MemoryNetwork
-    host: str
-    port: int
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        try:
-            return succeed(self.network.listen(self.host, self.port, protocolFactory))
-        except CannotListenError as error:
-            return fail(error)
