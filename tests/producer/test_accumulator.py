@@ -258,10 +258,10 @@ class Named:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def stored(self, partition: int, offset: int | None) -> None:
+    def stored(self, offset: int | None) -> None:
         raise NotImplementedError
 
-    def failed(self, partition: int, error: FluvioError) -> None:
+    def failed(self, error: FluvioError) -> None:
         raise NotImplementedError
 
 

@@ -20,10 +20,10 @@ from ..wire.records import BatchBuilder
 class Waiter(Protocol):
     """Who has a receipt of a batch."""
 
-    def stored(self, partition: int, offset: int | None) -> None:
+    def stored(self, offset: int | None) -> None:
         """The batch was stored, the waiter's first record at ``offset``."""
 
-    def failed(self, partition: int, error: FluvioError) -> None:
+    def failed(self, error: FluvioError) -> None:
         """The batch was not stored, or not for certain."""
 
 

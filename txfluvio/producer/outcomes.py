@@ -57,18 +57,19 @@ class Lot:
 class Part:
     """Those of some records sent together that are in one batch.
 
+    :ivar partition: the partition of the batch.
     :ivar positions: which of them, ascending.
     """
 
-    __slots__ = ("_batch", "_first", "_partition", "_submission", "positions")
+    __slots__ = ("_batch", "_first", "_submission", "partition", "positions")
 
     def __init__(
         self, submission: Submission, batch: Batch, partition: int, first: int, positions: Positions
     ) -> None:
         self._submission = submission
         self._batch = batch
-        self._partition = partition
         self._first = first
+        self.partition = partition
         self.positions = positions
 
     def withdraw(self) -> bool:
@@ -82,14 +83,14 @@ class Part:
     def _withdraw(self, first: int, number: int) -> bool:
         withdrawn = self._batch.withdraw(first, number)
         if withdrawn and not self._batch.remaining:
-            self._submission.origin.emptied(self._partition)
+            self._submission.origin.emptied(self.partition)
         return withdrawn
 
-    def stored(self, partition: int, offset: int | None) -> None:
-        self._submission.part_ended(self, partition, offset)
+    def stored(self, offset: int | None) -> None:
+        self._submission.part_ended(self, offset)
 
-    def failed(self, partition: int, error: FluvioError) -> None:
-        self._submission.part_ended(self, partition, error)
+    def failed(self, error: FluvioError) -> None:
+        self._submission.part_ended(self, error)
 
 
 @attrs.frozen
@@ -137,11 +138,11 @@ class Submission(ABC):
         lot.start = stop
         return part
 
-    def part_ended(self, part: Part, partition: int, outcome: int | FluvioError | None) -> None:
+    def part_ended(self, part: Part, outcome: int | FluvioError | None) -> None:
         """A batch has its outcome: an error, or where the first of ``part`` is, if that is told."""
         if part in self._parts:
             del self._parts[part]
-            self._tell(part.positions, partition, outcome)
+            self._tell(part.positions, part.partition, outcome)
 
     def give_up(self, error: Callable[[int], FluvioError]) -> None:
         """Fail what has not been taken in yet.
@@ -422,10 +423,10 @@ class Countdown:
             self._left += 1
             submission.followers.append(self)
 
-    def stored(self, partition: int, offset: int | None) -> None:
+    def stored(self, offset: int | None) -> None:
         self.ended()
 
-    def failed(self, partition: int, error: FluvioError) -> None:
+    def failed(self, error: FluvioError) -> None:
         self.ended()
 
     def ended(self) -> None:
@@ -474,13 +475,13 @@ class Telling:
             self._over()
 
 
-def tell_stored(batch: Batch, partition: int, base: int | None) -> None:
+def tell_stored(batch: Batch, base: int | None) -> None:
     """Tell those who wait that a batch was stored, its first record at ``base``."""
     for first, waiter in batch.told():
-        waiter.stored(partition, None if base is None else base + first)
+        waiter.stored(None if base is None else base + first)
 
 
-def tell_failed(batch: Batch, partition: int, error: FluvioError) -> None:
+def tell_failed(batch: Batch, error: FluvioError) -> None:
     """Tell those who wait that a batch failed, each by an error of its own."""
     for _, waiter in batch.told():
-        waiter.failed(partition, another(error))
+        waiter.failed(another(error))

@@ -586,9 +586,9 @@ class Sender:
         with shared.telling:
             shared.release(size)
             for batch, base in stored:
-                tell_stored(batch, self.partition, base)
+                tell_stored(batch, base)
             for batch, error in failed:
-                tell_failed(batch, self.partition, error)
+                tell_failed(batch, error)
 
     async def _wait(self, deferred: Deferred[T], *, missing: str = "") -> T:
         """Await what :meth:`abandon` may cancel.
