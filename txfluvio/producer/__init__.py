@@ -3,8 +3,9 @@
 :mod:`~txfluvio.producer.producer` is the front a user calls, over one
 :mod:`~txfluvio.producer.sender` a partition. Pure parts below them: where a record goes
 (:mod:`~txfluvio.producer.partitioner`), how batches are filled
-(:mod:`~txfluvio.producer.accumulator`), what may be held (:mod:`~txfluvio.producer.budget`), and
-what became of it all (:mod:`~txfluvio.producer.outcomes`). It stands on the cluster floor for
+(:mod:`~txfluvio.producer.accumulator`), what may be held (:mod:`~txfluvio.producer.budget`), what
+is asked of a leader (:mod:`~txfluvio.producer.requests`), and what became of it all
+(:mod:`~txfluvio.producer.outcomes`). It stands on the cluster floor for
 leaders and connections, and on :mod:`txfluvio.wire` for the bytes.
 """
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count, repeat
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -24,6 +24,9 @@ from .stored import Positions, RecordMetadata, StoredRecords
 
 THEIR_OWN = -1
 """In the place of a timestamp that some records have in common: each has another."""
+
+Outcome: TypeAlias = int | FluvioError | None
+"""What became of records: the offset of the first, None where that is not told, or an error."""
 
 KEY, VALUE, TIMESTAMP, PARTITION, DEFERRED = range(5)
 """What :attr:`Each.rows` has of each record, in this order."""
@@ -138,8 +141,8 @@ class Submission(ABC):
         lot.start = stop
         return part
 
-    def part_ended(self, part: Part, outcome: int | FluvioError | None) -> None:
-        """A batch has its outcome: an error, or where the first of ``part`` is, if that is told."""
+    def part_ended(self, part: Part, outcome: Outcome) -> None:
+        """The batch of a part has its outcome, of which this is what concerns the part."""
         if part in self._parts:
             del self._parts[part]
             self._tell(part.positions, part.partition, outcome)
@@ -155,9 +158,7 @@ class Submission(ABC):
             self._tell(lot.positions[lot.start :], lot.partition, error(lot.partition))
 
     @abstractmethod
-    def _tell(
-        self, positions: Positions, partition: int, outcome: int | FluvioError | None
-    ) -> None:
+    def _tell(self, positions: Positions, partition: int, outcome: Outcome) -> None:
         """Tell or keep the outcome of some records, and count them with :meth:`_ended`."""
 
     def _ended(self, number: int) -> None:
@@ -188,9 +189,7 @@ class Many(Submission):
         self._runs: list[tuple[Positions, int, int | None]] = []
         self._failures: list[tuple[Positions, FluvioError]] = []
 
-    def _tell(
-        self, positions: Positions, partition: int, outcome: int | FluvioError | None
-    ) -> None:
+    def _tell(self, positions: Positions, partition: int, outcome: Outcome) -> None:
         if isinstance(outcome, FluvioError):
             self._failures.append((positions, outcome))
         else:
@@ -306,9 +305,7 @@ class Each(Submission):
                 part.withdraw_one(position)
         return part
 
-    def _tell(
-        self, positions: Positions, partition: int, outcome: int | FluvioError | None
-    ) -> None:
+    def _tell(self, positions: Positions, partition: int, outcome: Outcome) -> None:
         deferreds = self._deferreds or []
         if self._withdrawn:
             positions = [position for position in positions if position not in self._withdrawn]

@@ -1,9 +1,9 @@
 """One partition's records on their way: who leads it now, one request at a time, what came of it.
 
 A :class:`Sender` takes batches from its queue when they are due and a connection to the leader is
-there, sends them as one Produce, and gives every batch its outcome or puts it back for another
-attempt. Order holds because a partition has one request under way at a time. What the senders of a
-producer have in common is :class:`Shared`.
+there, sends them as one Produce (:mod:`txfluvio.producer.requests`), and gives every batch its
+outcome or puts it back for another attempt. Order holds because a partition has one request under
+way at a time. What the senders of a producer have in common is :class:`Shared`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..cluster import Attempts, Chain, Cluster, SpuInfo, Topology
-from ..config import Delivery, Isolation, ProducerConfig
+from ..config import Delivery, ProducerConfig
 from ..errors import (
     BrokerError,
     DeliveryTimedOut,
     Effect,
     FluvioError,
-    NotLeaderForPartition,
-    ProtocolError,
     RequestTimedOut,
     WaitTimedOut,
     another,
@@ -34,18 +32,10 @@ from ..errors import (
 from ..transport.calls import Call
 from ..transport.protocol import FluvioProtocol
 from ..wire.compression import Compression
-from ..wire.records import RecordSet
-from ..wire.spu import (
-    ACKS_ALL,
-    ACKS_LEADER,
-    PartitionProduceData,
-    PartitionProduceResponse,
-    ProduceRequest,
-    ProduceResponse,
-    TopicProduceData,
-)
+from ..wire.spu import ProduceResponse
 from .accumulator import Batch, PartitionQueue
-from .outcomes import Telling, tell_failed, tell_stored
+from .outcomes import Outcome, Telling, tell_failed, tell_stored
+from .requests import Requests
 from .turn import Turn
 
 T = TypeVar("T")
@@ -113,11 +103,9 @@ class Sender:
             patience=config.linger + config.delivery_timeout * PATIENCE_FRACTION,
         )
         self._shared = shared
-        self._what = f"{shared.topic}/{partition}"
+        self._requests = Requests(shared.topic, partition, config, shared.chain)
+        self._what = str(self._requests)
         self._lingers = config.linger > 0
-        self._committed = config.isolation is Isolation.READ_COMMITTED
-        self._acks = ACKS_ALL if self._committed else ACKS_LEADER
-        self._replicas_ms = int(config.replication_timeout * 1000)
         self._under_way: list[Batch] = []
         self._sent_at = 0.0
         self._working = False
@@ -175,7 +163,7 @@ class Sender:
                 self._broke(Failure())
         else:
             connecting = Deferred.fromCoroutine(self._connect())
-            connecting.addCallbacks(self._send, self._not_sent).addErrback(self._broke)
+            connecting.addCallbacks(self._send, self._not_connected).addErrback(self._broke)
 
     def expire(self, now: float) -> None:
         """Give up what has waited as long as delivery may take.
@@ -278,7 +266,7 @@ class Sender:
         self._tried = await self._leader() if leader is None else leader
         spu = cluster.topology.spu(self._tried)
         connection = await self._wait(
-            cluster.produce_connection(self._tried, committed=self._committed),
+            cluster.produce_connection(self._tried, committed=self._requests.committed),
             missing=f"no connection to SPU {self._tried}",
         )
         if not connection.writable:
@@ -286,7 +274,7 @@ class Sender:
                 connection.when_writable(),
                 missing=f"no room in write_budget to {connection.address}",
             )
-        if not self._committed:
+        if not self._requests.committed:
             # Those that wait for replicas are chosen anew each time, by who waits on them.
             self._route = _Route(connection, spu)
         return connection
@@ -301,28 +289,32 @@ class Sender:
         # has been given up, it only holds up what was sent since.
         config = self._shared.config
         longest = self._shared.cluster.config.request_timeout
-        if self._committed:
+        if self._requests.committed:
             longest += config.replication_timeout * len(batches)
         longest = min(longest, config.delivery_timeout)
         self._sent_at = self._shared.cluster.clock.seconds()
         try:
             self._call = connection.send(
-                self._request(batches),
+                self._requests.produce(
+                    [batch.encode(self._shared.compression) for batch in batches]
+                ),
                 partial(self._answered, batches),
                 partial(self._unanswered, batches, connection),
                 longest,
             )
         except Exception as error:
             self._route = None
-            self._not_begun(batches, self._named(error))
+            self._not_sent(batches, self._named(error))
 
     def _answered(self, batches: Sequence[Batch], reply: ProduceResponse) -> None:
-        answers: Sequence[int | FluvioError | None]
+        outcomes: Sequence[Outcome]
         try:
-            answers = self._answers(reply, len(batches))
+            outcomes = self._requests.outcomes(
+                reply, len(batches), tells_offsets=self._shared.tells_offsets
+            )
         except Exception as error:
-            answers = [self._named(error)] * len(batches)
-        self._done(batches, answers)
+            outcomes = [self._named(error)] * len(batches)
+        self._done(batches, outcomes)
 
     def _unanswered(
         self, batches: Sequence[Batch], connection: FluvioProtocol, error: FluvioError
@@ -333,7 +325,7 @@ class Sender:
             connection.abort()
         self._done(batches, [error] * len(batches))
 
-    def _not_sent(self, failure: Failure) -> None:
+    def _not_connected(self, failure: Failure) -> None:
         """There is no connection to be had."""
         if self._stopped:
             return
@@ -349,21 +341,21 @@ class Sender:
         finally:
             self._rest()
 
-    def _not_begun(self, batches: Sequence[Batch], error: FluvioError) -> None:
-        """An attempt has ended without a request."""
+    def _not_sent(self, batches: Sequence[Batch], error: FluvioError) -> None:
+        """The connection has not taken the request."""
         try:
             self._settle(batches, [error] * len(batches))
         finally:
             self._rest()
 
-    def _done(self, batches: Sequence[Batch], answers: Sequence[int | FluvioError | None]) -> None:
+    def _done(self, batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> None:
         # Before this is forgotten: what is late by now has waited for it.
         late = self._late(self._shared.cluster.clock.seconds())
         self._call = None
         turn = self._shared.turn
         turn.postpone()
         try:
-            self._settle(batches, answers, late)
+            self._settle(batches, outcomes, late)
         finally:
             self._working = False
             turn.look()
@@ -416,90 +408,36 @@ class Sender:
             self._end(stored=[(batch, None) for batch in empty])
         return self._under_way
 
-    def _request(self, batches: Sequence[Batch]) -> ProduceRequest:
-        shared = self._shared
-        return ProduceRequest(
-            isolation=self._acks,
-            timeout_ms=self._replicas_ms,
-            topics=(
-                TopicProduceData(
-                    name=shared.topic,
-                    partitions=tuple(
-                        PartitionProduceData(
-                            partition_index=self.partition,
-                            records=RecordSet(batch.encode(shared.compression)),
-                        )
-                        for batch in batches
-                    ),
-                ),
-            ),
-            smartmodules=shared.chain.invocations,
-        )
-
-    def _answers(self, reply: ProduceResponse, expected: int) -> list[int | FluvioError | None]:
-        answers = []
-        for topic in reply.responses:
-            for entry in topic.partitions:
-                if entry.partition_index != self.partition or topic.name != self._shared.topic:
-                    raise ProtocolError(
-                        f"an answer for {topic.name}/{entry.partition_index}"
-                        f" to a Produce for {self._what}",
-                        message="ProduceResponse",
-                    )
-                answers.append(self._answer(entry))
-        if len(answers) != expected:
-            raise ProtocolError(
-                f"{len(answers)} answers to {expected} batches", message="ProduceResponse"
-            )
-        return answers
-
-    def _answer(self, entry: PartitionProduceResponse) -> int | FluvioError | None:
-        code = entry.error_code
-        if not code:
-            if not self._shared.tells_offsets:
-                return None
-            if entry.base_offset < 0:
-                raise ProtocolError(
-                    f"records stored at {entry.base_offset}",
-                    message="ProduceResponse",
-                    field="base_offset",
-                )
-            return entry.base_offset
-        error = self._shared.chain.error(code, self._what)
-        if self._committed and isinstance(error, NotLeaderForPartition):
-            # It may have stopped leading after it had appended, while it waited for replicas.
-            error.effect = Effect.UNKNOWN
-        return error
-
     def _settle(
         self,
         batches: Sequence[Batch],
-        answers: Sequence[int | FluvioError | None],
+        outcomes: Sequence[Outcome],
         late: Sequence[tuple[Batch, FluvioError]] = (),
     ) -> None:
         """Give each batch its outcome if it has none, or keep it for the next attempt.
 
+        :param outcomes: what came of this attempt, of each batch.
         :param late: others that have their outcomes, and were not told yet.
         """
         live = set(self._under_way)
         stored: list[tuple[Batch, int | None]] = []
         failed: list[tuple[Batch, FluvioError]] = []
         again: list[Batch] = []
-        errors = [answer for answer in answers if isinstance(answer, FluvioError)]
+        errors = [outcome for outcome in outcomes if isinstance(outcome, FluvioError)]
         troubles = [error for error in errors if self._may_repeat(error, sent=True)]
         in_time = bool(troubles) and self._note(troubles[-1])
-        for batch, answer in zip(batches, answers, strict=True):
+        for batch, outcome in zip(batches, outcomes, strict=True):
             if batch not in live:
                 continue
-            if not isinstance(answer, FluvioError):
-                stored.append((batch, answer))
+            if not isinstance(outcome, FluvioError):
+                stored.append((batch, outcome))
                 continue
-            if answer.effect is Effect.UNKNOWN:
+            if outcome.effect is Effect.UNKNOWN:
                 batch.effect = Effect.UNKNOWN
-            if in_time and self._may_repeat(answer, sent=True):
+            if in_time and self._may_repeat(outcome, sent=True):
                 again.append(batch)
             else:
-                failed.append((batch, _carrying(answer, batch.effect)))
+                failed.append((batch, _carrying(outcome, batch.effect)))
         self._under_way = []
         self.queue.give_back(again)
         if not in_time:

@@ -17,7 +17,7 @@ from txfluvio.consumer.offsets import Bookmark
 from txfluvio.consumer.outlet import Outlet
 from txfluvio.consumer.stream import PartitionStream
 from txfluvio.errors import Disconnected, Effect
-from txfluvio.producer import Producer, sender
+from txfluvio.producer import Producer, requests, sender
 from txfluvio.producer.partitioner import SiphashRoundRobinPartitioner
 from txfluvio.testing.simulation import simulate
 from txfluvio.transport.calls import Call
@@ -34,9 +34,9 @@ def drop_a_resend(patch: Patch) -> None:
     """What was to be sent again is taken for stored."""
     settle = sender.Sender._settle
 
-    def forgetful(self: Any, batches: Any, answers: Any, late: Any = ()) -> None:
-        lost = [isinstance(one, Disconnected) and one.effect is Effect.UNKNOWN for one in answers]
-        kept = [0 if gone else one for gone, one in zip(lost, answers, strict=True)]
+    def forgetful(self: Any, batches: Any, outcomes: Any, late: Any = ()) -> None:
+        lost = [isinstance(one, Disconnected) and one.effect is Effect.UNKNOWN for one in outcomes]
+        kept = [0 if gone else one for gone, one in zip(lost, outcomes, strict=True)]
         settle(self, batches, kept, late)
 
     patch.setattr(sender.Sender, "_settle", forgetful)
@@ -57,15 +57,15 @@ def advance_over_a_cut_batch(patch: Patch) -> None:
 
 def one_offset_for_all_partitions(patch: Patch) -> None:
     """Every partition's records are told to be where the last partition's are."""
-    answer = sender.Sender._answer
+    outcome = requests.Requests._outcome
     last = [0]
 
-    def confused(self: Any, entry: Any) -> Any:
+    def confused(self: Any, entry: Any, tells_offsets: bool) -> Any:
         told, last[0] = last[0], entry.base_offset
-        found = answer(self, entry)
+        found = outcome(self, entry, tells_offsets)
         return told if isinstance(found, int) else found
 
-    patch.setattr(sender.Sender, "_answer", confused)
+    patch.setattr(requests.Requests, "_outcome", confused)
 
 
 def commit_before_processing(patch: Patch) -> None:
