@@ -319,9 +319,7 @@ class Admin:
         late = WaitTimedOut("partitions are being added by calls before this one", seconds)
         await within(self._adding.acquire(), left, lambda: late)
         try:
-            topology = await self._cluster.wait_for(
-                lambda topology: topology, missing="the cluster is not known", timeout=left.seconds
-            )
+            topology = await self._cluster.known(left.seconds)
             known = topology.topics.get(name)
             before = 0 if known is None else known.partition_count
             arguments.whole("count", count, 1, MAX_PARTITIONS - before)

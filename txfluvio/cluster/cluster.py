@@ -46,6 +46,9 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 TOPIC_GRACE = 1.0
 """Seconds that a topic, or a partition, which was perhaps made a moment ago is looked for."""
 
+NOT_KNOWN: Final = "the cluster is not known"
+"""What is missing where nothing was told of it yet."""
+
 TELLING: Final = 1.0
 """Seconds that an attempt to connect may take to tell its reason, once its time is over."""
 
@@ -106,7 +109,7 @@ class Cluster:
         self._watcher.start()
         known = self._watcher.wait_for(
             lambda topology: topology,
-            missing="the cluster is not known",
+            missing=NOT_KNOWN,
             timeout=None if for_ever else self.config.connect_timeout,
             hopeless=lambda error: not (for_ever or error.retriable),
         )
@@ -213,29 +216,35 @@ class Cluster:
         """
         return self._watcher.timed_out(missing, seconds)
 
-    def find(self, look: Callable[[Topology], T], *, missing: str, timeout: float) -> Deferred[T]:
+    def known(self, timeout: float) -> Deferred[Topology]:
+        """Fires with the topology, as soon as there is one. Cancelling ends the waiting.
+
+        :param timeout: seconds, after which it fails with
+            :class:`~txfluvio.errors.WaitTimedOut`.
+        """
+        return self.wait_for(lambda topology: topology, missing=NOT_KNOWN, timeout=timeout)
+
+    def find(self, look: Callable[[Topology], T], *, timeout: float) -> Deferred[T]:
         """Fires with what ``look`` finds.
 
         Where it misses a topic or a partition, that may have been made a moment ago: it is asked
         again for ``TOPIC_GRACE`` seconds, before what it raises is what the Deferred fails with.
         Cancelling ends the waiting.
 
-        :param missing: what is waited for while the topology is not known.
-        :param timeout: seconds for that, after which it fails with
-            :class:`~txfluvio.errors.WaitTimedOut`.
+        :param timeout: seconds until the topology is known, as for :meth:`known`.
         """
-        return Deferred.fromCoroutine(self._find(look, missing, timeout))
+        return Deferred.fromCoroutine(self._find(look, timeout))
 
-    async def _find(self, look: Callable[[Topology], T], missing: str, timeout: float) -> T:
+    async def _find(self, look: Callable[[Topology], T], timeout: float) -> T:
         def found(topology: Topology) -> T | None:
             try:
                 return look(topology)
             except (TopicNotFound, PartitionNotFound):
                 return None
 
-        await self.wait_for(lambda _: True, missing=missing, timeout=timeout)
+        await self.known(timeout)
         try:
-            return await self.wait_for(found, missing=missing, timeout=TOPIC_GRACE)
+            return await self.wait_for(found, missing="", timeout=TOPIC_GRACE)
         except WaitTimedOut:
             return look(self.topology)
 

@@ -31,12 +31,7 @@ async def ask_stored_offsets(
     :raises FluvioError: nobody leads it, or the leader could not be asked.
     """
     left = TimeLeft.of(cluster.clock, seconds)
-    there = await cluster.wait_for(
-        lambda topology: OFFSETS_TOPIC in topology.topics,
-        missing="the cluster has not told its topics",
-        timeout=seconds,
-    )
-    if not there:
+    if OFFSETS_TOPIC not in (await cluster.known(seconds)).topics:
         return None
     leader = await cluster.wait_for(
         lambda topology: topology.leader_of(OFFSETS_TOPIC, 0),

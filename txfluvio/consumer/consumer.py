@@ -604,9 +604,7 @@ class Consumer:
 
     async def _find_places(self) -> None:
         seconds = self._cluster.config.request_timeout
-        chosen = await self._cluster.find(
-            self._choose, missing="the cluster is not known", timeout=seconds
-        )
+        chosen = await self._cluster.find(self._choose, timeout=seconds)
         stored = {}
         if self._start_at.kind is OffsetKind.STORED:
             stored = await self._ask_stored()

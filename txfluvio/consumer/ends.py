@@ -20,11 +20,7 @@ async def log_ends(cluster: Cluster, topic: str) -> dict[int, LogEnds]:
     if not isinstance(topic, str) or not topic:
         raise InvalidConfig("topic", topic, "the name of a topic")
     left = TimeLeft.of(cluster.clock, cluster.config.request_timeout)
-    await cluster.find(
-        lambda topology: topology.topic(topic),
-        missing="the cluster is not known",
-        timeout=left.seconds,
-    )
+    await cluster.find(lambda topology: topology.topic(topic), timeout=left.seconds)
     return await cluster.retrying.call(
         lambda seconds: _ask(cluster, topic, seconds), seconds=left.seconds, again=may_succeed
     )

@@ -168,7 +168,7 @@ class Producer:
         :raises TopicNotFound: there is no such topic.
         :raises CompressionConflict: the topic demands another codec than the configured one. If
             none is configured, the one that the topic demands is used.
-        :raises WaitTimedOut: the cluster has not told its topics within ``connect_timeout``.
+        :raises WaitTimedOut: the cluster was not known within ``connect_timeout``.
         :raises AlreadyRunning: it was started before.
         :raises ProducerClosed: it was closed.
         :raises NotStarted: the client was not started.
@@ -189,7 +189,6 @@ class Producer:
         try:
             topology = await self._cluster.find(
                 lambda topology: _with(topology, topic),
-                missing="the cluster has not told its topics",
                 timeout=self._cluster.config.connect_timeout,
             )
             self._shared.compression = _codec(topic, topology.topics[topic].spec, self._config)
