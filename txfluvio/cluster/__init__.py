@@ -12,7 +12,7 @@ from __future__ import annotations
 from .chain import Chain
 from .cluster import Cluster, WatchHandle
 from .retry import Attempts, GivenUp, Retrying, may_succeed
-from .stored import OFFSETS_TOPIC, ask_stored_offsets
+from .stored_offsets import OFFSETS_TOPIC, ask_stored_offsets
 from .time_left import TimeLeft, within
 from .topology import (
     MAX_PARTITIONS,
