@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from txfluvio.config import ConsumerConfig, OffsetReset, OffsetStrategy
 from txfluvio.consumer import Consumer
+from txfluvio.consumer.session import MAX_EMPTY_PUSHES
 from txfluvio.consumer.stream import FIRST_LOOK
 from txfluvio.errors import (
     BrokerError,
@@ -179,6 +180,21 @@ class Acknowledging(ScriptedCase):
         self.push(batch(2))
         self.acknowledged(3)
         self.assertEqual(self.offsets(3), [0, 1, 2])
+
+    def test_an_spu_that_says_nothing_again_and_again_is_no_honest_one(self) -> None:
+        for _ in range(MAX_EMPTY_PUSHES):
+            self.push()
+            self.acknowledged(0)
+        self.push(batch(0))
+        self.acknowledged(1)
+        for _ in range(MAX_EMPTY_PUSHES):
+            self.push()
+            self.acknowledged(1)
+        self.push()
+        self.silent()
+        self.assertEqual(self.offsets(1), [0])
+        error = self.failureResultOf(self.next(), ProtocolError).value
+        self.assertIn("more than 16 in a row that bring nothing", str(error))
 
     def test_no_answer_to_an_acknowledgement_is_waited_for(self) -> None:
         for offset in range(5):

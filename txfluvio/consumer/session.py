@@ -12,7 +12,7 @@ since acknowledgements and commits are answered on it.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.python.failure import Failure
@@ -33,6 +33,10 @@ from .backlog import Backlog
 from .budget import Allowance
 
 R = TypeVar("R", bound=Message)
+
+MAX_EMPTY_PUSHES: Final = 16
+"""Pushes in a row that may bring nothing, neither records nor a further offset. An SPU sends none
+at all; one that did, and was asked for the next each time, would keep both sides busy for ever."""
 
 
 class SessionOwner(Protocol):
@@ -77,6 +81,7 @@ class Session:
         self._stream: ReplyStream | None = None
         self._over = False
         self._refused = False
+        self._empty = 0
         self.asked = 0
         self.pushed = 0
         connection.when_closed().addCallback(self._lost)
@@ -149,6 +154,7 @@ class Session:
         self.pushed += 1
         if self._over or self._refused or not self._owner.listening:
             return
+        before = self._backlog.received
         try:
             brought = self._target.pushed(push)
             whole = self._owner.keep(brought)
@@ -159,10 +165,22 @@ class Session:
             # What ends the stream does so once.
             self._refused = True
             self._owner.refused(brought)
-        elif whole or not len(brought.records):
+        elif self._backlog.received != before or len(brought.records):
+            self._empty = 0
+            if whole:
+                self.acknowledge()
+            else:
+                self.oversized.put(brought.records.needed())
+        elif self._empty < MAX_EMPTY_PUSHES:
+            self._empty += 1
             self.acknowledge()
         else:
-            self.oversized.put(brought.records.needed())
+            self._owner.interrupt(
+                ProtocolError(
+                    f"more than {MAX_EMPTY_PUSHES} in a row that bring nothing",
+                    message=type(push).__name__,
+                )
+            )
 
     def _send_acknowledgement(self) -> None:
         message = requests.acknowledge(self._backlog.received)
