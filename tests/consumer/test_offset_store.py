@@ -233,6 +233,21 @@ class Failing(StoreCase):
         error = self.failure(consumer.start(), WaitTimedOut)
         self.assertIn(WORKER, str(error))
 
+    def test_what_it_takes_to_load_is_no_more_time_for_the_start(self) -> None:
+        self.result(self.broker.spu_down(5001))
+        loading: Deferred[Mapping[tuple[str, int], int]] = Deferred()
+        self.patch(self.store, "load", lambda _: loading)
+        consumer = self.consumer(
+            consumer_id=WORKER, offsets=MANUAL, offset_store=self.store, start=Offset.stored()
+        )
+        starting = consumer.start()
+        self.wait(20)
+        loading.callback({})
+        self.wait(9.75)
+        self.assertNoResult(starting)
+        self.wait(0.25)
+        self.failureResultOf(starting, WaitTimedOut)
+
     def test_a_store_that_loads_though_the_consumer_was_closed_starts_nothing(self) -> None:
         class Stubborn(Store):
             async def load(self, consumer_id: str) -> Mapping[tuple[str, int], int]:  # type: ignore[override]

@@ -537,7 +537,7 @@ class Consumer:
         self._must_run()
         if self._config.consumer_id is None:
             raise OffsetManagementDisabled
-        stored = await self._ask_stored()
+        stored = await self._ask_stored(self._cluster.config.request_timeout)
         # The user's offset store may go on though it was cancelled.
         self._must_run()
         return {
@@ -603,11 +603,11 @@ class Consumer:
             self._flusher.start()
 
     async def _find_places(self) -> None:
-        seconds = self._cluster.config.request_timeout
-        chosen = await self._cluster.find(self._choose, timeout=seconds)
+        left = TimeLeft.of(self._clock, self._cluster.config.request_timeout)
+        chosen = await self._cluster.find(self._choose, timeout=left.seconds)
         stored = {}
         if self._start_at.kind is OffsetKind.STORED:
-            stored = await self._ask_stored()
+            stored = await self._ask_stored(left.seconds)
         if self.closed:
             # The user's offset store may have done that, or go on though it was cancelled.
             raise ConsumerClosed
@@ -616,24 +616,23 @@ class Consumer:
         self._add(chosen, self._start_at, stored)
         placed = Deferred.fromCoroutine(self._all_placed())
         try:
-            await self._within(seconds, placed, self._why_not_placed)
+            await self._within(left.seconds, placed, self._why_not_placed)
         except WaitTimedOut as error:
             error.__cause__ = error.__cause__ or self._trouble()
             raise
 
-    async def _ask_stored(self) -> dict[Target, int]:
+    async def _ask_stored(self, seconds: float) -> dict[Target, int]:
         name = self._config.consumer_id
         assert name is not None
-        config = self._cluster.config
         if self._config.offset_store is not None:
             return await self._within(
-                config.request_timeout,
+                seconds,
                 Deferred.fromCoroutine(kept_offsets(self._config.offset_store, name)),
                 lambda: f"the offset store has not told how far {name} has come",
             )
         return await self._cluster.retrying.call(
-            lambda seconds: stored_offsets(self._cluster, name, seconds),
-            seconds=config.request_timeout,
+            lambda left: stored_offsets(self._cluster, name, left),
+            seconds=seconds,
             again=may_succeed,
         )
 
