@@ -21,9 +21,11 @@ from txfluvio.errors import (
     InvalidConfig,
     NotStarted,
     ProtocolError,
+    RequestTimedOut,
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
+from txfluvio.testing.faults import Fault, Match, NeverAnswer
 from txfluvio.testing.spu.log import Stored
 from txfluvio.wire.records import Record, encode_batch, renumber
 from txfluvio.wire.spu import UpdateOffsetsRequest
@@ -508,6 +510,17 @@ class Lagging(ConsumerCase):
         self.append(10, partition=1)
         self.wait(1.0)
         self.assertEqual(consumer.known_lag(), {("orders", 0): 0, ("orders", 1): 10})
+
+    def test_the_time_for_a_leader_and_for_its_answer_is_one(self) -> None:
+        consumer = self.started(start=BEGINNING)
+        self.result(self.broker.spu_down(5001))
+        self.wait(1.0)
+        asking = consumer.lag(0)
+        self.wait(20.0)
+        self.broker.plant(Fault(Match("FetchOffsets"), NeverAnswer(), times=None), optional=True)
+        self.result(self.broker.spu_up(5001))
+        self.wait(30.0 - 20.0)
+        self.failureResultOf(asking, RequestTimedOut)
 
     def test_closing_ends_the_asking_for_it_at_any_point(self) -> None:
         for steps in count():

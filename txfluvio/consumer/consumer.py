@@ -317,7 +317,8 @@ class Consumer:
     def lag(self, partition: int, *, topic: str | None = None) -> Deferred[int]:
         """How many offsets there are from the position to the high watermark, asked now.
 
-        Not negative: under ReadUncommitted the position may be above the high watermark.
+        Not negative: under ReadUncommitted the position may be above the high watermark. It takes
+        ``ClientConfig.request_timeout`` at most.
 
         Cancelling ends the waiting and no more.
 

@@ -32,7 +32,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..cluster import Attempts, Chain, Cluster, Topology
+from ..cluster import Attempts, Chain, Cluster, TimeLeft, Topology
 from ..config import ConsumerConfig, Isolation, OffsetStrategy
 from ..errors import (
     BrokerError,
@@ -334,8 +334,10 @@ class PartitionStream:
 
     async def ask_high_watermark(self) -> int:
         """The high watermark as the leader has it now."""
-        leader = await self._led(timeout=self._cluster.config.request_timeout)
-        reply = await self._cluster.spu_request(leader, self.target.ask_ends())
+        left = TimeLeft.of(self._clock, self._cluster.config.request_timeout)
+        leader = await self._led(timeout=left.seconds)
+        ends = self.target.ask_ends()
+        reply = await self._cluster.spu_request(leader, ends, timeout=left.seconds)
         return self.target.ends(reply).high_watermark
 
     # What a session tells
