@@ -51,6 +51,9 @@ def test_anything_else_is_no_client_version(text: str) -> None:
         ("1.0.0-Release", "1.0.0+Release"),
         ("01.02", "1.2.0"),
         ("1.2.18446744073709551616", "1.2.0-18446744073709551616"),
+        (5000 * "0" + "1." + 5000 * "0", "1.0.0"),
+        ("1.2.3." + 5000 * "0" + "4", "1.2.3+4"),
+        ("1-" + 5000 * "0" + "4", "1.0.0-4"),
     ],
 )
 def test_a_version_in_a_name_is_read_with_good_will(text: str, meaning: str) -> None:
@@ -69,6 +72,9 @@ def test_a_version_in_a_name_is_read_with_good_will(text: str, meaning: str) -> 
         ("1!", "Unexpected `!`"),
         ("1.0.0\u00a0", "Unexpected `\u00a0`"),
         ("1 x", "Unexpected `x`"),
+        ("1.\u00e9", "Unexpected `\u00e9`"),
+        ("1-\u00b2", "Unexpected `\u00b2`"),
+        ("1.0.0+\u0661", "Unexpected `\u0661`"),
         ("1..2", "Unexpected `.`"),
         ("1.0.0--1", "Unexpected `-`"),
         ("1.0.0-a+-", "Unexpected `-`"),

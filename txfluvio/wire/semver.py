@@ -58,7 +58,7 @@ class _Lenient:
         digits = first[1:] if first[0] in "vV" else first
         if not _is_number(digits):
             raise LenientError(f"Unexpected `{first}`")
-        self._numbers.append(int(digits))
+        self._numbers.append(_value(digits))
         self._pos = len(first)
         where = "number"
         while separator := self._text[self._pos : self._pos + 1]:
@@ -97,7 +97,8 @@ class _Lenient:
             self._pos += len(plain)
             return self._number(plain)
         # Hyphens belong to a word, but one begins with them only behind a dot.
-        if not plain.isalnum() and not (words and separator == "." and plain == "-"):
+        letters = plain.isascii() and plain.isalnum()
+        if not letters and not (words and separator == "." and plain == "-"):
             raise LenientError(f"Unexpected `{plain}`")
         word = _WORD.match(self._text, self._pos)
         assert word is not None
@@ -106,9 +107,9 @@ class _Lenient:
 
     def _number(self, digits: str) -> str:
         if len(self._numbers) < len(_PARTS):
-            self._numbers.append(int(digits))
+            self._numbers.append(_value(digits))
         else:
-            self._build.append(str(int(digits)))
+            self._build.append(str(_value(digits)))
         return "number" if len(self._numbers) < len(_PARTS) else "additional"
 
     def _word(self, where: str, word: str) -> str:
@@ -120,7 +121,7 @@ class _Lenient:
                 raise LenientError(f"Unexpected `{follows}`")
             self._build.append(word)
         else:
-            self._pre.append(str(int(word)) if _is_number(word) else word)
+            self._pre.append(str(_value(word)) if _is_number(word) else word)
             return "pre-release"
         return where
 
@@ -133,5 +134,9 @@ class _Lenient:
 def _is_number(token: str) -> bool:
     if not (token.isascii() and token.isdigit()):
         return False
-    digits = token.lstrip("0")
-    return len(digits) <= len(str(_MAX_NUMBER)) and int(digits or "0") <= _MAX_NUMBER
+    return len(token.lstrip("0")) <= len(str(_MAX_NUMBER)) and _value(token) <= _MAX_NUMBER
+
+
+def _value(digits: str) -> int:
+    """The number; Python counts zeros in front where it limits how long one may be."""
+    return int(digits.lstrip("0") or "0")
