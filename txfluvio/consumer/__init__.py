@@ -6,7 +6,8 @@ It stands on the cluster floor and knows nothing of the client above. ``client.c
 
 from __future__ import annotations
 
-from .consumer import Batches, Consumer
+from .consumer import Consumer
+from .hand import Batches
 from .requests import LogEnds
 from .service import ConsumerService, Handler, OnFailure
 from .share import Partitions, Share

@@ -41,7 +41,7 @@ from ..transport.waiting import Waiting
 from ..wire.records import Record
 from .backlog import FRAME_RESERVE
 from .budget import Budget, slot_size
-from .hand import Records
+from .hand import Batches, Records
 from .offsets import Flusher, kept_offsets, stored_offsets
 from .outlet import Outlet
 from .requests import Target
@@ -56,19 +56,6 @@ class _State(enum.Enum):
     STARTING = "starting"
     RUNNING = "running"
     CLOSED = "closed"
-
-
-class Batches:
-    """What :meth:`Consumer.batches` iterates over: lists of records, each of one partition."""
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> list[Record]:
-        return await self._consumer._lend_batch()
 
 
 @implementer(IFluvioConsumer)
@@ -138,6 +125,7 @@ class Consumer:
         self._outlet = Outlet(self._budget, self._finished, self._clock)
         self._hand = self._outlet.hand
         self._records = Records(self._hand, self._refill)
+        self._batches = Batches(self._hand, self._refill)
         self._flusher = Flusher(self._flush_each, self._config.flush_interval, self._clock)
         self._state = _State.NEW
         self._starting: Deferred[None] | None = None
@@ -248,7 +236,7 @@ class Consumer:
         A list holds a batch of the log, several small ones, or a part of a large one; asking for
         the next means that all of it was processed.
         """
-        return Batches(self)
+        return self._batches
 
     def next(self, timeout: float | None = None) -> Deferred[Record]:
         """The next record.
@@ -264,14 +252,14 @@ class Consumer:
         """
         for record in self._hand.rest:
             return succeed(record)
-        return self._begin(self.__anext__, timeout)
+        return self._begin(self._records.__anext__, timeout)
 
     def next_batch(self, timeout: float | None = None) -> Deferred[list[Record]]:
         """The next records of one partition, at least one; in all else as :meth:`next`.
 
         Cancelling ends the waiting and no more.
         """
-        return self._begin(self._lend_batch, timeout)
+        return self._begin(self._batches.__anext__, timeout)
 
     # Partitions
 
@@ -435,11 +423,6 @@ class Consumer:
             raise StopAsyncIteration
         self._must_run()
         await self._outlet.refill()
-
-    async def _lend_batch(self) -> list[Record]:
-        if not self._hand.left:
-            await self._refill()
-        return self._hand.lend()
 
     def _finished(self) -> bool:
         return self._reading.stop is not None and all(s.ended for s in self._streams.values())

@@ -103,3 +103,25 @@ class Records:
             return record
         await self._refill()
         return next(self._hand.rest)
+
+
+class Batches:
+    """What ``async for batch in consumer.batches()`` iterates over: lists of records, each of one
+    partition, and each what is left of the chunk in a hand.
+
+    :param refill: awaited when nothing is left; something is then.
+    """
+
+    __slots__ = ("_hand", "_refill")
+
+    def __init__(self, hand: Hand[Any], refill: Callable[[], Awaitable[None]]) -> None:
+        self._hand = hand
+        self._refill = refill
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Record]:
+        if not self._hand.left:
+            await self._refill()
+        return self._hand.lend()
