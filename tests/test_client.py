@@ -307,6 +307,13 @@ class Closing(ClientCase):
         self.failureResultOf(producer.send(b"x"), ProducerClosed)
         self.failureResultOf(consumer.next(), ConsumerClosed)
 
+    def test_what_it_made_is_closed_with_it_whether_started_or_not(self) -> None:
+        self.result(self.client.start())
+        producer, consumer = self.client.producer("orders"), self.client.consumer("orders")
+        self.result(self.client.close())
+        self.failureResultOf(producer.start(), ProducerClosed)
+        self.failureResultOf(consumer.start(), ConsumerClosed)
+
     def test_those_that_were_never_started_do_not_matter(self) -> None:
         self.result(self.client.start())
         kept = self.client.producer("orders"), self.client.consumer("orders")

@@ -175,7 +175,8 @@ class Consumer:
 
         A topic or partition that the metadata lacks may have been made a moment ago: it is waited
         for, a second at most. Then the leader of each partition is waited for, and asked; all of
-        that takes ``ClientConfig.request_timeout`` at most. Cancelling it closes the consumer.
+        that takes ``ClientConfig.request_timeout`` at most. Cancelling it, or its failing, closes
+        the consumer.
 
         :raises TopicNotFound: by the metadata.
         :raises PartitionNotFound: by the metadata.
@@ -183,6 +184,9 @@ class Consumer:
             is silent; the ``__cause__`` says what was seen of that, if anything was.
         :raises OffsetEvicted: the offset to start at is no longer there, and nothing else about
             it is set. Other errors of the first look at a partition come here too.
+        :raises AlreadyRunning: it was started before.
+        :raises ConsumerClosed: it was closed, or its client was, before this or meanwhile.
+        :raises NotStarted: the client was not started.
         """
         if self._state is _State.CLOSED:
             return fail(ConsumerClosed())
@@ -249,6 +253,9 @@ class Consumer:
         :raises WaitTimedOut: nothing came within ``timeout``.
         :raises ConsumerClosed: it was closed before this call.
         :raises NotStarted: it is not started.
+        :raises AlreadyRunning: somebody waits for a record already.
+        :raises InvalidConfig: ``timeout`` is no number.
+        :raises FluvioError: a partition has failed, as the iteration raises it.
         """
         for record in self._hand.rest:
             return succeed(record)
@@ -383,6 +390,8 @@ class Consumer:
             offset), or has run on what was produced (others may have its offset).
         :raises PartitionNotRead: the record's partition is none of those that are read.
         :raises InvalidConfig: it is no record.
+        :raises NotStarted: the consumer is not started.
+        :raises ConsumerClosed: it is closed, or was before they were stored.
         :raises OffsetManagementDisabled: no offsets are stored by this consumer.
         :raises BrokerError: an SPU could not store them.
         :raises Exception: what the offset store fails with, where the user gave one.

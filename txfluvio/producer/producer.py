@@ -163,16 +163,15 @@ class Producer:
     def start(self) -> Deferred[None]:
         """Check that the topic can be produced to, and be ready: what ``async with`` does first.
 
-        Cancelling leaves the producer not started.
+        Cancelling it, or its failing, leaves the producer not started.
 
         :raises TopicNotFound: there is no such topic.
         :raises CompressionConflict: the topic demands another codec than the configured one. If
             none is configured, the one that the topic demands is used.
         :raises WaitTimedOut: the cluster was not known within ``connect_timeout``.
         :raises AlreadyRunning: it was started before.
-        :raises ProducerClosed: it was closed.
+        :raises ProducerClosed: it was closed, or its client was, before this or meanwhile.
         :raises NotStarted: the client was not started.
-        :raises ClientClosed: the client was closed.
         """
         if self.closed:
             return fail(ProducerClosed())
