@@ -14,7 +14,8 @@ from txfluvio.admin import (
     Admin,
     PartitionResolution,
 )
-from txfluvio.admin.admin import REUSE_PAUSE, SETTLING
+from txfluvio.admin.admin import SETTLING
+from txfluvio.admin.topics import REUSE_PAUSE
 from txfluvio.cluster import MAX_PARTITIONS
 from txfluvio.cluster.connections import SC_CALLS
 from txfluvio.errors import (
@@ -91,16 +92,6 @@ class ANameThatWasJustDeleted(ScriptedAdminCase):
         self.stopped()
         self.failureResultOf(creating, ClientClosed)
 
-    def test_a_clock_that_is_set_back_makes_the_pause_no_longer(self) -> None:
-        # So it looks after that; the network in memory would stand still for an hour.
-        self.admin._deleted["orders"] += 3600.0
-        creating = self.admin.create_topic("orders")
-        self.advance(REUSE_PAUSE)
-        self.advance()
-        self.sc.one()
-        self.stopped()
-        self.failureResultOf(creating, ClientClosed)
-
     def test_in_less_time_than_the_pause_nothing_is_sent(self) -> None:
         creating = self.admin.create_topic("orders", timeout=REUSE_PAUSE / 2)
         self.advance(REUSE_PAUSE / 2)
@@ -108,13 +99,6 @@ class ANameThatWasJustDeleted(ScriptedAdminCase):
         self.assertIs(found.effect, Effect.NONE)
         self.advance(REUSE_PAUSE)
         self.assertEqual(self.sc.asked, [])
-        self.stopped()
-
-    def test_those_whose_pause_is_over_are_not_remembered(self) -> None:
-        for number in range(3):
-            self.advance(REUSE_PAUSE)
-            self.delete(f"orders-{number}")
-        self.assertEqual(list(self.admin._deleted), ["orders-2"])
         self.stopped()
 
 

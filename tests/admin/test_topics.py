@@ -13,7 +13,7 @@ from txfluvio.admin import (
     TopicDescription,
     TopicResolution,
 )
-from txfluvio.admin.admin import REUSE_PAUSE
+from txfluvio.admin.topics import REUSE_PAUSE
 from txfluvio.errors import (
     ClientClosed,
     Effect,

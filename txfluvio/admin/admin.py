@@ -76,10 +76,6 @@ ReplyT = TypeVar("ReplyT", FetchConsumerOffsetsResponse, DeleteConsumerOffsetRes
 SETTLING: Final = 2.0
 """Seconds that a change, once the SC has confirmed it, may take to show in the metadata."""
 
-REUSE_PAUSE: Final = 1.0
-"""Seconds between the deletion of a topic and the creation of another of its name. The SPUs confirm
-the deletion late, and the SC takes that for the new one's: seen within 50 ms, never after 500."""
-
 
 @implementer(IFluvioAdmin)
 class Admin:
@@ -91,7 +87,7 @@ class Admin:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._clock = cluster.clock
-        self._deleted: dict[str, float] = {}
+        self._deletions = topics.Deletions()
         self._adding = Turns(1)
 
     # Topics
@@ -208,21 +204,15 @@ class Admin:
 
         :raises WaitTimedOut: that would take longer than ``seconds``; raised when they are over.
         """
-        self._forget_deletions()
-        if name not in self._deleted:
+        pause = self._deletions.pause(name, self._clock.seconds())
+        if not pause:
             return 0.0
-        pause = self._deleted[name] + REUSE_PAUSE - self._clock.seconds()
         if pause < seconds:
             await deferLater(self._clock, pause)
             return pause
         # Sent with no time left, it would be created with nobody to learn of it.
         await deferLater(self._clock, max(0.0, seconds))
         raise WaitTimedOut(f"topic {name} was deleted a moment ago", seconds)
-
-    def _forget_deletions(self) -> None:
-        """Forget those whose pause is over; or still to begin, by a clock that was set back."""
-        now = self._clock.seconds()
-        self._deleted = {n: at for n, at in self._deleted.items() if 0 <= now - at < REUSE_PAUSE}
 
     def delete_topic(self, name: str, *, force: bool = False) -> Deferred[None]:
         """Delete a topic and its records; fires when the SC has done so and this client knows it.
@@ -257,8 +247,7 @@ class Admin:
         finally:
             # One that was cancelled, or got no answer, may have taken effect.
             if not refused:
-                self._forget_deletions()
-                self._deleted[name] = self._clock.seconds()
+                self._deletions.note(name, self._clock.seconds())
         await self._settled(gone)
 
     def list_topics(

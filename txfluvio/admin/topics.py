@@ -1,12 +1,14 @@
-"""Topics: as they are asked for, and when one can be used; pure.
+"""Topics: as they are asked for, and when one, or its name, can be used; pure.
 
 What :meth:`~txfluvio.admin.admin.Admin.create_topic` was given becomes part of a request here, and
-a snapshot of the metadata becomes the answer whether its topic is there yet.
+a snapshot of the metadata becomes the answer whether its topic is there yet. Names that were in use
+until a moment ago are remembered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import attrs
 
@@ -15,6 +17,10 @@ from ..cluster import MAX_PARTITIONS, Topology, partition_count
 from ..errors import InvalidConfig
 from ..wire import sc
 from . import arguments, values
+
+REUSE_PAUSE: Final = 1.0
+"""Seconds between the deletion of a topic and the creation of another of its name. The SPUs confirm
+the deletion late, and the SC takes that for the new one's: seen within 50 ms, never after 500."""
 
 
 def assigned(assignment: Sequence[Sequence[int]]) -> sc.Assigned:
@@ -91,6 +97,30 @@ def _layout(spec: sc.TopicSpec) -> tuple[object, ...]:
     elif isinstance(replicas, sc.Assigned):
         places = tuple(partition.replicas for partition in replicas.partitions)
     return type(replicas), partition_count(spec), places
+
+
+class Deletions:
+    """The topics that were deleted less than ``REUSE_PAUSE`` ago."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def note(self, name: str, now: float) -> None:
+        """One is deleted now, or may be."""
+        self._forget(now)
+        self._times[name] = now
+
+    def pause(self, name: str, now: float) -> float:
+        """Seconds until a topic of this name can be created; 0: none was deleted lately."""
+        self._forget(now)
+        return self._times[name] + REUSE_PAUSE - now if name in self._times else 0.0
+
+    def _forget(self, now: float) -> None:
+        """Forget those whose pause is over; or still to begin, by a clock that was set back."""
+        self._times = {n: at for n, at in self._times.items() if 0 <= now - at < REUSE_PAUSE}
 
 
 @attrs.define(eq=False)
