@@ -74,7 +74,7 @@ ON_TOP = (
 
 ROOMS_OF_THE_FAKE: tuple[frozenset[str], ...] = (
     frozenset({"given", "releases", "spu_names", "timers"}),
-    frozenset({"faults"}),
+    frozenset({"conditions", "faults"}),
     frozenset({"server", "turns"}),
     frozenset({"sc"}),
     frozenset({"smartmodules", "spu"}),

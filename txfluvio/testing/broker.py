@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self, TypeVar, cast
 
 import attrs
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import (
     IListeningPort,
@@ -42,6 +42,7 @@ from ..wire.sc import PARTITION, SPU, Computed, PartitionResolution, TopicSpec
 from ..wire.schema import evolve
 from ..wire.spu import ConsumerOffset
 from .cluster import Cluster
+from .conditions import Conditions
 from .faults import Fault, Match, Observe, ServerId
 from .faults.planting import Faults, Planted, UnfiredFaults
 from .given import Given, NotThere, Topic, given_records, given_topics
@@ -223,16 +224,15 @@ class FakeBroker:
         self._started = False
         self._stopped = False
         self._initial: Snapshot | None = None
-        self._waiting: dict[Deferred[Any], Callable[[FakeBroker], Any]] = {}
-        self._looking: Callable[[], None] | None = None
+        self._conditions = Conditions(self._timers)
         self.complaints: deque[Complaint] = deque(maxlen=MAX_COMPLAINTS)
         self.journal = Journal(
             self.now,
             max_entries=max_journal_entries,
             max_bytes=max_journal_bytes,
-            on_entry=self._poke,
+            on_entry=self._conditions.look_later,
         )
-        self.faults = Faults(self._timers, now=self.now, on_hit=self._poke)
+        self.faults = Faults(self._timers, now=self.now, on_hit=self._conditions.look_later)
         self.cluster = Cluster(
             self._scheduler,
             now=self.now,
@@ -351,8 +351,7 @@ class FakeBroker:
     def _end(self) -> Deferred[None]:
         self._stopped = True
         self.faults.stop()
-        for waiter in list(self._waiting):
-            waiter.cancel()
+        self._conditions.stop()
         return self._turns.run(self._shut)
 
     async def _shut(self) -> None:
@@ -396,7 +395,7 @@ class FakeBroker:
             release=self._release,
             neighbours=self.cluster,
             modules=self._modules,
-            on_change=self._poke,
+            on_change=self._conditions.look_later,
         )
         port = self._spu_port and self._spu_port + SPU_PORT_STEP * len(self._sites)
         if port > MAX_PORT:
@@ -747,51 +746,17 @@ class FakeBroker:
     def wait_for(self, condition: Callable[[FakeBroker], T | None]) -> Deferred[T]:
         """Fires with what ``condition`` returns, once that is anything true.
 
-        It is looked at now, and after every change of the metadata, of a log, and of the journal.
-        What it raises ends the waiting. Cancelling stops it, and so does the end of the broker;
-        whoever asks later gets UsageError.
+        It is looked at now, and after every change of the metadata, of a log, and of the journal,
+        and when a fault has acted. What it raises ends the waiting. Cancelling stops it, and so
+        does the end of the broker; whoever asks later gets UsageError.
         """
-        try:
-            found = condition(self)
-        except Exception:
-            return fail()
-        if found:
-            return succeed(found)
-        if self._stopped:
-            return fail(UsageError("this broker has stopped: what is not so never will be"))
-
-        def forget(waiter: Deferred[Any]) -> None:
-            del self._waiting[waiter]
-
-        waiter: Deferred[T] = Deferred(forget)
-        self._waiting[waiter] = condition
-        return waiter
+        return self._conditions.wait_for(lambda: condition(self))
 
     def _changed(self) -> None:
         """The metadata have changed."""
         if self._directory is not None:
             self._directory.keep(self.cluster.metadata.stores)
-        self._poke()
-
-    def _poke(self) -> None:
-        """Something has changed: look at it in a turn of its own, if anybody cares."""
-        if self._waiting and self._looking is None:
-            self._looking = self._timers.later(0, self._look)
-
-    def _look(self) -> None:
-        self._looking = None
-        for waiter, condition in list(self._waiting.items()):
-            if waiter not in self._waiting:
-                continue
-            try:
-                found = condition(self)
-            except Exception:
-                del self._waiting[waiter]
-                waiter.errback()
-                continue
-            if found:
-                del self._waiting[waiter]
-                waiter.callback(found)
+        self._conditions.look_later()
 
     def online(self, topic: str) -> Deferred[bool]:
         """Fires when a topic is there with all its partitions; it need not be there yet."""
