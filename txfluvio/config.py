@@ -343,7 +343,9 @@ class ClientConfig:
     :ivar keepalive: seconds of silence before TCP asks whether the peer is alive; more than 32767
         counts as that.
     :ivar idle_probe: seconds of silence before the client asks whether the server is alive, with a
-        request of its own. Streams are silent by design, so silence is no sign of health.
+        request of its own. Streams are silent by design, so silence is no sign of health. As often
+        a consumer looks whether a stream has fallen silent though there is more; with SmartModules
+        nobody can tell (see :mod:`txfluvio.smartmodule`).
     :ivar retry: the waits between attempts, and how long they go on.
     :ivar max_connections: connections the client may hold at once; a call that takes one more
         fails with :class:`~txfluvio.errors.LimitReached`.

@@ -22,6 +22,10 @@ What to know about the platform when reading through SmartModules:
   left out without a word, until the stream is opened anew.
 - While nothing passes nothing comes, not even how far the SPU has come. With a ``stop``,
   ``ConsumerConfig.quiet_time`` decides when that means the end.
+- So nobody can tell such a stream from one that is broken. Where a partition's leader changes and
+  changes back while the client has no connection to the SC to hear of it, the old stream stays
+  silent; without SmartModules that is found out within three times ``ClientConfig.idle_probe``.
+  ``Consumer.seek`` to the position opens it anew.
 """
 
 from __future__ import annotations

@@ -19,7 +19,9 @@ from txfluvio.errors import (
     WaitTimedOut,
 )
 from txfluvio.offset import Offset
+from txfluvio.smartmodule import SmartModuleInvocation
 from txfluvio.testing.faults import Action, AnswerError, Fault, LoseReply, Match
+from txfluvio.testing.smartmodules import SmartModuleRecord, filter
 from txfluvio.transport.protocol import CLOSE_GRACE
 from txfluvio.wire.codes import Code
 from txfluvio.wire.records import Record
@@ -29,6 +31,11 @@ from .kit import ConsumerCase
 
 BEGINNING, END = Offset.beginning(), Offset.end()
 COMMITTED, UNCOMMITTED = Isolation.READ_COMMITTED, Isolation.READ_UNCOMMITTED
+
+
+@filter
+def everything(record: SmartModuleRecord) -> bool:
+    return True
 
 
 class Replicated(ConsumerCase):
@@ -74,9 +81,35 @@ class LeaderChanges(Replicated):
         self.check_that_reading_goes_on(UNCOMMITTED)
 
     def test_a_leader_that_went_and_came_back_unseen_is_asked_again(self) -> None:
-        # Its streams from before are silent for good, and the metadata look as ever.
         watching = self.connected(idle_probe=5.0)
         consumer = self.started(cluster=watching, start=END)
+        self.move_unseen()
+        self.append(2)
+        self.wait(20.0)
+        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
+        self.result(consumer.close())
+        self.result(watching.stop())
+
+    def test_with_smartmodules_it_is_asked_again_where_somebody_seeks(self) -> None:
+        # What they drop is not told, so that a stream which is well may say as little.
+        self.broker.register_smartmodule("all", everything)
+        chain = [SmartModuleInvocation("all")]
+        watching = self.connected(idle_probe=5.0)
+        consumer = self.started(cluster=watching, start=END, smartmodules=chain)
+        self.move_unseen()
+        self.append(2)
+        self.nothing_comes(consumer, 60.0)
+        self.assertEqual(consumer.position(0), 4)
+        consumer.seek(0, 4)
+        self.assertEqual(len(self.read(consumer, 2)), 2)
+        self.result(consumer.close())
+        self.result(watching.stop())
+
+    def move_unseen(self) -> None:
+        """Let the leader go and come back, while no client has a connection to the SC.
+
+        Its streams from before are silent for good, and the metadata look as ever.
+        """
         host, port = self.broker.sc_endpoint.split(":")
         self.network.refuse(host, int(port))
         for link in self.network.links:
@@ -85,11 +118,6 @@ class LeaderChanges(Replicated):
         self.move()
         self.move()
         self.network.accept(host, int(port))
-        self.append(2)
-        self.wait(20.0)
-        self.assertEqual(self.offsets(self.read(consumer, 2)), [4, 5])
-        self.result(consumer.close())
-        self.result(watching.stop())
 
     def test_a_push_that_is_lost_is_asked_for_again(self) -> None:
         watching = self.connected(idle_probe=5.0)

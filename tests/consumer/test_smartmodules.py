@@ -491,6 +491,17 @@ class OnACluster(ConsumerCase):
         self.assertEqual([r.value for r in self.read(consumer, 1)], [b"orange"])
         self.assertEqual(consumer.position(0), 9)
 
+    def test_a_stream_of_which_nothing_passes_is_left_alone(self) -> None:
+        # Opened anew, its modules would begin anew, over all that they have seen.
+        watching = self.connected(idle_probe=5.0)
+        consumer = self.through("has-a", start=END, cluster=watching)
+        for _ in range(6):
+            self.add(b"kiwi")
+            self.nothing_comes(consumer, 10.0)
+        self.assertEqual(len(self.asked(StreamFetchRequest)), 1)
+        self.result(consumer.close())
+        self.result(watching.stop())
+
     def test_an_aggregate_begins_with_what_it_is_given(self) -> None:
         chain = [SmartModuleInvocation("joined", accumulator=b"> ")]
         values = self.values(smartmodules=chain)

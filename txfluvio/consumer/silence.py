@@ -5,6 +5,11 @@ that lost the lead and has it again lets its old streams fall silent for good, a
 metadata may show the same leader as ever. So a stream from which a push is due, and does not come,
 has its log's end looked at now and then. This says when it is broken; what to do then is decided in
 :mod:`txfluvio.consumer.stream`.
+
+Streams with SmartModules are not watched. What does not pass is not told, so the end of the log is
+ahead of a stream that is well, for as long as nothing passes; and to open it anew to be sure would
+do harm: its modules forget what they remember, and let pass again what they have dropped, and the
+SPU runs them over the same records each time.
 """
 
 from __future__ import annotations

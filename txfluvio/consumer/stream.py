@@ -17,8 +17,8 @@ just fall silent, so the metadata tells), a seek.
   acknowledged past.
 - A stream may fall silent though there is more, and is then opened anew
   (:mod:`txfluvio.consumer.silence`).
-- Where SmartModules run and let nothing pass, an SPU says nothing at all. Silence behind the last
-  record before the stop is then taken for the end.
+- Where SmartModules run and let nothing pass, an SPU says nothing at all, so no silence of theirs
+  is taken for that. Behind the last record before the stop it is taken for the end.
 """
 
 from __future__ import annotations
@@ -486,6 +486,7 @@ class PartitionStream:
                 return
             self._open(session)
             if self._reading.chain:
+                # Whether it is broken can not be told: it may be silent for good reason.
                 await self._reach_stop(session)
             else:
                 silence.start()
