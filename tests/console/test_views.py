@@ -115,6 +115,19 @@ class TheCluster(ConsoleCase):
         self.assertTrue(page.take("status")[-1]["connected"])
         self.assertIn("more", page.take("topics")[-1]["rows"])
 
+    def test_is_away_for_a_reason_of_the_sc_also_when_its_spus_went_before(self) -> None:
+        ids = [5001, *(self.result(self.broker.add_spu()) for _ in range(3))]
+        self.result(self.broker.cluster.create_topic("wide", partitions=4))
+        page = self.listen("view=topic&topic=wide&from=beginning&follow=1")
+        self.wait(1)
+        for spu_id in ids:
+            self.result(self.broker.spu_down(spu_id))
+        self.wait(2)
+        self.result(self.broker.sc_down())
+        self.wait(2)
+        (problem, *_) = page.take("status")[-1]["problems"]
+        self.assertIn(self.broker.sc_endpoint, problem)
+
     def test_tells_what_it_led_while_an_spu_is_away(self) -> None:
         page = self.listen("view=topic&topic=orders&from=beginning&follow=1")
         self.result(self.broker.spu_down(5001))

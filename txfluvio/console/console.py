@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ..client import FluvioClient
 from ..cluster import ConnectionState
-from ..config import ClientConfig
+from ..config import ClientConfig, join_endpoint
 from ..errors import ConnectFailed, FluvioError
 from ..metrics import NoMetrics
 from ..producer import RecordMetadata
@@ -28,20 +28,28 @@ CLIENT_ID = "txfluvio-console"
 
 
 class _Contact(NoMetrics):
-    """Remembers which servers can not be reached at present, and why."""
+    """Remembers why the SC can not be reached at present. SPUs come and go by what the SC tells.
 
-    def __init__(self) -> None:
-        self.lost: dict[str, str] = {}
+    :ivar problem: empty: it can, for all we know.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._sc = join_endpoint(*config.address)
+        self.problem = ""
 
     def connected(self, address: str) -> None:
-        self.lost.pop(address, None)
+        self._note(address, "")
 
     def disconnected(self, address: str, error: FluvioError) -> None:
-        self.lost[address] = str(error)
+        self._note(address, str(error))
 
     def failed(self, operation: str, error: FluvioError) -> None:
         if isinstance(error, ConnectFailed):
-            self.lost[error.address] = str(error)
+            self._note(error.address, str(error))
+
+    def _note(self, address: str, problem: str) -> None:
+        if address == self._sc:
+            self.problem = problem
 
 
 class Console:
@@ -66,7 +74,7 @@ class Console:
         self.fake = fake
         self.writes = writes
         self._clock: IReactorTime = reactor
-        self._contact = _Contact()
+        self._contact = _Contact(config)
         self._client = FluvioClient(reactor, config, dialer=dialer, metrics=self._contact)
         self._painter = Painter(self._client, self._clock)
 
@@ -119,8 +127,8 @@ class Console:
 
     def _status(self) -> Json:
         state = self._client.state
-        lost = self._contact.lost
-        problems = list(lost.values()) if state is not ConnectionState.CONNECTED else []
+        away = state is not ConnectionState.CONNECTED and self._contact.problem
+        problems = [self._contact.problem] if away else []
         return {
             "endpoint": self._client.config.endpoint,
             "state": state.value,
