@@ -660,6 +660,11 @@ class BadInputTests(ControlCase):
             self.assertEqual(answer.status, 400)
             self.assertIn("the body", answer.body["error"])
 
+    def test_a_query_that_is_nested_too_deeply(self) -> None:
+        status, error = self.refused("POST", f"/elections?automatic={10_000 * '['}")
+        self.assertEqual(status, 400)
+        self.assertIn("expected true or false", error)
+
     def test_a_body_that_is_too_long(self) -> None:
         answer = self.send("POST", "/topics", b" " * (MAX_BODY + 1)).answer()
         self.assertEqual(answer.status, 413)

@@ -296,7 +296,7 @@ def _unknown(name: str, route: Route) -> Refused:
 def _parsed(name: str, field: Field, found: str) -> Any:
     try:
         return field.parse(found)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _wrong(name, field, found) from None
 
 
