@@ -44,6 +44,17 @@ class ThePage(ConsoleCase):
             self.assertEqual(status, 404, path)
             self.assertIn("error", told)
 
+    def test_has_no_file_whose_name_no_file_can_have(self) -> None:
+        name = 300 * "a" + ".js"
+        status, told = self.ask("GET", f"/page/{name}")
+        self.assertEqual((status, told["error"]), (404, f"there is no {name}"))
+
+    def test_refuses_a_path_that_is_no_text_and_logs_nothing(self) -> None:
+        for path in ("/page/%FF.js", "/api/topics/%FF/0/0", "/control/topics/%FF/records"):
+            status, told = self.ask("GET", path)
+            self.assertEqual((status, told["error"]), (400, "the path is no UTF-8"), path)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
 
 class Callers(ConsoleCase):
     def test_under_another_name_are_refused(self) -> None:

@@ -9,8 +9,10 @@ nothing of what it shows is taken for anything but text.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from http import HTTPStatus
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, cast
 
 from klein import Klein
@@ -108,9 +110,10 @@ class Web:
         return self._file(request, name)
 
     def _file(self, request: Request, name: str) -> bytes:
-        found = files(__package__).joinpath("page", name)
         kind = _TYPES.get(name.rpartition(".")[2])
-        if kind is None or not found.is_file():
+        # Not every name can be asked of a file system.
+        found = next((file for file in _page_files() if file.name == name), None)
+        if kind is None or found is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no {name}")
         request.setHeader(b"content-type", kind)
         return found.read_bytes()
@@ -227,10 +230,19 @@ class _Gate(Resource):
         refusal = self._callers.refusal(request.requestHeaders)
         if refusal is not None:
             return _problem(request, HTTPStatus.FORBIDDEN, refusal)
+        try:
+            b"/".join(cast(Any, request).postpath).decode()
+        except UnicodeDecodeError:
+            # Klein refuses it as well, but logs the error as one of the server.
+            return _problem(request, HTTPStatus.BAD_REQUEST, "the path is no UTF-8")
         return self._inside.render(request)
 
 
 # Requests and answers
+
+
+def _page_files() -> Iterator[Traversable]:
+    return files(__package__).joinpath("page").iterdir()
 
 
 def _query(request: Request) -> dict[str, str]:
