@@ -28,7 +28,7 @@ from txfluvio import (  # noqa: E402
     Offset,
     ProducerConfig,
 )
-from txfluvio.testing.memory import resident  # noqa: E402
+from txfluvio.testing.process_memory import resident  # noqa: E402
 from txfluvio.wire import COMPILED  # noqa: E402
 
 from . import payload  # noqa: E402

@@ -21,7 +21,7 @@ from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from txfluvio import ClientConfig, FluvioClient, Offset, Record
-from txfluvio.testing.memory import resident
+from txfluvio.testing.process_memory import resident
 
 from . import payload, server
 from .command import run

@@ -34,7 +34,7 @@ from ..errors import FluvioError
 from ..offset import Offset
 from ..producer import Producer, RecordMetadata
 from .arguments import minutes
-from .memory import resident
+from .process_memory import resident
 
 TOPIC = "soak"
 PARTITIONS = 2

@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from ...errors import UsageError
-from .. import memory
+from .. import process_memory
 from .corpus import Case, Corpus
 from .ends import BrokerEnd, ClientEnd, End
 
@@ -174,6 +174,6 @@ def _silence() -> None:
 def resident() -> int:
     """Bytes of memory that this process has now; 0 where the system does not say."""
     try:
-        return memory.resident()
+        return process_memory.resident()
     except OSError:
         return 0
