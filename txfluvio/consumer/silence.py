@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from ..errors import Disconnected, FluvioError, RequestTimedOut
+from .requests import LogEnds
 from .session import Session
 
 
@@ -68,8 +69,8 @@ class Silence:
             # What is there now has until the next look to come.
             session.ends().addCallbacks(self._told, self._failed)
 
-    def _told(self, ends: tuple[int, int]) -> None:
-        _, self._promised = ends
+    def _told(self, ends: LogEnds) -> None:
+        self._promised = ends.high_watermark
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value
