@@ -23,6 +23,21 @@ CALLS = {api.name: api for apis in (SC_APIS, SPU_APIS) for api in apis.values()}
 """All calls by their names."""
 
 
+def call_of(server: int | str, header: RequestHeader) -> Api | None:
+    """The call that a request to a server makes; ``None`` where the server knows no such key."""
+    return (SC_APIS if server == "SC" else SPU_APIS).get(header.api_key)
+
+
+def decoded(kind: type[Message], header: RequestHeader, data: bytes, start: int) -> Message | None:
+    """A request, or what answers it, at the request's version; ``None`` if that is not possible."""
+    if header.api_version < 0:
+        return None
+    try:
+        return kind.decode(data, header.api_version, start)
+    except ProtocolError:
+        return None
+
+
 class Moment(enum.Enum):
     """When a fault acts."""
 
@@ -64,9 +79,7 @@ class Occasion:
     @property
     def api(self) -> Api | None:
         """The call, ``None`` where the server knows no such key, or nothing was called."""
-        if self.header is None:
-            return None
-        return (SC_APIS if self.server == "SC" else SPU_APIS).get(self.header.api_key)
+        return None if self.header is None else call_of(self.server, self.header)
 
     @property
     def call(self) -> str:
@@ -88,7 +101,9 @@ class Occasion:
     @cached_property
     def message(self) -> Message | None:
         """The request, decoded; ``None`` where that is not possible."""
-        return self._decoded(lambda api: api.request, self.payload, self.body)
+        if self.header is None or self.api is None:
+            return None
+        return decoded(self.api.request, self.header, self.payload, self.body)
 
     @cached_property
     def reply(self) -> Message | None:
@@ -97,18 +112,9 @@ class Occasion:
 
     def read(self, frame: bytes) -> Message | None:
         """An answer to the request, decoded; ``None`` where that is not possible."""
-        return self._decoded(lambda api: api.reply, frame, damage.BODY)
-
-    def _decoded(
-        self, kind: Callable[[Api], type[Message]], data: bytes, start: int
-    ) -> Message | None:
-        api, header = self.api, self.header
-        if api is None or header is None or header.api_version < 0:
+        if self.header is None or self.api is None:
             return None
-        try:
-            return kind(api).decode(data, header.api_version, start)
-        except ProtocolError:
-            return None
+        return decoded(self.api.reply, self.header, frame, damage.BODY)
 
 
 def no_call(name: str) -> str:

@@ -13,10 +13,10 @@ from itertools import islice
 
 import attrs
 
-from ...errors import ProtocolError, UsageError
+from ...errors import UsageError
 from ...wire.headers import REPLY_BODY, RequestHeader
-from ...wire.schema import SC_APIS, SPU_APIS, Api, Message
-from ..faults.matching import CALLS, no_call
+from ...wire.schema import Api, Message
+from ..faults.matching import CALLS, call_of, decoded, no_call
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 64 * 1024 * 1024
@@ -55,8 +55,7 @@ class Entry:
     @property
     def api(self) -> Api | None:
         """The call, ``None`` where the server knows no such key."""
-        apis = SC_APIS if self.server == "SC" else SPU_APIS
-        return apis.get(self.header.api_key)
+        return call_of(self.server, self.header)
 
     @property
     def name(self) -> str:
@@ -67,13 +66,10 @@ class Entry:
     def message(self) -> Message | None:
         """The message, decoded; ``None`` where that is not possible."""
         api = self.api
-        if api is None or self.header.api_version < 0:
+        if api is None:
             return None
         kind = api.request if self.direction is Direction.REQUEST else api.reply
-        try:
-            return kind.decode(self.data, self.header.api_version, self.body)
-        except ProtocolError:
-            return None
+        return decoded(kind, self.header, self.data, self.body)
 
 
 def check_name(name: str | None) -> None:
