@@ -171,7 +171,12 @@ class _Transport(Protocol):
 class ServerProtocol(TwistedProtocol):
     """Serves one connection.
 
-    :param server: the owner's name in the log and the journal.
+    :param server: has accepted it, and knows the journal and the faults.
+    :param number: counts the connections of a cluster.
+    :param max_frame_size: bytes of the largest request.
+    :ivar connection: the connection as the service sees it.
+    :ivar lost: whether the transport is gone.
+    :ivar ended: whether nothing is sent any more, and no more requests are served.
     :ivar last_words: what is sent before the end to a client whose frames make no sense; with
         none some of these connections stay, and nothing is answered on them.
     """
