@@ -133,8 +133,8 @@ class FakeBroker:
     :param aside: listen here as well, where clients are told to come, for those who only look:
         their connections are in no journal and in no list, and no fault acts on them.
     :param host: the address to listen on.
-    :param public_host: what clients are told instead, where they reach that by a name of its own,
-        as from one container to another.
+    :param public_host: what clients are told instead, where they reach that by another name or
+        address, as from one container to another.
     :param sc_port: the SC's port; 0: a free one.
     :param spu_port: the first SPU's port, and the next ones' are 10, 20, ... further, as in a
         cluster on one machine; 0: free ones.
@@ -159,7 +159,7 @@ class FakeBroker:
     :param max_journal_entries: how many requests and replies are kept for looking at.
     :param max_journal_bytes: how many bytes of them.
     :raises InvalidConfig: topics that are something else, or pairs with more replicas than there
-        are SPUs; or a host that is empty.
+        are SPUs; a host that is empty; or a public host that is neither a name nor an address.
     :ivar cluster: the state behind it all.
     :ivar tls: the TLS it was given.
     :ivar journal: the last requests and replies, as they were before faults acted on them.

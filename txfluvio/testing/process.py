@@ -296,7 +296,8 @@ class BrokerProcess:
         self._create_topics()
 
     def _create_topics(self) -> None:
-        # A directory may have kept some.
+        # One after the other, since who leads what follows from their order. A directory may have
+        # kept some.
         kept = self.ask("GET", "/cluster")["topics"]
         for name, (partitions, replication) in given_topics(self.topics, self._spus).items():
             if name not in kept:
