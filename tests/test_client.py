@@ -33,6 +33,8 @@ from txfluvio.errors import (
     InvalidConfig,
     NotStarted,
     ProducerClosed,
+    ProtocolError,
+    TopicNotFound,
     UnknownSetting,
     UnsupportedVersion,
 )
@@ -43,11 +45,59 @@ from txfluvio.interfaces import (
     IFluvioProducer,
 )
 from txfluvio.testing import RELEASES, Release
+from txfluvio.testing.sc.store import Item
 from txfluvio.transport.dialer import MemoryDialer
 from txfluvio.transport.memory import Direction
+from txfluvio.wire.sc import Computed, TopicSpec
 from txfluvio.wire.versions import ApiVersionRange
 
 from .client_kit import ClientCase
+
+
+class BesideATopicThatNobodyCanUse(ClientCase):
+    """An SC keeps a topic of any number of partitions for which it has too few SPUs."""
+
+    TOPICS = {"orders": 1}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.result(self.client.start())
+        self.outgrow = self.broker.cluster.create_topic("huge", partitions=2**31, replication=9)
+        self.outgrow.addErrback(lambda _: None)
+        self.wait(1.0)
+
+    def test_others_are_used(self) -> None:
+        self.assertIs(self.client.state, ConnectionState.CONNECTED)
+
+        async def use() -> bytes:
+            async with self.client.producer("orders") as producer:
+                await producer.send(b"value")
+            beginning = Offset.beginning()
+            async with self.client.consumer("orders", start=beginning) as records:
+                return (await records.next()).value
+
+        self.assertEqual(self.do(use()), b"value")
+
+    def test_it_is_refused_by_name_and_can_be_deleted(self) -> None:
+        for start in (self.client.producer("huge").start, self.client.consumer("huge").start):
+            error = self.failure(start(), ProtocolError)
+            self.assertIn("topic huge with 2147483648 partitions", str(error))
+        self.result(self.client.admin.delete_topic("huge"))
+        self.failure(self.client.producer("huge").start(), TopicNotFound)
+
+    def test_a_reader_goes_on_with_the_partitions_it_has(self) -> None:
+        consumer = self.client.consumer("orders", start=Offset.beginning())
+        self.result(consumer.start())
+        topics = self.broker.cluster.metadata.topics
+        item = topics.get("orders")
+        assert item is not None
+        large = TopicSpec(replicas=Computed(partitions=2**31))
+        topics.put(Item("orders", large, item.status))
+        self.wait(1.0)
+        self.assertEqual(consumer.partitions, (("orders", 0),))
+        self.broker.append("orders", [b"value"])
+        self.assertEqual(self.result(consumer.next()).value, b"value")
+        self.result(consumer.close())
 
 
 class Context(ClientCase):

@@ -368,9 +368,20 @@ def test_the_partition_count_comes_from_the_specification() -> None:
 
 def test_a_number_of_partitions_that_nobody_can_read_is_refused() -> None:
     """Some bytes had a consumer open as many streams, all in one turn of the reactor."""
-    fold(everything(TOPIC, topic("orders", MAX_PARTITIONS)))
-    with pytest.raises(ProtocolError):
-        fold(everything(TOPIC, topic("orders", MAX_PARTITIONS + 1)))
+    fold(everything(TOPIC, topic("orders", MAX_PARTITIONS))).topic("orders")
+    large = fold(everything(TOPIC, topic("orders", MAX_PARTITIONS + 1)))
+    for ask in (large.topic, large.leaderless):
+        with pytest.raises(ProtocolError, match="topic orders with 100001 partitions"):
+            ask("orders")
+
+
+def test_a_topic_that_nobody_can_read_takes_nothing_from_others() -> None:
+    after = a_cluster().fold(changed(TOPIC, *updated(topic("huge", 2**32 - 1))))
+    assert after.topic("orders").partition_count == 2
+    assert after.leader_of("orders", 1) == 5002
+    assert after.topics["huge"].partition_count == 2**32 - 1
+    gone = after.fold(changed(TOPIC, *deleted(topic("huge", 2**32 - 1))))
+    assert "huge" not in gone.topics
 
 
 def test_partitions_that_nobody_serves_are_told_by_number() -> None:

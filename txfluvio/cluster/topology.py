@@ -59,8 +59,9 @@ _UNKNOWN_STATUS = PartitionStatus()
 _LONGEST_NUMBER = 10
 
 MAX_PARTITIONS: Final = 100_000
-"""Partitions that a topic may have. The number alone, in a few bytes, would have a consumer of the
-topic open so many streams."""
+"""Partitions that a topic may have to be used. The number alone, in a few bytes, would have a
+consumer of the topic open so many streams. An SC sets no limit, and keeps a topic for which it has
+too few SPUs: such a topic is in the metadata of everybody, who use others."""
 _EVERY_NUMBER: Final = range(2**32)
 _READABLE = (PartitionResolution.ONLINE, PartitionResolution.OUT_OF_STORAGE)
 
@@ -123,6 +124,11 @@ class TopicInfo:
     born: int
     came: bool = False
 
+    @property
+    def usable(self) -> bool:
+        """Whether it has no more partitions than anybody can use."""
+        return self.partition_count <= MAX_PARTITIONS
+
     @cached_property
     def taking_turns(self) -> tuple[int, ...]:
         """The partitions that take turns with records without a key, by number, in order: those
@@ -184,7 +190,17 @@ class Topology:
         """The topic of this name.
 
         :raises TopicNotFound: there is none.
+        :raises ProtocolError: it has more partitions than anybody can use.
         """
+        found = self._found(name)
+        if not found.usable:
+            raise ProtocolError(
+                f"topic {name} with {found.partition_count} partitions, over {MAX_PARTITIONS}",
+                field="partitions",
+            )
+        return found
+
+    def _found(self, name: str) -> TopicInfo:
         found = self.topics.get(name)
         if found is None:
             raise TopicNotFound(what=f"topic {name}")
@@ -196,7 +212,7 @@ class Topology:
         :raises TopicNotFound: there is no such topic.
         :raises PartitionNotFound: the topic is not to have this partition.
         """
-        info = self.topic(topic)
+        info = self._found(topic)
         found = info.partitions.get(number)
         if found is not None:
             return found
@@ -238,6 +254,7 @@ class Topology:
 
         :param born_after: a version; what was there by then does not count.
         :raises TopicNotFound: there is no such topic, or it was there by then.
+        :raises ProtocolError: it has more partitions than anybody can use.
         """
         info = self.topic(topic)
         if info.born <= born_after:
@@ -273,10 +290,7 @@ class Topology:
         return attrs.evolve(self, loaded=frozenset())
 
     def fold(self, message: WatchResponse) -> Topology:
-        """The snapshot after one message of a watch; itself if the message says nothing new.
-
-        :raises ProtocolError: a topic with an impossible number of partitions.
-        """
+        """The snapshot after one message of a watch; itself if the message says nothing new."""
         label = message.kind.label
         told = told_by(message, first=label not in self._loaded)
         if told is None:
@@ -351,17 +365,11 @@ class Topology:
                 topics.pop(name, None)
                 continue
             known = None if name in told.deleted else self.topics.get(name)
-            count = partition_count(object_.spec)
-            if count > MAX_PARTITIONS:
-                raise ProtocolError(
-                    f"topic {name} with {count} partitions, over {MAX_PARTITIONS}",
-                    field="partitions",
-                )
             found = TopicInfo(
                 name=name,
                 spec=object_.spec,
                 status=object_.status,
-                partition_count=count,
+                partition_count=partition_count(object_.spec),
                 partitions=MappingProxyType(dict(self._partitions.get(name, _NOTHING))),
                 born=self.version if known is None else known.born,
                 came=came if known is None else known.came,

@@ -180,6 +180,7 @@ class Consumer:
 
         :raises TopicNotFound: by the metadata.
         :raises PartitionNotFound: by the metadata.
+        :raises ProtocolError: by the metadata, a topic has more than 100,000 partitions.
         :raises WaitTimedOut: a partition has no online leader, or its leader can not be reached or
             is silent; the ``__cause__`` says what was seen of that, if anything was.
         :raises OffsetEvicted: the offset to start at is no longer there, and nothing else about
@@ -675,14 +676,19 @@ class Consumer:
 
     def _grow(self) -> None:
         """Read the partitions that were added, too."""
-        topics = self._topology.topics
         if self._state is _State.RUNNING and self._reading.stop is None:
-            targets = [
-                Target(name, number)
-                for name, selection in self._selections.items()
-                if selection.grows and name in topics
-                for number in selection.choose(range(topics[name].partition_count))
-            ]
+            targets = []
+            for name, selection in self._selections.items():
+                topic = self._topology.topics.get(name)
+                if topic is None or not selection.grows:
+                    continue
+                count = topic.partition_count
+                if topic.usable:
+                    targets += [Target(name, number) for number in selection.choose(range(count))]
+                else:
+                    self._log.warn(
+                        "{topic} has {count} partitions now: none is added", topic=name, count=count
+                    )
             self._add([t for t in targets if t not in self._streams], Offset.beginning(), {})
 
     def _add(self, targets: list[Target], start: Offset, stored: dict[Target, int]) -> None:

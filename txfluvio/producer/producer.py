@@ -166,6 +166,7 @@ class Producer:
         Cancelling it, or its failing, leaves the producer not started.
 
         :raises TopicNotFound: there is no such topic.
+        :raises ProtocolError: it has more than 100,000 partitions.
         :raises CompressionConflict: the topic demands another codec than the configured one. If
             none is configured, the one that the topic demands is used.
         :raises WaitTimedOut: the cluster was not known within ``connect_timeout``.
