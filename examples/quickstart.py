@@ -1,7 +1,8 @@
 """Produce into a cluster and read it back: the whole client on one page.
 
-The cluster here is the fake one, served in this very process; with a real one, give its
-``ClientConfig`` (or ``ClientConfig.from_profile()``) to ``FluvioClient`` and leave the rest.
+The cluster here is the fake one, served in this very process. For a real one leave out the two
+lines with ``FakeBroker``, and give ``FluvioClient`` a ``ClientConfig`` of your own, such as
+``ClientConfig.from_profile()``.
 """
 
 from twisted.internet import task
