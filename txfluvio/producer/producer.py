@@ -451,7 +451,7 @@ class Producer:
         countdown = Countdown(self._flushed, self._latest_flush)
         # Who got nothing since the one before has nothing that it does not wait for.
         for sender in self._unflushed:
-            countdown.watch(sender.held)
+            countdown.watch(sender.batches)
         self._unflushed.clear()
         countdown.follow(reversed(self._intake))
         self._telling.delay(countdown)

@@ -121,7 +121,7 @@ class Sender:
         self._trouble: FluvioError | None = None
 
     @property
-    def held(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """The batches without an outcome, the latest first."""
         yield from reversed(self.queue)
         yield from reversed(self._under_way)
