@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 import txfluvio.producer
@@ -209,6 +210,22 @@ class SharedBoundTests(ProducerTestCase):
         self.let_go()
         self.successResultOf(waits)
         self.assertEqual(self.budget.used, 0)
+
+    def test_whoever_cancels_while_it_waits_is_told_before_a_flush_that_waits_for_it(self) -> None:
+        producer = self.started(**SIZES)
+        self.budget.take(self.memory)
+        told: list[str] = []
+
+        def cancel(waits: Deferred[Any]) -> None:
+            flushed = producer.flush()
+            waits.addErrback(lambda _: told.append("cancelled"))
+            flushed.addCallback(lambda _: told.append("flushed"))
+            waits.cancel()
+
+        cancel(producer.send(b"x"))
+        cancel(producer.send_many([b"x"]))
+        self.assertEqual(told, ["cancelled", "flushed"] * 2)
+        self.budget.give(self.memory)
 
     def test_what_one_lets_linger_is_sent_when_another_waits(self) -> None:
         first, second = self.two(linger=60.0)

@@ -15,7 +15,7 @@ from itertools import count, repeat
 from typing import Any, TypeAlias
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from ..errors import Effect, FluvioError, NotAllStored, another
 from .accumulator import Batch
@@ -231,6 +231,8 @@ class Many(Submission):
         self._left = sum(len(part.positions) for part in self._parts)
         self.origin.withdrawn(self)
         if not self._left:
+            # Who cancels is told before those who wait for it.
+            deferred.errback(CancelledError())
             super()._end()
 
 
@@ -357,6 +359,7 @@ class Each(Submission):
         if not self._left:
             self.lots.clear()
             self.origin.withdrawn(self)
+            deferred.errback(CancelledError())
             self._end()
 
     def _find_places(self) -> dict[Deferred[RecordMetadata], tuple[int, Part | None]]:
