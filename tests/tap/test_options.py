@@ -234,6 +234,19 @@ def test_options_may_stand_behind_the_topic(arguments: tuple[str, ...]) -> None:
     assert (found.start, found.lines, found.continuous) == (Offset.beginning(), 3, False)
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--nonsense", "option --nonsense not recognized"),
+        ("-Z", "option -Z not recognized"),
+        ("--lines", "option --lines requires argument"),
+    ],
+)
+def test_a_wrong_option_behind_the_topic_is_no_topic(argument: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        parse("orders", "-d", argument)
+
+
 def test_behind_two_dashes_nothing_is_an_option() -> None:
     found = parse("-B", "--", "-d")
     assert found.topics.exact == ("-d",)

@@ -72,11 +72,15 @@ class LoggingElsewhere(Options):
 
 
 def _options_first(given: Sequence[str], short: str, long: Sequence[str]) -> list[str]:
-    """The same arguments, the options before the others."""
+    """The same arguments, the options before the others.
+
+    :raises UsageError: there is no such option, or it lacks its value.
+    """
     try:
         options, others = getopt.gnu_getopt(list(given), short, long)
-    except getopt.GetoptError:
-        return list(given)  # Whoever takes them says what is wrong.
+    except getopt.GetoptError as error:
+        # Whoever takes them would take it, and all that follow, for topics.
+        raise UsageError(str(error)) from error
     first: list[str] = []
     for name, value in options:
         has_value = f"{name[2:]}=" in long if name.startswith("--") else f"{name[1]}:" in short
