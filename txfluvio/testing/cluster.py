@@ -41,7 +41,7 @@ from ..wire.schema import evolve
 from .given import NotThere
 from .releases import FLUVIO_0_18, Release
 from .sc import lifecycle
-from .sc.metadata import Contents, Controllers, Loop, Metadata, SpuDiff, Timing
+from .sc.metadata import Contents, Controllers, Loop, SpuDiff, Stores, Timing
 from .sc.operations import Operations
 from .sc.placement import MAX_PARTITIONS
 from .sc.policies import Policy, Root
@@ -220,7 +220,7 @@ class Cluster:
 
     def _make_metadata(self) -> None:
         self._sc_timers = timers = Timers(self.scheduler)
-        self.metadata = Metadata(self._rng)
+        self.metadata = Stores(self._rng)
         self.controllers = Controllers(self.metadata, timers, self.timing, self._max_partitions)
         self.operations = Operations(
             self.metadata, timers=timers, timing=self.timing, policy=self._policy

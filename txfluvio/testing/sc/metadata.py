@@ -102,7 +102,7 @@ class Timing:
     removal: float = 0.003
 
 
-class Metadata:
+class Stores:
     """All objects of a cluster, each type in a store of its own.
 
     :param rng: decides orders that are arbitrary on a real SC.
@@ -220,7 +220,7 @@ class Controllers:
 
     def __init__(
         self,
-        metadata: Metadata,
+        metadata: Stores,
         timers: Timers,
         timing: Timing,
         max_partitions: int = MAX_PARTITIONS,

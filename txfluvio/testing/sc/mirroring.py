@@ -25,7 +25,7 @@ from ...wire.sc import (
 from ...wire.schema import evolve
 from ..timers import Timers
 from .admission import clipped
-from .metadata import Metadata
+from .metadata import Stores
 
 
 class Mirroring:
@@ -38,7 +38,7 @@ class Mirroring:
 
     def __init__(
         self,
-        stores: Metadata,
+        stores: Stores,
         remote: str,
         push: Callable[[MirroringResponse], object],
         *,

@@ -57,8 +57,7 @@ from ...wire.schema import evolve
 from ..timers import Timers
 from . import lifecycle
 from .admission import ModuleName, ModuleNameError, clipped, names_a_file, refuse_topic
-from .metadata import Metadata as Stores
-from .metadata import Timing, until
+from .metadata import Stores, Timing, until
 from .policies import Action, Policy
 from .store import Item, Store
 

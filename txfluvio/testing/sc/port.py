@@ -51,8 +51,7 @@ from ...wire.versions import ApiVersionsRequest, ApiVersionsResponse
 from ..releases import Release
 from ..server.protocol import Connection, Incoming, Nothing
 from ..timers import Timers
-from .metadata import Metadata as Stores
-from .metadata import Timing
+from .metadata import Stores, Timing
 from .mirroring import Mirroring
 from .operations import Hangup, Operations, shown, status, summary
 from .store import Diff, Item, Store
