@@ -378,6 +378,14 @@ class DeliveringTests(NetworkTests):
         with self.assertRaises(TypeError):
             self.client.transport.write("text")  # type: ignore[arg-type]
 
+    def test_what_is_due_at_one_time_happens_in_the_order_in_which_it_was_asked_for(self) -> None:
+        happened: list[str] = []
+        self.network.at(1.0, lambda: happened.append("first"))
+        self.network.at(1.0, lambda: happened.append("second"))
+        self.network.at(0.5, lambda: happened.append("before"))
+        self.clock.advance(1.0)
+        self.assertEqual(happened, ["before", "first", "second"])
+
     def test_a_pump_that_would_never_end_says_so(self) -> None:
         class Echo(Recorder):
             def dataReceived(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from typing import Final
 
@@ -28,7 +29,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from .events import Events
+from .events import Event, Events
 from .link import MemoryLink, Split
 
 _FIRST_EPHEMERAL_PORT: Final = 49_152
@@ -150,6 +151,10 @@ class MemoryNetwork:
         :raises RuntimeError: it never ends.
         """
         self._events.pump()
+
+    def at(self, due: float, happen: Callable[[], object]) -> Event:
+        """Let something happen at a time; what is due at the same time keeps its order."""
+        return self._events.at(due, happen)
 
     # For ports and attempts
 
