@@ -161,6 +161,10 @@ class SpeakingTests(TlsTestCase):
         self.successResultOf(self.dial("my-edge.fluvio.test"))
         self.assertEqual(self.listening.connections[0].get_servername(), b"my-edge.fluvio.test")
 
+    def test_a_name_of_one_label_may_stand_beside_a_wildcard(self) -> None:
+        self.serve(issue(AUTHORITY, "*.fluvio.test", "fluvio"))
+        self.successResultOf(self.dial("fluvio"))
+
     def test_the_dot_that_ends_a_full_name_is_neither_verified_nor_sent(self) -> None:
         self.serve()
         self.successResultOf(self.dial("fluvio.test."))
@@ -264,6 +268,10 @@ class ServerCertificateTests(TlsTestCase):
     def test_a_wildcard_stands_for_one_label(self) -> None:
         self.serve()
         self.assert_refused(self.dial("a.b.fluvio.test"), CertificateNameMismatch)
+
+    def test_a_wildcard_stands_for_no_name_of_one_label(self) -> None:
+        self.serve(issue(AUTHORITY, "*.fluvio.test"))
+        self.assert_refused(self.dial("fluvio"), CertificateNameMismatch)
 
     def test_one_for_another_address(self) -> None:
         self.serve()

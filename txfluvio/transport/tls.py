@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 from service_identity.cryptography import extract_patterns
 from service_identity.exceptions import CertificateError, VerificationError
-from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.hazmat import DNS_ID, DNSPattern, IPAddress_ID, verify_service_identity
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -302,13 +302,22 @@ class TlsAttempt:
             return _refusals.get(code, CertificateUntrusted), reason
         if depth > 0:
             return None
+        patterns = extract_patterns(certificate)
+        # service_identity before 26.1 fails to compare wildcards with a name of one label.
+        able = [one for one in patterns if "." in self._identity.name or not _is_wildcard(one)]
+        if patterns and not able:
+            return CertificateNameMismatch, "none of them matches"
         try:
-            verify_service_identity(extract_patterns(certificate), [self._identity.expected], [])
+            verify_service_identity(able, [self._identity.expected], [])
         except VerificationError:
             return CertificateNameMismatch, "none of them matches"
         except CertificateError as error:
             return CertificateNameMismatch, str(error)
         return None
+
+
+def _is_wildcard(pattern: object) -> bool:
+    return isinstance(pattern, DNSPattern) and b"*" in pattern.pattern
 
 
 _refusals: Final[dict[int, type[TlsFailed]]] = {
