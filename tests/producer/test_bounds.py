@@ -227,6 +227,22 @@ class SharedBoundTests(ProducerTestCase):
         self.assertEqual(told, ["cancelled", "flushed"] * 2)
         self.budget.give(self.memory)
 
+    def test_whoever_cancels_while_it_waits_is_told_before_a_close_that_waits_for_it(self) -> None:
+        told: list[str] = []
+
+        def cancel(producer: Producer, waits: Deferred[Any]) -> None:
+            closed = producer.close()
+            waits.addErrback(lambda _: told.append("cancelled"))
+            closed.addCallback(lambda _: told.append("closed"))
+            waits.cancel()
+
+        one, many = self.started(**SIZES), self.started(**SIZES)
+        self.budget.take(self.memory)
+        cancel(one, one.send(b"x"))
+        cancel(many, many.send_many([b"x"]))
+        self.assertEqual(told, ["cancelled", "closed"] * 2)
+        self.budget.give(self.memory)
+
     def test_what_one_lets_linger_is_sent_when_another_waits(self) -> None:
         first, second = self.two(linger=60.0)
         for number in range(3):

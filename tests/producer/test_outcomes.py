@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from txfluvio.producer import RecordMetadata
 from txfluvio.producer.accumulator import Batch
-from txfluvio.producer.outcomes import Each, Lot, Origin
+from txfluvio.producer.outcomes import Each, Lot, Origin, Telling
 
 
 class Counted(list[int]):
@@ -32,7 +32,7 @@ class Counted(list[int]):
 @pytest.mark.parametrize("taken_in", [0, 500, 1000])
 def test_cancelling_one_by_one_looks_at_each_a_few_times(taken_in: int) -> None:
     number = 1000
-    each = Each(Origin("orders", lambda _: None, lambda _: None), 5000, 0.0)
+    each = Each(Origin("orders", lambda _: None, lambda _: None, Telling(lambda: None)), 5000, 0.0)
     sent: list[Deferred[RecordMetadata]] = [Deferred(each.cancel) for _ in range(number)]
     for one in sent:
         each.rows += (b"key", b"x", None, None, one)

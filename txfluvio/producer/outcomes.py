@@ -105,11 +105,13 @@ class Origin:
         had no outcome.
     :ivar emptied: called with a partition of which a batch has no record left that was not
         withdrawn.
+    :ivar telling: a context in which outcomes are told.
     """
 
     topic: str
     withdrawn: Callable[[Submission], object]
     emptied: Callable[[int], object]
+    telling: Telling
 
 
 class Submission(ABC):
@@ -229,11 +231,12 @@ class Many(Submission):
         # What is under way is still counted, and told to nobody.
         self._parts = {part: None for part in self._parts if not part.withdraw()}
         self._left = sum(len(part.positions) for part in self._parts)
-        self.origin.withdrawn(self)
-        if not self._left:
-            # Who cancels is told before those who wait for it.
-            deferred.errback(CancelledError())
-            super()._end()
+        with self.origin.telling:
+            self.origin.withdrawn(self)
+            if not self._left:
+                # Who cancels is told before those who wait for it.
+                deferred.errback(CancelledError())
+                super()._end()
 
 
 class Each(Submission):
@@ -358,9 +361,10 @@ class Each(Submission):
         self._left -= 1
         if not self._left:
             self.lots.clear()
-            self.origin.withdrawn(self)
-            deferred.errback(CancelledError())
-            self._end()
+            with self.origin.telling:
+                self.origin.withdrawn(self)
+                deferred.errback(CancelledError())
+                self._end()
 
     def _find_places(self) -> dict[Deferred[RecordMetadata], tuple[int, Part | None]]:
         places: dict[Deferred[RecordMetadata], tuple[int, Part | None]] = {}

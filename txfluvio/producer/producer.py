@@ -120,7 +120,7 @@ class Producer:
             telling=self._telling,
             turn=self._turn,
         )
-        self._origin = Origin(topic, self._withdrawn, self._emptied)
+        self._origin = Origin(topic, self._intake.withdraw, self._emptied, self._telling)
         self._each: Each | None = None
         self._senders: dict[int, Sender] = {}
         self._filled: dict[Sender, None] = {}
@@ -371,10 +371,6 @@ class Producer:
         self._filled[sender] = self._unflushed[sender] = None
         self._intake.hold(grown)
         self._turn.stir(sender)
-
-    def _withdrawn(self, submission: Submission) -> None:
-        self._intake.withdraw(submission)
-        self._settled()
 
     def _emptied(self, partition: int) -> None:
         self._turn.stir(self._sender(partition))
