@@ -59,7 +59,7 @@ from .smartmodules import Limits, Registrable
 from .smartmodules.registry import SmartModules, StoredModule
 from .snapshot import Snapshot
 from .spu.port import SpuPort
-from .spu.replica import AppendError, Replica
+from .spu.replica import AppendError, Key, Replica
 from .spu.spu import Spu
 from .spu.stored_offsets import STORED_OFFSETS
 from .spu_names import FIRST_SPU_ID
@@ -775,13 +775,15 @@ class FakeBroker:
 
         :raises UsageError: there is no such topic or partition, or no running SPU leads it.
         """
-        key = (topic, partition)
+        return self._leader((topic, partition)).replicas[topic, partition]
+
+    def _leader(self, key: Key) -> Spu:
         spu = self.cluster.leader(key)
-        replica = None if spu is None else spu.leads(key)
-        if replica is None:
+        if spu is None:
+            topic, partition = key
             self.cluster.check_there(topic, partition)
             raise UsageError(f"no SPU leads {topic}/{partition}")
-        return replica
+        return spu
 
     def replicas(self, topic: str, partition: int | None = None) -> dict[int, Replica]:
         """The leaders' copies of all partitions of a topic, or of one, by the partition.
@@ -826,9 +828,7 @@ class FakeBroker:
         """
         if topic is not None:
             self.cluster.check_there(topic, partition)
-        self.replica(*STORED_OFFSETS)
-        spu = self.cluster.leader(STORED_OFFSETS)
-        offsets = None if spu is None else spu.stored_offsets
+        offsets = self._leader(STORED_OFFSETS).stored_offsets
         assert offsets is not None
         found = [
             one
