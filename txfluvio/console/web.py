@@ -9,10 +9,8 @@ nothing of what it shows is taken for anything but text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from http import HTTPStatus
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any, cast
 
 from klein import Klein
@@ -112,7 +110,8 @@ class Web:
     def _file(self, request: Request, name: str) -> bytes:
         kind = _TYPES.get(name.rpartition(".")[2])
         # Not every name can be asked of a file system.
-        found = next((file for file in _page_files() if file.name == name), None)
+        page = files(__package__).joinpath("page")
+        found = next((file for file in page.iterdir() if file.name == name), None)
         if kind is None or found is None:
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no {name}")
         request.setHeader(b"content-type", kind)
@@ -239,10 +238,6 @@ class _Gate(Resource):
 
 
 # Requests and answers
-
-
-def _page_files() -> Iterator[Traversable]:
-    return files(__package__).joinpath("page").iterdir()
 
 
 def _query(request: Request) -> dict[str, str]:
