@@ -8,9 +8,10 @@ from typing import Any
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactor, StringTransport
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.transport.peer import SPU_VERSIONS, PeerTestCase
@@ -40,6 +41,25 @@ class Saying(Factory):
                 self.transport.loseConnection()
 
         return Speaker()
+
+
+@implementer(IStreamClientEndpoint)
+class Stubborn:
+    """An endpoint that waits for something before it connects, and connects though cancelled."""
+
+    def __init__(self, below: IStreamClientEndpoint) -> None:
+        self.below = below
+        self.waits: Deferred[None] = Deferred()
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        async def connect() -> IProtocol:
+            try:
+                await Deferred()
+            except CancelledError:
+                await self.waits
+            return await self.below.connect(protocolFactory)
+
+        return Deferred.fromCoroutine(connect())
 
 
 class ConnectTests(PeerTestCase):
@@ -157,6 +177,15 @@ class ConnectTests(PeerTestCase):
         connecting.cancel()
         self.failureResultOf(connecting, CancelledError)
         self.assert_nothing_left()
+
+    def test_what_an_endpoint_connects_though_it_was_cancelled_is_not_lost(self) -> None:
+        endpoint = Stubborn(self.network.endpoint("spu", 9005))
+        connecting = connect(endpoint, ClientConfig(endpoint="spu:9005"), clock=self.clock)
+        connecting.cancel()
+        self.assertNoResult(connecting)
+        endpoint.waits.callback(None)
+        self.network.pump()
+        self.assertTrue(self.successResultOf(connecting).usable)
 
     def test_cancelling_in_the_handshake_leaves_nothing(self) -> None:
         self.peers.greeting = None
